@@ -1,0 +1,1 @@
+"""One module a competition: `VERSION`, `SOURCES`, `read(raw_dir, **options)` and `submission(...)`."""

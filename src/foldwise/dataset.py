@@ -1,0 +1,197 @@
+"""Prepared data: images in a memory-mapped array, everything else in a table, one row a sample."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from foldwise.errors import FoldwiseError
+from foldwise.storage import content_key, write_json
+
+if TYPE_CHECKING:
+    from pandas import DataFrame  # in a dataclass `pd.DataFrame` would make dataclasses look into pandas
+
+Task = Literal["binary", "multiclass", "multilabel"]
+
+
+@dataclass
+class Record:
+    """One sample as a reader yields it; `where` tells a person where it stands in the raw files."""
+
+    id: str
+    image: np.ndarray  # ([v,] h, w, c)
+    columns: dict[str, Any]  # targets (train), group, scored, auxiliary columns
+    where: str
+
+
+@dataclass
+class Records:
+    """What a competition's `read` returns: lazy samples, so that memory stays flat as files grow."""
+
+    task: Task
+    targets: list[str]
+    train: Iterable[Record]
+    test: Iterable[Record]
+    auxiliary: list[str] = field(default_factory=list)
+    sample_submission: Path | None = None
+
+
+@dataclass
+class Split:
+    images: np.ndarray  # (n, [v,] h, w, c), memory-mapped
+    table: DataFrame  # n rows: id, target columns, group?, scored?, auxiliary columns
+
+
+@dataclass
+class Dataset:
+    train: Split
+    test: Split
+    task: Task
+    targets: list[str]
+    auxiliary: list[str]
+    path: Path
+    data_key: str
+    ids_key: str  # hash of the ids, labels and groups: what a split depends on
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The training labels, float32 (n, k)."""
+        return self.train.table[self.targets].to_numpy(np.float32)
+
+
+class ImageWriter:
+    """Append images to an .npy file whose number of rows is known only at the end."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.n, self.shape, self.dtype = path, 0, (), np.dtype("f4")
+        self._file = path.open("wb")
+
+    def append(self, image: np.ndarray, where: str) -> None:
+        if self.n == 0:
+            self.shape, self.dtype = image.shape, image.dtype
+            self._write_header()
+        elif image.shape != self.shape or image.dtype != self.dtype:
+            raise FoldwiseError(
+                f"{where}: expected an image of shape {self.shape} and type {self.dtype} like those before it, "
+                f"received {image.shape} {image.dtype}"
+            )
+        self._file.write(np.ascontiguousarray(image).data)
+        self.n += 1
+
+    def close(self) -> None:
+        self._write_header()
+        self._file.close()
+
+    def _write_header(self) -> None:
+        # numpy pads the header so that a longer first axis still fits: it can be written again in place
+        self._file.seek(0)
+        header = {"descr": self.dtype.str, "fortran_order": False, "shape": (self.n, *self.shape)}
+        np.lib.format.write_array_header_1_0(self._file, header)
+
+
+def write(records: Records, path: Path, data_key: str) -> None:
+    """Stream `records` into the folder `path`, checking every sample.
+
+    Raises FoldwiseError for an empty split, a duplicate id, a NaN or infinite pixel, a missing label, a
+    label that is not 0 or 1, images of different shapes, and a test id that is also in train.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    train_ids: set[str] = set()
+    test_ids: set[str] = set()
+    train = pd.DataFrame(_stream(records.train, path / "train.npy", records.targets, train_ids, "train", set()))
+    test = pd.DataFrame(_stream(records.test, path / "test.npy", [], test_ids, "test", train_ids))
+    _check_classes(train, records)
+    if records.sample_submission is not None:
+        _copy_sample(records.sample_submission, path, list(test["id"]))
+    train.to_parquet(path / "train.parquet", index=False)
+    test.to_parquet(path / "test.parquet", index=False)
+    write_json(
+        path / "dataset.json",
+        {
+            "task": records.task,
+            "targets": records.targets,
+            "auxiliary": records.auxiliary,
+            "data_key": data_key,
+            "ids_key": _ids_key(train, test, records.targets),
+            "n_train": len(train),
+            "n_test": len(test),
+        },
+    )
+
+
+def read(path: Path) -> Dataset:
+    """Open the prepared data in `path`; images are memory-mapped, not read."""
+    about = json.loads((path / "dataset.json").read_text())
+    train, test = (
+        Split(np.load(path / f"{name}.npy", mmap_mode="r"), pd.read_parquet(path / f"{name}.parquet"))
+        for name in ("train", "test")
+    )
+    names = ("task", "targets", "auxiliary", "data_key", "ids_key")
+    return Dataset(train, test, path=path, **{name: about[name] for name in names})
+
+
+def _stream(
+    records: Iterable[Record], path: Path, targets: list[str], seen: set[str], split: str, other: set[str]
+) -> Iterator[dict[str, Any]]:
+    """Write the images; yield the rows of the table."""
+    writer = ImageWriter(path)
+    for record in records:
+        if record.id in seen:
+            raise FoldwiseError(f"{record.where}: the id {record.id!r} stands in {split} twice; ids must be unique")
+        if record.id in other:
+            raise FoldwiseError(f"{record.where}: the {split} id {record.id!r} is also in train")
+        seen.add(record.id)
+        if record.image.dtype.kind == "f" and not np.isfinite(record.image).all():
+            at = tuple(int(i) for i in np.argwhere(~np.isfinite(record.image))[0])
+            raise FoldwiseError(f"{record.where}: NaN or infinite pixel at {at} of the image of {record.id!r}")
+        for target in targets:
+            _check_label(record, target)
+        writer.append(record.image, record.where)
+        yield {"id": record.id, **record.columns}
+    if writer.n == 0:
+        raise FoldwiseError(f"no {split} rows were found: the file is empty")
+    writer.close()
+
+
+def _check_label(record: Record, target: str) -> None:
+    label = record.columns.get(target)
+    if label is None or label != label:
+        raise FoldwiseError(f"{record.where}: the label {target!r} of {record.id!r} is missing")
+    if label not in (0, 1):
+        raise FoldwiseError(f"{record.where}: the label {target!r} of {record.id!r} is {label!r}, expected 0 or 1")
+
+
+def _check_classes(train: pd.DataFrame, records: Records) -> None:
+    counts = train[records.targets].sum()
+    absent = [target for target in records.targets if counts[target] == 0]
+    constant = [target for target in records.targets if counts[target] == len(train)]
+    if absent or constant:
+        state = "no row has it" if absent else "every row has it"
+        raise FoldwiseError(f"the class {(absent or constant)[0]!r} cannot be learned: {state} in the training data")
+
+
+def _copy_sample(sample: Path, path: Path, test_ids: list[str]) -> None:
+    """Keep the sample submission beside the data, once its ids are known to be the test ids."""
+    table = pd.read_csv(sample, dtype=str, keep_default_na=False)
+    given = list(table.iloc[:, 0])
+    if sorted(given) != sorted(test_ids):
+        extra, lacking = set(given) - set(test_ids), set(test_ids) - set(given)
+        example = f"for example {sorted(extra or lacking)[0]!r}" if extra or lacking else "some ids stand in it twice"
+        raise FoldwiseError(
+            f"{sample.name}: its ids are not the test ids: {len(extra)} are not in test, "
+            f"{len(lacking)} test ids are absent, {example}"
+        )
+    (path / "sample_submission.csv").write_bytes(sample.read_bytes())
+
+
+def _ids_key(train: pd.DataFrame, test: pd.DataFrame, targets: list[str]) -> str:
+    columns = ["id", *targets, *(["group"] if "group" in train else [])]
+    hashes = [pd.util.hash_pandas_object(table, index=False) for table in (train[columns], test[["id"]])]
+    return content_key([columns, *(hashlib.sha256(h.to_numpy().tobytes()).hexdigest() for h in hashes)])

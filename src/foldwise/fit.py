@@ -1,0 +1,219 @@
+"""Train one fold: a recipe, the data and the held-out rows in, predictions out. Pure: it touches no disk."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from foldwise import augment, metrics
+from foldwise.batches import Batches
+from foldwise.config import FitSettings, function_named
+from foldwise.dataset import Dataset, Task
+from foldwise.errors import FoldwiseError
+from foldwise.runs import Recipe
+
+PREDICT_ROWS = 256
+
+Report = Callable[[int, int, float], None]  # epoch, images trained so far, mean loss of the epoch
+
+
+@dataclass
+class FoldResult:
+    held_out: np.ndarray  # (n_f, k) probabilities of the held-out rows, in the order of the data
+    test: np.ndarray  # (n_test, k) probabilities
+    history: pd.DataFrame  # seed, epoch, loss, learning_rate, seconds
+    models: list[keras.Model]  # one for each seed
+
+
+def train_fold(
+    recipe: Recipe, dataset: Dataset, held_out: np.ndarray, fit: int, report: Report | None = None
+) -> FoldResult:
+    """Train on the rows outside `held_out` (n,) bool and predict those inside it and the test rows.
+
+    fit: the number of the fold, counted on over repeats; with `recipe.fit.seed` it decides every random draw.
+    The labels of the held-out rows are never looked at. With `fit.n_seeds` several models are trained and their
+    probabilities averaged.
+
+    Raises FoldwiseError where the loss stops being a number.
+    """
+    rows = np.flatnonzero(~held_out)
+    auxiliary = _Auxiliary(dataset, recipe.model.options.get("auxiliary", ()), rows)
+    inside, models, histories = [], [], []
+    outside = []
+    for number in range(recipe.fit.n_seeds):
+        model, history = _train_one(recipe, dataset, rows, auxiliary, (recipe.fit.seed + number, fit), report)
+        predict = _Predictor(model, dataset.task, recipe.augment.test_views)
+        inside.append(predict(dataset.train.images, auxiliary.train, np.flatnonzero(held_out)))
+        outside.append(predict(dataset.test.images, auxiliary.test, np.arange(len(dataset.test.images))))
+        models.append(model)
+        histories.append(history.assign(seed=recipe.fit.seed + number))
+    return FoldResult(
+        np.mean(inside, axis=0), np.mean(outside, axis=0), pd.concat(histories, ignore_index=True), models
+    )
+
+
+def build_model(recipe: Recipe, dataset: Dataset) -> keras.Model:
+    """Build the untrained model of a recipe; it returns logits (n, k)."""
+    builder = function_named("models", recipe.model.name, "model.name")
+    return builder(dataset.train.images.shape[1:], len(dataset.targets), **recipe.model.options)
+
+
+def learning_rate(fit: FitSettings, steps_per_epoch: int) -> Any:
+    """Return Keras' schedule: constant or cosine decay to 0, after a linear warm-up from 0."""
+    steps, warmup = fit.epochs * steps_per_epoch, round(fit.warmup_epochs * steps_per_epoch)
+    if fit.schedule == "cosine":
+        start = 0.0 if warmup else fit.learning_rate
+        return keras.optimizers.schedules.CosineDecay(
+            start,
+            max(steps - warmup, 1),
+            warmup_target=fit.learning_rate if warmup else None,
+            warmup_steps=warmup,
+        )
+    if warmup:
+        return keras.optimizers.schedules.PolynomialDecay(0.0, warmup, fit.learning_rate)
+    return fit.learning_rate
+
+
+def optimizer(fit: FitSettings, steps_per_epoch: int) -> keras.optimizers.Optimizer:
+    """Return Keras' optimizer of that name, with schedule, decoupled weight decay and EMA of the weights."""
+    kinds: dict[str, Any] = {
+        kind.__name__.lower(): kind for kind in vars(keras.optimizers).values() if inspect.isclass(kind)
+    }
+    options: dict[str, Any] = {"weight_decay": fit.weight_decay} if fit.weight_decay else {}
+    if fit.ema:
+        options |= {"use_ema": True, "ema_momentum": fit.ema}
+    if fit.optimizer == "adamw":
+        options.setdefault("weight_decay", 0.0)  # Keras' own default would be .004
+    return kinds[fit.optimizer](learning_rate(fit, steps_per_epoch), **options)
+
+
+def _train_one(
+    recipe: Recipe,
+    dataset: Dataset,
+    rows: np.ndarray,
+    auxiliary: _Auxiliary,
+    seed: tuple[int, int],
+    report: Report | None,
+) -> tuple[keras.Model, pd.DataFrame]:
+    fit = recipe.fit
+    keras.backend.clear_session()
+    half = "mixed_float16" if tf.config.list_physical_devices("GPU") else "mixed_bfloat16"
+    keras.config.set_dtype_policy(half if fit.mixed_precision else "float32")
+    keras.utils.set_random_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
+    labels = dataset.labels[rows]
+    weights = _balanced(labels, dataset.task) if fit.class_weights else None
+    batches = Batches(
+        dataset.train.images, auxiliary.train, labels, weights, rows, fit.batch_size, recipe.augment, seed
+    )
+    model = build_model(recipe, dataset)
+    _set_scale(model, dataset.train.images, rows)
+    loss = keras.losses.CategoricalCrossentropy if dataset.task == "multiclass" else keras.losses.BinaryCrossentropy
+    model.compile(optimizer(fit, len(batches)), loss(from_logits=True))
+    watch = _Watch(len(rows), report)
+    model.fit(batches, epochs=fit.epochs, verbose=0, shuffle=False, callbacks=[watch])
+    return model, pd.DataFrame(watch.history)
+
+
+def _set_scale(model: keras.Model, images: np.ndarray, rows: np.ndarray) -> None:
+    """Set the layer `scale` to the channels' mean and variance over the training rows."""
+    total, squares, count = 0.0, 0.0, 0
+    for start in range(0, len(rows), PREDICT_ROWS):
+        part = images[rows[start : start + PREDICT_ROWS]].astype(np.float64)
+        part = part.reshape(-1, part.shape[-1])
+        total, squares, count = total + part.sum(axis=0), squares + (part**2).sum(axis=0), count + len(part)
+    mean = total / count
+    scale = model.get_layer("scale")
+    scale.adapt_mean.assign(mean)
+    scale.adapt_variance.assign(np.maximum(squares / count - mean**2, 0))
+    scale.finalize_state()
+
+
+def _balanced(labels: np.ndarray, task: Task) -> np.ndarray:
+    """Weight each row (m,) so that all classes weigh the same: scikit-learn's "balanced"."""
+    if task == "multilabel":
+        raise FoldwiseError("fit.class_weights=true: classes of a multilabel task overlap and have no single weight")
+    classes = labels.argmax(axis=1) if task == "multiclass" else labels[:, 0].astype(int)
+    counts = np.bincount(classes)
+    return (len(classes) / (np.count_nonzero(counts) * counts[classes])).astype(np.float32)
+
+
+class _Auxiliary:
+    """The auxiliary columns as models take them: standardised by the training rows, and 1 where missing."""
+
+    def __init__(self, dataset: Dataset, names: tuple[str, ...], rows: np.ndarray) -> None:
+        self.train = self.test = None
+        absent = [name for name in names if name not in dataset.auxiliary]
+        if absent:
+            raise FoldwiseError(
+                f"model.options.auxiliary={list(names)}: the data has no column {absent[0]!r}; "
+                f"it has {', '.join(dataset.auxiliary) or 'none'}"
+            )
+        if names:
+            values = [split.table[list(names)].to_numpy(np.float64) for split in (dataset.train, dataset.test)]
+            mean, sd = np.nanmean(values[0][rows], axis=0), np.nanstd(values[0][rows], axis=0)
+            self.train, self.test = (
+                np.hstack([np.nan_to_num((v - mean) / np.maximum(sd, 1e-12)), np.isnan(v)]).astype(np.float32)
+                for v in values
+            )
+
+
+class _Predictor:
+    """Predict probabilities of rows, averaged over the test-time views."""
+
+    def __init__(self, model: keras.Model, task: Task, test_views: str) -> None:
+        self.task, self.test_views = task, test_views
+        self._logits = tf.function(lambda inputs: model(inputs, training=False), reduce_retracing=True)
+
+    def __call__(self, images: np.ndarray, auxiliary: np.ndarray | None, rows: np.ndarray) -> np.ndarray:
+        parts = []
+        for start in range(0, len(rows), PREDICT_ROWS):
+            part = rows[start : start + PREDICT_ROWS]
+            batch = images[part].astype(np.float32)
+            views = []
+            for view in augment.views(self.test_views, batch):
+                inputs = view if auxiliary is None else [view, auxiliary[part]]
+                views.append(metrics.probabilities(np.asarray(self._logits(inputs)), self.task))
+            parts.append(np.mean(views, axis=0))
+        return np.concatenate(parts)
+
+
+class _Watch(keras.callbacks.Callback):
+    """Keep the history, report progress, and stop at the first loss that is no number."""
+
+    def __init__(self, n_rows: int, report: Report | None) -> None:
+        super().__init__()
+        self.n_rows, self.report = n_rows, report
+        self.history: list[dict[str, float]] = []
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.epoch, self.started = epoch, time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        loss = float(logs["loss"])
+        if not math.isfinite(loss):
+            raise FoldwiseError(
+                f"the loss became {loss} in epoch {self.epoch + 1}, step {batch + 1}; lower fit.learning_rate"
+                " or switch fit.mixed_precision off"
+            )
+        if self.report is not None:
+            seen = min((batch + 1) * self.model_batch(), self.n_rows)
+            self.report(self.epoch, self.epoch * self.n_rows + seen, loss)
+
+    def model_batch(self) -> int:
+        return math.ceil(self.n_rows / self.params["steps"])
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        rate = float(np.asarray(self.model.optimizer.learning_rate))
+        seconds = time.perf_counter() - self.started
+        self.history.append(
+            {"epoch": epoch + 1, "loss": float(logs["loss"]), "learning_rate": rate, "seconds": seconds}
+        )

@@ -1,0 +1,43 @@
+"""A deep network of fully connected layers on the flattened pixels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from foldwise.models import parts
+
+if TYPE_CHECKING:
+    import keras
+
+
+def mlp(
+    input_shape: parts.Shape,
+    n_outputs: int,
+    *,
+    hidden: tuple[parts.Width, ...] = (256, 128),
+    activation: parts.Activation = "relu",
+    dropout: parts.Rate = 0.0,
+    batch_norm: bool = False,
+    auxiliary: tuple[str, ...] = (),
+) -> keras.Model:
+    """Build hidden layers of the given widths.
+
+    batch_norm: normalise before each activation.
+    dropout: share of units dropped after each hidden layer.
+    auxiliary: names of auxiliary columns joined to the pixels.
+    """
+    import keras
+    from keras import layers
+
+    inputs, x, values = parts.inputs(input_shape, auxiliary)
+    x = layers.Flatten()(x)
+    if values is not None:
+        x = layers.Concatenate()([x, values])
+    for width in hidden:
+        x = layers.Dense(width, use_bias=not batch_norm)(x)
+        if batch_norm:
+            x = layers.BatchNormalization()(x)
+        x = layers.Activation(activation)(x)
+        if dropout:
+            x = layers.Dropout(dropout)(x)
+    return keras.Model(inputs, parts.logits(x, n_outputs))

@@ -1,0 +1,100 @@
+"""A small convolutional network, every choice of the textbook an option."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from foldwise.errors import ConfigError
+from foldwise.models import parts
+
+if TYPE_CHECKING:
+    import keras
+
+
+def small_cnn(
+    input_shape: parts.Shape,
+    n_outputs: int,
+    *,
+    filters: tuple[parts.Width, ...] = (16, 32, 64, 96),
+    convolutions: parts.Width = 1,
+    kernel_sizes: tuple[parts.Width, ...] = (3,),
+    padding: Literal["same", "valid"] = "same",
+    stride: parts.Width = 1,
+    pooling: Literal["mean", "max", "none"] = "mean",
+    pool_size: parts.Width = 2,
+    activation: parts.Activation = "relu",
+    dropout: parts.Rate = 0.0,
+    batch_norm: bool = True,
+    batch_norm_input: bool = False,
+    global_pooling: Literal["mean", "max", "mean_max", "none"] = "mean_max",
+    dense: tuple[parts.Width, ...] = (),
+    dense_dropout: parts.Rate = 0.0,
+    auxiliary: tuple[str, ...] = (),
+) -> keras.Model:
+    """Build blocks of convolutions, each followed by pooling, then pooled or flattened features and a head.
+
+    filters: channels of each block; as many blocks as numbers.
+    convolutions: convolutions in each block.
+    kernel_sizes: pixels, one for each block, or one for all.
+    stride: of the first convolution of each block.
+    batch_norm, batch_norm_input: normalise before each activation; normalise the images.
+    dropout: share of values dropped after each block.
+    global_pooling: one number a channel at the end (mean_max: two); none flattens instead.
+    dense, dense_dropout: widths of fully connected layers before the output, and the dropout before each of
+        them and before the output.
+    auxiliary: names of auxiliary columns joined after the convolutions.
+
+    Raises ConfigError where the kernel sizes do not fit the blocks, or the image is too small for them.
+    """
+    import keras
+    from keras import layers
+
+    if len(kernel_sizes) not in (1, len(filters)):
+        raise ConfigError(
+            f"model.options.kernel_sizes={list(kernel_sizes)}: expected one size, or one for each of the "
+            f"{len(filters)} blocks"
+        )
+    inputs, x, values = parts.inputs(input_shape, auxiliary)
+    if batch_norm_input:
+        x = layers.BatchNormalization()(x)
+    sizes = kernel_sizes if len(kernel_sizes) == len(filters) else kernel_sizes * len(filters)
+    for width, size in zip(filters, sizes, strict=True):
+        for convolution in range(convolutions):
+            _check_fits(x, size if padding == "valid" else 1, input_shape, len(filters))
+            step = stride if convolution == 0 else 1
+            x = layers.Conv2D(width, size, strides=step, padding=padding, use_bias=not batch_norm)(x)
+            if batch_norm:
+                x = layers.BatchNormalization()(x)
+            x = layers.Activation(activation)(x)
+        if pooling != "none":
+            _check_fits(x, pool_size, input_shape, len(filters))
+            x = (layers.AveragePooling2D if pooling == "mean" else layers.MaxPooling2D)(pool_size)(x)
+        if dropout:
+            x = layers.Dropout(dropout)(x)
+    x = _flat(x, global_pooling)
+    if values is not None:
+        x = layers.Concatenate()([x, values])
+    for width in dense:
+        x = layers.Dropout(dense_dropout)(x)
+        x = layers.Dense(width, activation=activation)(x)
+    x = layers.Dropout(dense_dropout)(x)
+    return keras.Model(inputs, parts.logits(x, n_outputs))
+
+
+def _flat(x: keras.KerasTensor, global_pooling: str) -> keras.KerasTensor:
+    from keras import layers
+
+    if global_pooling == "none":
+        return layers.Flatten()(x)
+    pools = {"mean": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
+    pooled = [pools[name]()(x) for name in global_pooling.split("_")]
+    return pooled[0] if len(pooled) == 1 else layers.Concatenate()(pooled)
+
+
+def _check_fits(x: keras.KerasTensor, size: int, input_shape: parts.Shape, n_blocks: int) -> None:
+    if min(x.shape[1:3]) < size:
+        raise ConfigError(
+            f"model.options.filters: {n_blocks} blocks are too many for images of {input_shape}: "
+            f"{tuple(x.shape[1:3])} pixels are left where {size} are needed; give fewer blocks, "
+            "padding=same or pooling=none"
+        )

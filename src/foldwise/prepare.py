@@ -1,0 +1,80 @@
+"""Stage `prepare`: raw files into memory-mapped arrays and tables, once for each data key."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from foldwise import dataset
+from foldwise.config import Settings, competition_module
+from foldwise.dataset import Dataset
+from foldwise.errors import FoldwiseError
+from foldwise.simulate import generated_by, raw_files
+from foldwise.storage import content_key, write_json, written_aside
+
+log = logging.getLogger(__name__)
+
+
+def prepare(settings: Settings) -> Dataset:
+    """Return the prepared data of the competition and source, reading the raw files where that is not done yet."""
+    key = data_key(settings)
+    path = settings.prepared_dir / key
+    if not path.is_dir():
+        reader = competition_module(settings.competition.reader)
+        raw_dir = raw_files(settings)
+        with written_aside(path) as aside:
+            try:
+                dataset.write(reader.read(raw_dir, **settings.competition.options), aside, key)
+            except FileNotFoundError as error:
+                raise FoldwiseError(_missing(settings, raw_dir, error)) from None
+        about = json.loads((path / "dataset.json").read_text())
+        log.info(
+            "%s: prepared %d train and %d test rows in %s",
+            settings.competition.name,
+            about["n_train"],
+            about["n_test"],
+            path,
+        )
+    return dataset.read(path)
+
+
+def data_key(settings: Settings) -> str:
+    """Hash what decides the prepared data: the reader, its options, and the source or the raw files' contents."""
+    reader = competition_module(settings.competition.reader)
+    if settings.source.kind == "kaggle":
+        source: Any = _digests(raw_files(settings), settings.prepared_dir / "raw_digests.json")
+    else:
+        source = generated_by(settings)
+    competition = settings.competition
+    return content_key(["data", reader.__name__, reader.VERSION, competition.options, source])
+
+
+def _digests(raw_dir: Path, cache: Path) -> dict[str, str]:
+    """Hash every raw file; a file of unchanged size and time is not read again."""
+    known = json.loads(cache.read_text()) if cache.is_file() else {}
+    found: dict[str, list[Any]] = {}
+    for path in sorted(p for p in raw_dir.rglob("*") if p.is_file() and p.suffix not in (".7z", ".zip")):
+        name, status = path.relative_to(raw_dir).as_posix(), path.stat()
+        state = [status.st_size, status.st_mtime_ns]
+        if name == "solution.csv":  # the answers that only `grade` reads decide nothing here
+            continue
+        if known.get(name, [])[:2] == state:
+            found[name] = known[name]
+        else:
+            with path.open("rb") as file:
+                found[name] = [*state, hashlib.file_digest(file, "sha256").hexdigest()]
+    if found != known:
+        write_json(cache, found)
+    return {name: digest for name, (_, _, digest) in found.items()}
+
+
+def _missing(settings: Settings, raw_dir: Path, error: FileNotFoundError) -> str:
+    name = Path(str(error.filename)).name
+    held = ", ".join(sorted(p.name for p in raw_dir.iterdir())[:8])
+    return (
+        f"{raw_dir / name} is missing; the folder holds {held}. "
+        f"`foldwise download competition={settings.competition.name}` fetches and unpacks the host's files"
+    )

@@ -1,0 +1,201 @@
+"""A run's folder: one recipe, one folder a fold, and the pooled out-of-fold predictions."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from foldwise.config import (
+    AugmentSettings,
+    FitSettings,
+    ModelSettings,
+    Settings,
+    SplitSettings,
+    competition_module,
+)
+from foldwise.errors import FoldwiseError
+from foldwise.storage import content_key, write_json, written_aside
+
+log = logging.getLogger(__name__)
+
+TRAIN_VERSION = 1  # bumped whenever the same recipe would predict something else
+PACKAGES = ("foldwise", "tensorflow", "keras", "numpy", "albumentations")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a prediction; where and how fast it runs is not in it."""
+
+    competition: dict[str, Any]
+    data_key: str
+    split_key: str
+    split: SplitSettings
+    model: ModelSettings
+    augment: AugmentSettings
+    fit: FitSettings
+    version: int = TRAIN_VERSION
+
+    @property
+    def n_fits(self) -> int:
+        """Folds times repeats; fits are numbered repeat by repeat."""
+        return self.split.n_folds * self.split.repeats
+
+
+@dataclass(frozen=True)
+class Run:
+    """A folder `runs/<competition>/<model>-<run key>`; a fold's folder that exists is finished."""
+
+    path: Path
+
+    @cached_property
+    def recipe(self) -> dict[str, Any]:
+        """The stored recipe as plain values."""
+        loaded: dict[str, Any] = yaml.safe_load((self.path / "recipe.yaml").read_text())
+        return loaded
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def n_fits(self) -> int:
+        return int(self.recipe["split"]["n_folds"] * self.recipe["split"]["repeats"])
+
+    def fold_path(self, fit: int) -> Path:
+        """The folder of one fit: `fold_<k>`, where k counts on over repeats."""
+        return self.path / f"fold_{fit}"
+
+    def missing(self) -> list[int]:
+        """The fits that are not finished."""
+        return [fit for fit in range(self.n_fits) if not self.fold_path(fit).is_dir()]
+
+    def is_finished(self) -> bool:
+        return not self.missing()
+
+
+def make_recipe(settings: Settings, data_key: str, split_key: str) -> Recipe:
+    """Collect what decides a prediction from the settings and the keys of the data and the split."""
+    competition = {
+        "name": settings.competition.name,
+        "reader": settings.competition.reader,
+        "version": competition_module(settings.competition.reader).VERSION,
+        "options": settings.competition.options,
+    }
+    return Recipe(competition, data_key, split_key, settings.split, settings.model, settings.augment, settings.fit)
+
+
+def open_run(runs_dir: Path, recipe: Recipe) -> Run:
+    """Return the run of a recipe, writing `recipe.yaml` where it is new."""
+    values = json.loads(json.dumps(asdict(recipe)))
+    run = Run(runs_dir / f"{recipe.model.name}-{content_key(values)}")
+    if not (run.path / "recipe.yaml").is_file():
+        with written_aside(run.path / "recipe.yaml") as aside:
+            aside.write_text(yaml.safe_dump(values, sort_keys=False))
+    return run
+
+
+def all_runs(runs_dir: Path) -> list[Run]:
+    """Every run of a competition, finished or not, by name."""
+    return [Run(path.parent) for path in sorted(runs_dir.glob("*/recipe.yaml"))]
+
+
+def finished_runs(runs_dir: Path, split_key: str) -> list[Run]:
+    """The finished runs that share a split: those that may be compared and blended."""
+    return [run for run in all_runs(runs_dir) if run.recipe["split_key"] == split_key and run.is_finished()]
+
+
+def held_out(run: Run, folds: pd.DataFrame) -> pd.DataFrame:
+    """Return the held-out predictions, a row for each row of `folds` (id, repeat, fold), in its order.
+
+    Raises FoldwiseError unless they are a partition: every sample predicted once in every repeat, by the
+    model of the fold that held it out.
+    """
+    parts = [pd.read_parquet(run.fold_path(fit) / "held_out.parquet") for fit in range(run.n_fits)]
+    pooled = pd.concat(parts, ignore_index=True)
+    keys = ["id", "repeat", "fold"]
+    if pooled.duplicated(["id", "repeat"]).any() or len(pooled) != len(folds):
+        raise FoldwiseError(_no_partition(run, f"{len(pooled)} predictions for {len(folds)} held-out rows"))
+    joined = folds[keys].merge(pooled, on=keys, how="left", validate="one_to_one")
+    lost = joined[joined.isna().any(axis=1)]
+    if len(lost):
+        raise FoldwiseError(
+            _no_partition(run, f"{lost['id'].iloc[0]!r} was not predicted by the fold that held it out")
+        )
+    return joined
+
+
+def out_of_fold(run: Run, folds: pd.DataFrame, ids: pd.Series, targets: list[str]) -> np.ndarray:
+    """Return the out-of-fold probabilities (n, k) in the order of `ids`, averaged over repeats."""
+    means = held_out(run, folds).groupby("id")[targets].mean()
+    return aligned(means, ids, run.name)
+
+
+def test_predictions(run: Run, ids: pd.Series, targets: list[str]) -> np.ndarray:
+    """Return the test probabilities (n_test, k) in the order of `ids`, averaged over all folds and repeats."""
+    parts = [pd.read_parquet(run.fold_path(fit) / "test.parquet").set_index("id") for fit in range(run.n_fits)]
+    return np.asarray(np.mean([aligned(part[targets], ids, run.name) for part in parts], axis=0))
+
+
+def aligned(predictions: pd.DataFrame, ids: pd.Series, name: str) -> np.ndarray:
+    """Return the predictions (indexed by id) in the order of `ids`; raise FoldwiseError unless the ids agree."""
+    if not predictions.index.is_unique or len(predictions) != len(ids) or not ids.isin(predictions.index).all():
+        raise FoldwiseError(
+            f"{name}: its predictions are for {len(predictions)} ids, which are not the {len(ids)} ids of the data; "
+            "was it trained on other data?"
+        )
+    return predictions.loc[ids].to_numpy(np.float64)
+
+
+def write_fold(
+    run: Run,
+    fit: int,
+    held_out: pd.DataFrame,
+    test: pd.DataFrame,
+    history: pd.DataFrame,
+    models: list[Any],
+    about: dict[str, Any],
+) -> None:
+    """Write a finished fold's folder, whole or not at all."""
+    with written_aside(run.fold_path(fit)) as aside:
+        aside.mkdir()
+        held_out.to_parquet(aside / "held_out.parquet", index=False)
+        test.to_parquet(aside / "test.parquet", index=False)
+        history.to_csv(aside / "history.csv", index=False)
+        for number, model in enumerate(models):
+            model.save_weights(aside / f"model{f'_{number}' if number else ''}.weights.h5")
+        write_json(aside / "fold.json", about)
+
+
+def fold_reports(run: Run) -> Iterator[dict[str, Any]]:
+    """The `fold.json` of every finished fit: seconds, images_per_second, device."""
+    for fit in range(run.n_fits):
+        yield json.loads((run.fold_path(fit) / "fold.json").read_text())
+
+
+def versions() -> dict[str, str]:
+    """The versions of the packages that a prediction depends on."""
+    names = {"tensorflow": ("tensorflow", "tensorflow-cpu")}
+    found = {}
+    for package in PACKAGES:
+        for name in names.get(package, (package,)):
+            try:
+                found[package] = version(name)
+            except ModuleNotFoundError:
+                continue
+    return found
+
+
+def _no_partition(run: Run, what: str) -> str:
+    return (
+        f"{run.path}: the held-out predictions are no partition of the data: {what}. Remove that folder and train again"
+    )

@@ -1,0 +1,120 @@
+"""Stage `score`: the pooled out-of-fold log loss of every run, with its uncertainty."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from foldwise import metrics, runs
+from foldwise.config import Settings
+from foldwise.dataset import Dataset
+from foldwise.errors import FoldwiseError
+from foldwise.folds import read_folds, split_key
+from foldwise.prepare import prepare
+from foldwise.runs import Run
+from foldwise.storage import write_json
+
+log = logging.getLogger(__name__)
+
+
+def score(settings: Settings) -> list[dict[str, Any]]:
+    """Return the `run.json` of every finished run on this data and split, best first.
+
+    Raises FoldwiseError where there is none.
+    """
+    dataset = prepare(settings)
+    folds = read_folds(dataset, settings.split)
+    key = split_key(dataset, settings.split)
+    every = runs.all_runs(settings.runs_dir)
+    mine = [run for run in every if run.recipe["split_key"] == key]
+    finished = [run for run in mine if run.is_finished()]
+    if len(mine) > len(finished):
+        log.info(
+            "%d unfinished runs are not shown; `foldwise train` with their settings finishes them",
+            len(mine) - len(finished),
+        )
+    if len(every) > len(mine):
+        log.info(
+            "%d runs on other data or another split are not shown: their scores do not compare",
+            len(every) - len(mine),
+        )
+    if not finished:
+        raise FoldwiseError(
+            f"no finished run of {settings.competition.name} on this data and split; "
+            f"`foldwise train competition={settings.competition.name}` trains one"
+        )
+    return sorted((score_run(run, dataset, folds) for run in finished), key=lambda report: report["log_loss"])
+
+
+def score_run(run: Run, dataset: Dataset, folds: pd.DataFrame) -> dict[str, Any]:
+    """Return the run's `run.json`, scoring it and writing that file where it is not there yet."""
+    path = run.path / "run.json"
+    if path.is_file():
+        report: dict[str, Any] = json.loads(path.read_text())
+        return report
+    ids, targets, task = dataset.train.table["id"], dataset.targets, dataset.task
+    predicted = runs.out_of_fold(run, folds, ids, targets)
+    labels = dataset.labels
+    losses = metrics.row_losses(labels, predicted, task)
+    grouped = run.recipe["split"]["kind"] != "stratified"
+    interval = metrics.bootstrap_interval(losses, dataset.train.table["group"].to_numpy() if grouped else None)
+    reports = list(runs.fold_reports(run))
+    report = {
+        "competition": run.recipe["competition"]["name"],
+        "model": run.recipe["model"]["name"],
+        "run_key": run.name.rpartition("-")[2],
+        "data_key": run.recipe["data_key"],
+        "split_key": run.recipe["split_key"],
+        "seconds": sum(fold["seconds"] for fold in reports),
+        "n_rows": len(ids),
+        "log_loss": float(losses.mean()),
+        "log_loss_interval": interval,
+        "fold_log_loss": fold_losses(run, dataset, folds),
+        **metrics.for_humans(labels, predicted, task),
+        "versions": runs.versions(),
+        "device": reports[0]["device"],
+    }
+    write_json(path, report)
+    return report
+
+
+def fold_losses(run: Run, dataset: Dataset, folds: pd.DataFrame) -> list[float]:
+    """Return the log loss of each held-out fold, repeat by repeat."""
+    predicted = runs.held_out(run, folds)
+    labels = dataset.train.table.set_index("id")[dataset.targets].loc[predicted["id"]].to_numpy(np.float64)
+    losses = metrics.row_losses(labels, predicted[dataset.targets].to_numpy(), dataset.task)
+    return [float(loss) for loss in pd.Series(losses).groupby([predicted["repeat"], predicted["fold"]]).mean()]
+
+
+def show(reports: list[dict[str, Any]], width: int) -> str:
+    """Return the terminal table of scored runs, best first; columns that do not fit the width are left out."""
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    columns = ["log loss", "95 % interval", "folds, sd", "accuracy", "F1", "AUC", "minutes"]
+    needed = 24 + 10
+    kept = [name for name in columns if (needed := needed + len(name) + 4) <= max(width, 60)]
+    shown.add_column("run", overflow="fold")
+    for name in kept:
+        shown.add_column(name, justify="right", no_wrap=True)
+    for report in reports:
+        low, high = report["log_loss_interval"]
+        cells = {
+            "log loss": f"{report['log_loss']:.4f}",
+            "95 % interval": f"{low:.3f}-{high:.3f}",
+            "folds, sd": f"{np.std(report['fold_log_loss'], ddof=1):.3f}",
+            "accuracy": f"{report['accuracy']:.4f}",
+            "F1": f"{report['f1']:.4f}",
+            "AUC": "-" if report["auc"] is None else f"{report['auc']:.4f}",
+            "minutes": f"{report['seconds'] / 60:.1f}",
+        }
+        shown.add_row(f"{report['model']}-{report['run_key']}", *(cells[name] for name in kept))
+    console = Console(width=width, no_color=True)
+    with console.capture() as captured:
+        console.print(shown)
+    return captured.get()

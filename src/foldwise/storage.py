@@ -1,0 +1,66 @@
+"""Files that are whole or absent: everything is written aside and renamed when complete."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+@contextlib.contextmanager
+def written_aside(path: Path, replace_folder: bool = False) -> Iterator[Path]:
+    """Yield a path beside `path` to write a file or a folder to; rename it to `path` when the block ends.
+
+    A block that raises, or a process that is killed, leaves `path` as it was. What a killed process left
+    aside is removed the next time the same path is written. A folder that is there by then (another process
+    was faster) is kept and ours is dropped, since both were made from the same key; unless `replace_folder`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for stale in path.parent.glob(f".{path.name}.partial-*"):
+        if not _is_alive(int(stale.name.rpartition("-")[2])):
+            _remove(stale)
+    aside = path.parent / f".{path.name}.partial-{os.getpid()}"
+    old = path.parent / f".{path.name}.partial-old-{os.getpid()}"
+    _remove(aside)
+    try:
+        yield aside
+        if aside.is_dir() and path.is_dir():
+            if not replace_folder:
+                return
+            path.rename(old)
+        aside.replace(path)
+    finally:
+        _remove(aside)
+        _remove(old)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON, whole or not at all."""
+    with written_aside(path) as aside:
+        aside.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def content_key(value: Any) -> str:
+    """Hash canonical JSON (sorted keys, no spaces) to 12 hex digits."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return pid != os.getpid()
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

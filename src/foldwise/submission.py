@@ -1,0 +1,103 @@
+"""Write a submission in the sample's layout, and refuse one that the host would refuse."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from foldwise.config import Settings, competition_module
+from foldwise.dataset import Dataset
+from foldwise.errors import FoldwiseError
+from foldwise.storage import write_json, written_aside
+
+
+def write(settings: Settings, dataset: Dataset, predictions: pd.DataFrame, stem: str, about: dict[str, Any]) -> Path:
+    """Write `submissions/<stem>.csv`, its probabilities where the host wants labels, and `<stem>.json`.
+
+    predictions: id and a column of probabilities for each target, a row for each test sample.
+    Raises FoldwiseError where the result does not agree with the sample submission; nothing is written then.
+    """
+    sample_path = dataset.path / "sample_submission.csv"
+    sample = pd.read_csv(sample_path, dtype=str, keep_default_na=False)
+    reader = competition_module(settings.competition.reader)
+    laid_out = reader.submission(predictions, sample)
+    ordered = laid_out.set_index(sample.columns[0], drop=False).reindex(sample.iloc[:, 0])
+    check(ordered.reset_index(drop=True), sample, dataset.task)
+    check_probabilities(predictions, dataset)
+    path = settings.submissions_dir / f"{stem}.csv"
+    line_end = "\r\n" if b"\r\n" in sample_path.read_bytes()[:4096] else "\n"
+    files = {path: ordered}
+    if list(laid_out.columns[1:]) != dataset.targets:
+        files[path.with_name(f"{stem}_probabilities.csv")] = predictions
+    write_json(path.with_suffix(".json"), about)
+    for file, table in reversed(files.items()):
+        with written_aside(file) as aside:
+            table.to_csv(aside, index=False, lineterminator=line_end)
+    return path
+
+
+def check(table: pd.DataFrame, sample: pd.DataFrame, task: str) -> None:
+    """Raise FoldwiseError unless `table` has the sample's columns, ids and order, and nothing missing."""
+    if list(table.columns) != list(sample.columns):
+        raise FoldwiseError(f"the submission has the columns {', '.join(table)}, the sample {', '.join(sample)}")
+    id_column = sample.columns[0]
+    wrong = np.flatnonzero(table[id_column].to_numpy() != sample[id_column].to_numpy())
+    if len(table) != len(sample) or len(wrong):
+        raise FoldwiseError(
+            f"the submission's ids are not the sample's; the first that differs is {sample[id_column].iloc[wrong[0]]!r}"
+        )
+    values = table.drop(columns=id_column)
+    if values.isna().any(axis=None):
+        missing = table[values.isna().any(axis=1)][id_column].iloc[0]
+        raise FoldwiseError(f"the submission has no prediction for {missing!r}")
+
+
+def check_probabilities(predictions: pd.DataFrame, dataset: Dataset) -> None:
+    """Raise FoldwiseError unless all probabilities lie in [0, 1], and rows sum to 1 in a multiclass task."""
+    values = predictions[dataset.targets].to_numpy(np.float64)
+    wrong = ~((values >= 0) & (values <= 1)).all(axis=1)
+    if dataset.task == "multiclass":
+        wrong |= abs(values.sum(axis=1) - 1) > 1e-6
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise FoldwiseError(
+            f"the prediction for {predictions['id'].iloc[row]!r} is {values[row].tolist()}, expected probabilities "
+            f"in [0, 1]{' that sum to 1' if dataset.task == 'multiclass' else ''}"
+        )
+
+
+def chosen(settings: Settings) -> tuple[Path, dict[str, Any]]:
+    """Return the submission that `submission=` names, or the newest of the competition, and the JSON beside it.
+
+    Raises FoldwiseError where there is none.
+    """
+    folder = settings.submissions_dir
+    if settings.submission is not None:
+        path = Path(settings.submission)
+        path = path if path.is_file() else folder / path.name
+        if not path.is_file():
+            raise FoldwiseError(f"submission={settings.submission}: no such file, nor in {folder}")
+    else:
+        written = [
+            p.with_suffix(".csv")
+            for p in folder.glob("*.json")
+            if _about(p).get("competition") == settings.competition.name
+        ]
+        written = [p for p in written if p.is_file()]
+        if not written:
+            raise FoldwiseError(
+                f"no submission of {settings.competition.name} in {folder}; "
+                f"`foldwise ensemble competition={settings.competition.name}` writes one"
+            )
+        path = max(written, key=lambda p: p.stat().st_mtime_ns)
+    beside = path.with_suffix(".json")
+    return path, _about(beside) if beside.is_file() else {}
+
+
+def _about(path: Path) -> dict[str, Any]:
+    about: dict[str, Any] = json.loads(path.read_text())
+    return about

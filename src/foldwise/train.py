@@ -1,0 +1,65 @@
+"""Stage `train`: train the folds of a recipe that are not finished yet."""
+
+from __future__ import annotations
+
+import logging
+
+from foldwise.config import Settings
+from foldwise.dataset import Dataset
+from foldwise.folds import folds_path, read_folds
+from foldwise.prepare import prepare
+from foldwise.runs import Run, make_recipe, open_run
+from foldwise.score import score_run
+from foldwise.workers import FoldTask, train_folds
+
+log = logging.getLogger(__name__)
+
+
+def train(settings: Settings) -> Run:
+    """Train one recipe over its folds and score it; what is finished is not trained again."""
+    return train_all([settings])[0]
+
+
+def train_all(sweep: list[Settings]) -> list[Run]:
+    """Train several recipes; their folds share one queue, so that no worker waits for the end of a recipe."""
+    runs: dict[Run, tuple[Settings, Dataset]] = {}
+    tasks: list[FoldTask] = []
+    for settings in sweep:
+        dataset = prepare(settings)
+        read_folds(dataset, settings.split)
+        path = folds_path(dataset, settings.split)
+        recipe = make_recipe(settings, dataset.data_key, path.stem.removeprefix("folds_"))
+        run = open_run(settings.runs_dir, recipe)
+        if run in runs:
+            continue
+        runs[run] = settings, dataset
+        missing = run.missing()
+        tasks += [FoldTask(run, recipe, fit, len(dataset.train.table), dataset.path, path) for fit in missing]
+        done = recipe.n_fits - len(missing)
+        if done:
+            log.info(
+                "%s: %d of %d folds are trained already%s",
+                run.name,
+                done,
+                recipe.n_fits,
+                "" if missing else ": nothing to do",
+            )
+
+    def score(run: Run) -> None:
+        settings, dataset = runs[run]
+        report = score_run(run, dataset, read_folds(dataset, settings.split))
+        low, high = report["log_loss_interval"]
+        log.info(
+            "%s: out-of-fold log loss %.4f (95 %% interval %.4f to %.4f)",
+            run.name,
+            report["log_loss"],
+            low,
+            high,
+        )
+
+    for run in runs:
+        if run.is_finished():
+            score(run)
+    if tasks:
+        train_folds(tasks, sweep[0].execution, score)
+    return list(runs)

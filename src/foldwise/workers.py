@@ -1,0 +1,248 @@
+"""Train folds in worker processes: one queue of folds, a few workers, one progress line."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from foldwise.config import ExecutionSettings
+from foldwise.errors import FoldwiseError
+from foldwise.progress import Progress
+from foldwise.runs import Recipe, Run, write_fold
+
+REPORT_SECONDS = 0.5  # a worker speaks no more often than this
+
+
+@dataclass(frozen=True)
+class FoldTask:
+    """One fold to train: the unit of work, of resuming and of distribution."""
+
+    run: Run
+    recipe: Recipe
+    fit: int
+    n_train: int  # rows of the data, of which the fold trains on all but its own
+    prepared: Path
+    folds: Path
+
+    @property
+    def name(self) -> str:
+        return f"{self.run.name} fold {self.fit}"
+
+    @property
+    def n_images(self) -> int:
+        """About how many images the fold trains on, over all epochs and seeds."""
+        share = 1 - 1 / self.recipe.split.n_folds
+        return round(self.n_train * share * self.recipe.fit.epochs * self.recipe.fit.n_seeds)
+
+
+def cores() -> int:
+    """The processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def parallelism(execution: ExecutionSettings, n_fits: int, n_tasks: int) -> tuple[int, int]:
+    """Return (workers, threads per fold).
+
+    One fold a core is fastest. Each may use two threads all the same, so that a last fold that is alone
+    takes two cores; the threads depend on the recipe alone, and not on how many folds are left to train,
+    because the bits of a prediction depend on them. On a GPU one worker trains at a time unless told otherwise.
+    """
+    gpu = driver_shows_gpu() and not execution.allow_cpu
+    workers = execution.workers or (1 if gpu else cores())
+    spread = max(1, min(workers, n_fits))
+    threads = execution.threads_per_fold or max(min(2, cores()), cores() // spread)
+    return min(workers, n_tasks), threads
+
+
+def driver_shows_gpu() -> bool:
+    """Whether the NVIDIA driver of this machine lists a GPU, whatever TensorFlow thinks."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):  # hidden on purpose
+        return False
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return False
+    listed = subprocess.run([tool, "-L"], capture_output=True, text=True, check=False)
+    return listed.returncode == 0 and "GPU " in listed.stdout
+
+
+def train_folds(tasks: list[FoldTask], execution: ExecutionSettings, finished: Callable[[Run], None]) -> None:
+    """Train the tasks, several at once; call `finished` for every run as soon as its last fold is written.
+
+    Raises FoldwiseError, naming the fold, when one fails; folds that were finished by then are kept.
+    """
+    workers, threads = parallelism(execution, max(task.recipe.n_fits for task in tasks), len(tasks))
+    gpu = driver_shows_gpu()
+    context = multiprocessing.get_context("spawn")
+    reports = context.Queue()
+    images = {number: task.n_images for number, task in enumerate(tasks)}
+    os.environ.update(_environment())
+    pool = ProcessPoolExecutor(
+        workers,
+        context,
+        initializer=_start,
+        initargs=(reports, threads, gpu and not execution.allow_cpu),
+        max_tasks_per_child=1 if gpu else None,  # TensorFlow returns a GPU's memory only when its process ends
+    )
+    with Progress(images, [task.name for task in tasks], workers, threads) as progress:
+        try:
+            futures = {pool.submit(_train_task, number, task): task for number, task in enumerate(tasks)}
+            for future in _as_completed(futures, reports, progress):
+                task = futures[future]
+                _result(future, task)
+                if task.run.is_finished():
+                    finished(task.run)
+            pool.shutdown()
+        except BaseException:
+            for process in list((pool._processes or {}).values()):
+                process.terminate()
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _as_completed(futures: dict[Future[None], FoldTask], reports: Any, progress: Progress) -> Iterator[Future[None]]:
+    """Yield futures as they complete, showing what the workers report meanwhile."""
+    pending = set(futures)
+    while pending:
+        done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
+        while True:
+            try:
+                progress.update(*reports.get_nowait())
+            except queue.Empty:
+                break
+        yield from done
+
+
+def _result(future: Future[None], task: FoldTask) -> None:
+    try:
+        future.result()
+    except BrokenProcessPool:
+        raise FoldwiseError(
+            f"{task.name}: a worker process was killed, most likely for want of memory; lower fit.batch_size or "
+            "execution.workers and run the same command again: finished folds are kept"
+        ) from None
+    except FoldwiseError as error:
+        raise type(error)(f"{task.name}: {error}") from None
+
+
+def _environment() -> dict[str, str]:
+    """What workers must find in their environment before they import TensorFlow."""
+    return {
+        "KERAS_BACKEND": "tensorflow",
+        "TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1"),  # off by default without AVX-512
+        "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
+        "NO_ALBUMENTATIONS_UPDATE": "1",
+    }
+
+
+_state: dict[str, Any] = {}  # of a worker process: its queue to the parent, and whether a GPU stays unused
+
+
+def _start(reports: Any, threads: int, needs_gpu: bool) -> None:
+    """Start TensorFlow in a worker."""
+    _state["reports"] = reports
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    # keras imports both for helpers that are not used here, which takes 2 of the 7 seconds of its start
+    for unused in ("sklearn", "matplotlib"):
+        sys.modules.setdefault(unused, None)  # type: ignore[arg-type]
+    with _silent_stderr():  # two lines of advice from C++ code, at each start and whatever the log level
+        import keras  # noqa: F401
+        import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    if not gpus:
+        tf.config.experimental.enable_op_determinism()
+    reports.put(("device", _device_name()))
+    _state["gpu_unused"] = needs_gpu and not gpus
+
+
+_GPU_UNUSED = (
+    "the driver shows a GPU, but TensorFlow does not use it: `make setup GPU=1` installs the CUDA build; "
+    "execution.allow_cpu=true trains on the CPU all the same"
+)
+
+
+@contextlib.contextmanager
+def _silent_stderr() -> Iterator[None]:
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _die_with_parent() -> None:
+    """End this worker when its parent is gone, however it died."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _train_task(number: int, task: FoldTask) -> None:
+    import pandas as pd
+
+    from foldwise import dataset as datasets
+    from foldwise.fit import train_fold
+
+    if _state["gpu_unused"]:  # told here because an error in an initializer would be hidden
+        raise FoldwiseError(_GPU_UNUSED)
+    dataset = datasets.read(task.prepared)
+    folds = pd.read_parquet(task.folds)
+    repeat, fold = divmod(task.fit, task.recipe.split.n_folds)
+    rows = folds[(folds["repeat"] == repeat) & (folds["fold"] == fold)]
+    mask = dataset.train.table["id"].isin(rows["id"]).to_numpy()
+    last_report = started = time.perf_counter()
+
+    def report(epoch: int, images: int, loss: float) -> None:
+        nonlocal last_report
+        if (now := time.perf_counter()) - last_report >= REPORT_SECONDS:
+            last_report = now
+            _state["reports"].put(("step", number, epoch, images, loss))
+
+    result = train_fold(task.recipe, dataset, mask, task.fit, report)
+    seconds = time.perf_counter() - started
+    ids, targets = dataset.train.table["id"][mask], dataset.targets
+    held_out = pd.DataFrame(result.held_out, columns=targets)
+    held_out.insert(0, "id", ids.to_numpy())
+    held_out["repeat"], held_out["fold"] = np.int8(repeat), np.int8(fold)
+    test = pd.DataFrame(result.test, columns=targets)
+    test.insert(0, "id", dataset.test.table["id"].to_numpy())
+    n_images = int((~mask).sum()) * task.recipe.fit.epochs * task.recipe.fit.n_seeds
+    device = _device_name()
+    about = {
+        "seconds": seconds,
+        "images_per_second": n_images / result.history["seconds"].sum(),
+        "device": device,
+    }
+    write_fold(task.run, task.fit, held_out, test, result.history, result.models, about)
+    _state["reports"].put(("done", number, about["images_per_second"], seconds))
+
+
+def _device_name() -> str:
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")) if gpus else "CPU"
