@@ -191,6 +191,9 @@ def _assignments(
             f"split.n_folds={split.n_folds}: the largest class has {counts.max()} rows; there must be at least as "
             "many rows of a class as folds"
         )
+    n_groups = split.n_folds if groups is None else len(np.unique(groups))
+    if n_groups < split.n_folds:
+        raise FoldwiseError(f"split.n_folds={split.n_folds}: there are only {n_groups} groups to share out")
     for attempt in range(tries):
         options = {
             "n_splits": split.n_folds,
