@@ -18,7 +18,7 @@ Activation = Literal["relu", "elu", "selu", "gelu", "silu", "leaky_relu", "tanh"
 
 def inputs(
     input_shape: Shape, auxiliary: tuple[str, ...]
-) -> tuple[list[keras.KerasTensor], keras.KerasTensor, keras.KerasTensor | None]:
+) -> tuple[keras.KerasTensor | list[keras.KerasTensor], keras.KerasTensor, keras.KerasTensor | None]:
     """Return the model's inputs, the scaled images (n, *input_shape), and the auxiliary values (n, 2 a) or None.
 
     The layer `scale` subtracts each channel's mean and divides by its standard deviation; `train_fold` sets
@@ -31,7 +31,7 @@ def inputs(
     # float32 under mixed precision too: raw pixels reach 65,535, which 16-bit floats cannot resolve
     scaled = keras.layers.Normalization(axis=-1, dtype="float32", name="scale")(images)
     if not auxiliary:
-        return [images], scaled, None
+        return images, scaled, None
     values = keras.Input((2 * len(auxiliary),), name="auxiliary")
     return [images, values], scaled, values
 
