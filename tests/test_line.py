@@ -1,0 +1,272 @@
+"""The whole line as a user runs it: real processes, from raw files to a graded submission, killed at will."""
+
+import gzip
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+pytestmark = pytest.mark.slow
+
+FACES = ["competition=faces", "source.n_train=60", "source.n_test=20", "model=logistic_regression", "fit.epochs=2"]
+CHIPS = Path(__file__).parents[2] / "shared" / "data" / "opensarship_75x75.json.gz"
+
+
+def start(*words):
+    command = [sys.executable, "-m", "foldwise", *map(str, words)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def foldwise(*words, status=0):
+    """Run the command line; return (stdout, stderr)."""
+    process = start(*words)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == status, err
+    return out, err
+
+
+def predictions(root):
+    """The bytes of every prediction under `root`, by run and fold."""
+    return {str(p.relative_to(root)): p.read_bytes() for p in sorted(Path(root).glob("runs/**/*.parquet"))}
+
+
+def workers_of(pid):
+    """The worker processes of a run, without Python's tracker of resources."""
+    tasks = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(task) for task in tasks if b"spawn_main" in Path(f"/proc/{task}/cmdline").read_bytes()]
+
+
+def is_alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def wait_for(condition, seconds=120.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """A root in which the faces line was run without disturbance."""
+    root = tmp_path_factory.mktemp("undisturbed")
+    foldwise("train", f"root={root}", *FACES, "execution.workers=2", "execution.threads_per_fold=1")
+    foldwise("ensemble", f"root={root}", *FACES)
+    return root
+
+
+@pytest.fixture
+def copied(undisturbed, tmp_path):
+    shutil.copytree(undisturbed, tmp_path / "root")
+    return tmp_path / "root"
+
+
+def test_one_worker_predicts_the_same_bits_as_two(undisturbed, tmp_path):
+    foldwise("train", f"root={tmp_path}", *FACES, "execution.workers=1", "execution.threads_per_fold=1")
+    assert predictions(tmp_path) == predictions(undisturbed)
+    assert len(predictions(tmp_path)) == 10
+
+
+def test_only_a_deleted_fold_is_trained_again(copied, undisturbed):
+    (run,) = (copied / "runs" / "faces").iterdir()
+    times = {path.name: path.stat().st_mtime_ns for path in run.glob("fold_*")}
+    shutil.rmtree(run / "fold_2")
+    (run / "run.json").unlink()
+    _, err = foldwise("train", f"root={copied}", *FACES, "execution.threads_per_fold=1")
+    assert "4 of 5 folds are trained already" in err
+    changed = {path.name for path in run.glob("fold_*") if path.stat().st_mtime_ns != times[path.name]}
+    assert changed == {"fold_2"}
+    assert predictions(copied) == predictions(undisturbed)
+
+
+def test_the_same_recipe_again_does_nothing_and_says_so(copied):
+    before = {path: path.stat().st_mtime_ns for path in copied.rglob("*") if path.is_file()}
+    code = (
+        "import sys; from foldwise.__main__ import main; status = main(sys.argv[1:]); "
+        "sys.exit(status or 'tensorflow' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, "train", f"root={copied}", *FACES]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "nothing to do" in done.stderr
+    assert {path: path.stat().st_mtime_ns for path in copied.rglob("*") if path.is_file()} == before
+
+
+def test_killed_during_training_the_next_run_ends_the_same(undisturbed, tmp_path):
+    words = ("train", f"root={tmp_path}", *FACES, "execution.workers=2", "execution.threads_per_fold=1")
+    process = start(*words)
+    wait_for(lambda: any(tmp_path.glob("runs/faces/*/fold_*")))
+    workers = workers_of(process.pid)
+    assert workers
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    wait_for(lambda: not any(map(is_alive, workers)), seconds=20)
+    finished = len(list(tmp_path.glob("runs/faces/*/fold_*")))
+    assert 1 <= finished < 5
+    foldwise(*words)
+    assert predictions(tmp_path) == predictions(undisturbed)
+    assert not list(tmp_path.rglob(".*partial*"))
+
+
+def test_a_killed_worker_is_an_error_that_names_the_fold(tmp_path):
+    process = start("train", f"root={tmp_path}", *FACES, "fit.epochs=2000", "execution.workers=1")
+    wait_for(lambda: any(tmp_path.glob("runs/faces/*/recipe.yaml")))
+    wait_for(lambda: workers_of(process.pid))
+    os.kill(workers_of(process.pid)[0], signal.SIGKILL)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "fold" in err
+    assert "fit.batch_size" in err
+    assert "Traceback" not in err
+
+
+def test_an_interrupted_run_says_how_to_go_on(tmp_path):
+    process = start("train", f"root={tmp_path}", *FACES, "fit.epochs=2000", "execution.workers=1")
+    wait_for(lambda: any(tmp_path.glob("runs/faces/*/recipe.yaml")))
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("delay", [0.6, 0.9, 1.2, 1.5])
+def test_killed_during_the_ensemble_the_next_run_ends_the_same(copied, undisturbed, delay):
+    shutil.rmtree(copied / "submissions")
+    process = start("ensemble", f"root={copied}", *FACES)
+    time.sleep(delay)
+    process.kill()
+    process.communicate()
+    for path in (copied / "submissions").glob("*.csv") if (copied / "submissions").is_dir() else []:
+        assert path.read_bytes() == (undisturbed / "submissions" / path.name).read_bytes()  # whole or absent
+    foldwise("ensemble", f"root={copied}", *FACES)
+    written = {p.name: p.read_bytes() for p in (copied / "submissions").iterdir()}
+    assert written == {p.name: p.read_bytes() for p in (undisturbed / "submissions").iterdir()}
+
+
+def test_score_as_json_is_the_contract(copied):
+    out, _ = foldwise("score", f"root={copied}", *FACES, "format=json")
+    (report,) = json.loads(out)
+    assert list(report) == [
+        *("competition", "model", "run_key", "data_key", "split_key", "seconds", "n_rows", "log_loss"),
+        *("log_loss_interval", "fold_log_loss", "accuracy", "f1", "auc", "confusion_matrix", "versions", "device"),
+    ]
+    assert report["n_rows"] == 60
+    assert len(report["fold_log_loss"]) == 5
+    low, high = report["log_loss_interval"]
+    assert low < report["log_loss"] < high
+    assert np.sum(report["confusion_matrix"]) == 60
+    assert report["device"] == "CPU"
+
+
+def test_grade_tells_the_true_score_beside_the_nested_one(copied):
+    out, _ = foldwise("grade", f"root={copied}", *FACES, "format=json")
+    grade = json.loads(out)
+    solution = pd.read_csv(copied / "data/raw/faces/solution.csv").set_index("id")
+    sent = pd.read_csv(grade["file"]).set_index("id").loc[solution.index, "is_face"]
+    truth = solution["is_face"]
+    assert grade["n_scored"] == 20
+    assert grade["log_loss"] == pytest.approx(-np.log(np.where(truth == 1, sent, 1 - sent)).mean())
+    public = solution["Usage"] == "Public"
+    assert public.sum() == 4
+    assert grade["public_score"] == pytest.approx(-np.log(np.where(truth == 1, sent, 1 - sent))[public].mean())
+    assert grade["nested_score"] == json.loads(Path(grade["file"]).with_suffix(".json").read_text())["nested_score"]
+
+
+def test_a_sweep_trains_every_combination_and_skips_what_is_finished(copied):
+    words = ("-m", f"root={copied}", *FACES, "fit.learning_rate=1e-3,3e-3", "execution.threads_per_fold=1")
+    out, err = foldwise("train", *words)
+    assert "5 of 5 folds are trained already: nothing to do" in err  # 1e-3 is the default
+    assert out.count("logistic_regression-") == 2
+    assert len(list((copied / "runs" / "faces").iterdir())) == 2
+
+
+def test_a_folder_of_images_costs_one_yaml(tmp_path):
+    rng = np.random.default_rng(0)
+    raw = tmp_path / "root" / "data" / "raw" / "shapes"
+    (raw / "pictures").mkdir(parents=True)
+    names = ["disc", "ring", "bar"]
+    rows = []
+    for i in range(66):
+        image, kind = rng.integers(0, 60, size=(24, 24, 3), dtype=np.uint8), names[i % 3]
+        if kind == "bar":
+            cv2.rectangle(image, (3, 9), (20, 13), (200, 220, 240), -1)
+        else:
+            cv2.circle(image, (12, 12), 8, (200, 220, 240), -1 if kind == "disc" else 2)
+        cv2.imwrite(str(raw / "pictures" / f"p{i}.png"), image)
+        rows.append({"picture": f"p{i}.png", "shape": kind})
+    pd.DataFrame(rows[:48]).to_csv(raw / "train.csv", index=False)
+    pd.DataFrame(rows[48:]).to_csv(raw / "solution.csv", index=False)
+    sample = pd.DataFrame({"picture": [row["picture"] for row in rows[:47:-1]], "ring": 0, "disc": 0, "bar": 1})
+    sample.to_csv(raw / "sample_submission.csv", index=False, lineterminator="\r\n")
+    (tmp_path / "conf" / "competition").mkdir(parents=True)
+    (tmp_path / "conf" / "competition" / "shapes.yaml").write_text(
+        "name: shapes\nreader: folder\noptions:\n  task: multiclass\n  images: pictures\n"
+        "  id_column: picture\n  label_columns: [shape]\n"
+    )
+    words = ["--config-dir", tmp_path / "conf", f"root={tmp_path / 'root'}", "competition=shapes", "source=kaggle"]
+    words += ["split.n_folds=3"]
+    foldwise("train", *words, "model=mlp", "fit.epochs=30", "fit.learning_rate=1e-3")
+    out, _ = foldwise("ensemble", *words, "format=json")
+    sent = Path(json.loads(out)["file"])
+    lines = sent.read_bytes().split(b"\r\n")
+    assert lines[0] == b"picture,ring,disc,bar"
+    assert [line.split(b",")[0].decode() for line in lines[1:-1]] == sample["picture"].tolist()
+    out, _ = foldwise("grade", *words, "format=json")
+    assert json.loads(out)["n_scored"] == 18
+    assert json.loads(out)["log_loss"] < 0.8  # ln 3 = 1.10 is what a constant scores
+
+
+@pytest.mark.skipif(not CHIPS.is_file(), reason=f"the real radar chips are not there: {CHIPS.name}")
+def test_real_radar_cargo_against_the_rest(tmp_path):
+    chips = json.loads(gzip.decompress(CHIPS.read_bytes()))
+    raw = tmp_path / "data" / "raw" / "statoil"
+    raw.mkdir(parents=True)
+    keys = ("id", "band_1", "band_2", "inc_angle")
+    train = [{k: c[k] for k in keys} | {"is_iceberg": int(c["ship_type"] == "Cargo")} for c in chips[:122]]
+    test = [{k: c[k] for k in keys} for c in chips[122:]]
+    (raw / "train.json").write_text(json.dumps(train, separators=(",", ":")))
+    (raw / "test.json").write_text(json.dumps(test, separators=(",", ":")))
+    ids = [row["id"] for row in test]
+    pd.DataFrame({"id": ids, "is_iceberg": 0.5}).to_csv(raw / "sample_submission.csv", index=False)
+    words = [
+        f"root={tmp_path}",
+        "competition=statoil",
+        "source=kaggle",
+        "split.n_folds=3",
+        "competition.options.crop=48",
+    ]
+    foldwise("train", *words, "model=small_cnn", "model.options.filters=[8,16]", "fit.epochs=5")
+    out, _ = foldwise("score", *words, "format=json")
+    (report,) = json.loads(out)
+    assert report["n_rows"] == 122
+    assert report["log_loss"] < 1.0  # .676 is what a constant scores; five epochs only show that it trains
+    out, _ = foldwise("ensemble", *words, "format=json")
+    assert pd.read_csv(json.loads(out)["file"])["id"].tolist() == ids
+
+
+def test_a_stage_that_is_not_built_says_so():
+    out, err = foldwise("report", status=1)
+    assert "not built yet" in err
+    assert out == ""
+
+
+@pytest.mark.parametrize("stage", ["score", "ensemble", "grade"])
+def test_a_stage_without_what_it_needs_names_the_command_that_makes_it(stage, tmp_path):
+    _, err = foldwise(stage, f"root={tmp_path}", *FACES, status=1)
+    assert "`foldwise " in err
+    assert "Traceback" not in err
