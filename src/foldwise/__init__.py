@@ -1,7 +1,13 @@
 """foldwise: Hydra configs in, an honest out-of-fold log loss and a valid Kaggle submission out."""
 
+from __future__ import annotations
+
 import importlib.util
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from foldwise.config import Settings
 
 __version__ = "0.1.0"
 
@@ -21,3 +27,13 @@ def _import_lazily(name: str) -> None:
 
 
 _import_lazily("pandas")
+
+
+def configure(*overrides: str) -> Settings:
+    """Return the settings that a command line of these words has: `configure("competition=faces", "model=mlp")`.
+
+    Raises ConfigError, naming the key, the value and the valid choices.
+    """
+    from foldwise.__main__ import composed
+
+    return next(iter(composed(list(overrides))))
