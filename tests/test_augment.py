@@ -4,6 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+
 from foldwise import augment
 from foldwise.batches import Batches
 from foldwise.config import AugmentSettings
@@ -94,7 +95,9 @@ def test_cutmix_mixes_labels_by_the_area_that_is_pasted():
 
 def test_test_time_views():
     image = np.arange(4).reshape(1, 2, 2, 1)
-    flat = {name: [tuple(view.ravel()) for view in augment.views(name, image)] for name in ("identity", "flips", "dihedral")}
+    flat = {
+        name: [tuple(view.ravel()) for view in augment.views(name, image)] for name in ("identity", "flips", "dihedral")
+    }
     assert flat["identity"] == [(0, 1, 2, 3)]
     assert sorted(flat["flips"]) == [(0, 1, 2, 3), (1, 0, 3, 2), (2, 3, 0, 1), (3, 2, 1, 0)]
     assert len(set(flat["dihedral"])) == 8

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from foldwise import config
 from foldwise.__main__ import composed, main
 from foldwise.errors import ConfigError
@@ -142,7 +143,9 @@ def test_every_experiment_composes(path):
     assert settings.model.name
 
 
-@pytest.mark.parametrize("path", sorted(Path("conf").glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}-{path.stem}")
+@pytest.mark.parametrize(
+    "path", sorted(Path("conf").glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}-{path.stem}"
+)
 def test_every_config_file_opens_with_the_command_that_runs_it(path):
     comments = [line for line in path.read_text().splitlines()[:3] if line.startswith("#")]
     assert any("foldwise " in line or "make " in line for line in comments)
@@ -151,5 +154,3 @@ def test_every_config_file_opens_with_the_command_that_runs_it(path):
 def test_the_key_does_not_depend_on_the_order_of_settings():
     # sha256 of {"a":1,"b":[1.5,null]}
     assert content_key({"b": [1.5, None], "a": 1}) == content_key({"a": 1, "b": [1.5, None]}) == "993a7a2ceb87"
-
-

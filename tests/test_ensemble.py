@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from foldwise import ensemble
-from foldwise.config import EnsembleSettings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
+from foldwise import ensemble
+from foldwise.config import EnsembleSettings
 
 
 def test_arithmetic_and_logit_means_by_hand():

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+
 from foldwise import fit as fitting
 from foldwise.config import AugmentSettings, FitSettings, ModelSettings, SplitSettings
 from foldwise.dataset import Dataset, Split

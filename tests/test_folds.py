@@ -3,12 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from foldwise import folds
 from foldwise.config import SplitSettings
 from foldwise.dataset import Dataset, Split
 from foldwise.errors import FoldwiseError
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 def make_dataset(labels, tmp_path, groups=None, images=None):
@@ -55,7 +56,9 @@ def test_more_tries_are_never_less_balanced():
     groups = rng.integers(0, 25, 200)
     labels = (rng.random((25, 1)) < 0.3)[groups].astype(int)
     imbalance = [
-        folds._imbalance(folds.assign_folds(labels, groups, SplitSettings(kind="stratified_group", tries=t), 0), labels, 5)
+        folds._imbalance(
+            folds.assign_folds(labels, groups, SplitSettings(kind="stratified_group", tries=t), 0), labels, 5
+        )
         for t in (1, 40)
     ]
     assert imbalance[1] < imbalance[0]
@@ -115,7 +118,12 @@ def test_the_split_key_follows_what_decides_the_folds(tmp_path):
     dataset = make_dataset(np.tile([0, 1], 20), tmp_path)
     keys = {
         folds.split_key(dataset, split)
-        for split in (SplitSettings(), SplitSettings(n_folds=4), SplitSettings(seed=1), SplitSettings(near_duplicates=3))
+        for split in (
+            SplitSettings(),
+            SplitSettings(n_folds=4),
+            SplitSettings(seed=1),
+            SplitSettings(near_duplicates=3),
+        )
     }
     assert len(keys) == 4
     assert folds.split_key(dataset, SplitSettings()) == folds.split_key(dataset, SplitSettings())

@@ -4,10 +4,11 @@ import math
 
 import numpy as np
 import pytest
-from foldwise import metrics
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
+from foldwise import metrics
 
 
 def test_binary_log_loss_by_hand():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from foldwise import models
 from foldwise.config import public_functions
 from foldwise.errors import ConfigError

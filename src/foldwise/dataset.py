@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from foldwise.errors import FoldwiseError
-from foldwise.storage import content_key, write_json
+from foldwise.storage import clear_csv_errors, content_key, write_json
 
 if TYPE_CHECKING:
     from pandas import DataFrame  # in a dataclass `pd.DataFrame` would make dataclasses look into pandas
@@ -67,32 +67,36 @@ class Dataset:
 
 
 class ImageWriter:
-    """Append images to an .npy file whose number of rows is known only at the end."""
+    """Append images to an .npy file whose number of rows is known only at the end.
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.n, self.shape, self.dtype = path, 0, (), np.dtype("f4")
+    All must have the shape and the type of the first, or of the image `like`.
+    """
+
+    def __init__(self, path: Path, like: np.ndarray | None = None) -> None:
+        self.n, self.like = 0, like
         self._file = path.open("wb")
 
     def append(self, image: np.ndarray, where: str) -> None:
-        if self.n == 0:
-            self.shape, self.dtype = image.shape, image.dtype
-            self._write_header()
-        elif image.shape != self.shape or image.dtype != self.dtype:
+        like = self.like = image if self.like is None else self.like
+        if image.shape != like.shape or image.dtype != like.dtype:
             raise FoldwiseError(
-                f"{where}: expected an image of shape {self.shape} and type {self.dtype} like those before it, "
+                f"{where}: expected an image of shape {like.shape} and type {like.dtype} like those before it, "
                 f"received {image.shape} {image.dtype}"
             )
+        if self.n == 0:
+            self._write_header(like)
         self._file.write(np.ascontiguousarray(image).data)
         self.n += 1
 
     def close(self) -> None:
-        self._write_header()
+        if self.like is not None:
+            self._write_header(self.like)
         self._file.close()
 
-    def _write_header(self) -> None:
+    def _write_header(self, like: np.ndarray) -> None:
         # numpy pads the header so that a longer first axis still fits: it can be written again in place
         self._file.seek(0)
-        header = {"descr": self.dtype.str, "fortran_order": False, "shape": (self.n, *self.shape)}
+        header = {"descr": like.dtype.str, "fortran_order": False, "shape": (self.n, *like.shape)}
         np.lib.format.write_array_header_1_0(self._file, header)
 
 
@@ -103,10 +107,10 @@ def write(records: Records, path: Path, data_key: str) -> None:
     label that is not 0 or 1, images of different shapes, and a test id that is also in train.
     """
     path.mkdir(parents=True, exist_ok=True)
-    train_ids: set[str] = set()
-    test_ids: set[str] = set()
-    train = pd.DataFrame(_stream(records.train, path / "train.npy", records.targets, train_ids, "train", set()))
-    test = pd.DataFrame(_stream(records.test, path / "test.npy", [], test_ids, "test", train_ids))
+    writer = ImageWriter(path / "train.npy")
+    train = pd.DataFrame(_stream(records.train, writer, records.targets, "train", set()))
+    writer = ImageWriter(path / "test.npy", like=writer.like)
+    test = pd.DataFrame(_stream(records.test, writer, [], "test", set(train["id"])))
     _check_classes(train, records)
     if records.sample_submission is not None:
         _copy_sample(records.sample_submission, path, list(test["id"]))
@@ -138,10 +142,10 @@ def read(path: Path) -> Dataset:
 
 
 def _stream(
-    records: Iterable[Record], path: Path, targets: list[str], seen: set[str], split: str, other: set[str]
+    records: Iterable[Record], writer: ImageWriter, targets: list[str], split: str, other: set[str]
 ) -> Iterator[dict[str, Any]]:
     """Write the images; yield the rows of the table."""
-    writer = ImageWriter(path)
+    seen = set()
     for record in records:
         if record.id in seen:
             raise FoldwiseError(f"{record.where}: the id {record.id!r} stands in {split} twice; ids must be unique")
@@ -154,9 +158,9 @@ def _stream(
         for target in targets:
             _check_label(record, target)
         writer.append(record.image, record.where)
-        yield {"id": record.id, **record.columns}
+        yield {"id": record.id, **record.columns} | {target: int(record.columns[target]) for target in targets}
     if writer.n == 0:
-        raise FoldwiseError(f"no {split} rows were found: the file is empty")
+        raise FoldwiseError(f"no {split} rows were found")
     writer.close()
 
 
@@ -179,7 +183,8 @@ def _check_classes(train: pd.DataFrame, records: Records) -> None:
 
 def _copy_sample(sample: Path, path: Path, test_ids: list[str]) -> None:
     """Keep the sample submission beside the data, once its ids are known to be the test ids."""
-    table = pd.read_csv(sample, dtype=str, keep_default_na=False)
+    with clear_csv_errors(sample.name):
+        table = pd.read_csv(sample, dtype=str, keep_default_na=False)
     given = list(table.iloc[:, 0])
     if sorted(given) != sorted(test_ids):
         extra, lacking = set(given) - set(test_ids), set(test_ids) - set(given)

@@ -118,6 +118,8 @@ def _train_one(
     _set_scale(model, dataset.train.images, rows)
     loss = keras.losses.CategoricalCrossentropy if dataset.task == "multiclass" else keras.losses.BinaryCrossentropy
     model.compile(optimizer(fit, len(batches)), loss(from_logits=True))
+    # else TensorFlow traces the training step twice: a first time to create the optimizer's variables
+    model.optimizer.build(model.trainable_variables)
     watch = _Watch(len(rows), report)
     model.fit(batches, epochs=fit.epochs, verbose=0, shuffle=False, callbacks=[watch])
     return model, pd.DataFrame(watch.history)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,11 @@ import pandas as pd
 
 from foldwise import metrics, submission
 from foldwise.config import Settings, competition_module
+from foldwise.dataset import Dataset
 from foldwise.errors import FoldwiseError
 from foldwise.prepare import prepare
 from foldwise.simulate import raw_files
+from foldwise.storage import clear_csv_errors
 
 
 def grade(settings: Settings) -> dict[str, Any]:
@@ -30,16 +33,13 @@ def grade(settings: Settings) -> dict[str, Any]:
         )
     dataset = prepare(settings)
     reader = competition_module(settings.competition.reader)
-    solution = pd.read_csv(raw_dir / "solution.csv", dtype={0: str})
-    solution.iloc[:, 0] = solution.iloc[:, 0].astype(str)
-    truth = reader.truth(solution, dataset.targets, **settings.competition.options)  # (n, k)
-    beside = path.with_name(f"{path.stem}_probabilities.csv")
-    predictions = pd.read_csv(beside if beside.is_file() else path)
-    ids = predictions.columns[0]
-    predictions = predictions.assign(**{ids: predictions[ids].astype(str)}).set_index(ids)
-    if not predictions.index.is_unique or set(predictions.index) != set(solution.iloc[:, 0]):
-        raise FoldwiseError(f"{path}: its ids are not those of solution.csv; was it made from other data?")
-    predicted = predictions.loc[solution.iloc[:, 0]].to_numpy(np.float64)
+    with clear_csv_errors("solution.csv"):
+        solution = pd.read_csv(raw_dir / "solution.csv", dtype=str, keep_default_na=False)
+    try:
+        truth = reader.truth(solution, dataset.targets, **settings.competition.options)  # (n, k)
+    except KeyError as error:
+        raise FoldwiseError(f"solution.csv: the column {error} is missing; it has {', '.join(solution)}") from None
+    predicted = _predictions(path, dataset, solution.iloc[:, 0])
     usage = solution["Usage"].to_numpy() if "Usage" in solution else np.full(len(solution), "Private")
     losses = metrics.row_losses(truth, predicted, dataset.task)
     scored = np.isin(usage, ["Public", "Private"])
@@ -54,6 +54,25 @@ def grade(settings: Settings) -> dict[str, Any]:
         "nested_score": about.get("nested_score"),
         "nested_score_interval": about.get("nested_score_interval"),
     }
+
+
+def _predictions(path: Path, dataset: Dataset, ids: pd.Series) -> np.ndarray:
+    """Return the probabilities (n, k) of the submission, or of the file beside it, in the order of `ids`."""
+    beside = path.with_name(f"{path.stem}_probabilities.csv")
+    file = beside if beside.is_file() else path
+    with clear_csv_errors(str(file)):
+        table = pd.read_csv(file, converters={0: str})  # an id is text, be it 007 or NA
+    table = table.set_index(table.columns[0])
+    absent = [target for target in dataset.targets if target not in table]
+    if absent:
+        raise FoldwiseError(
+            f"{file}: expected the probabilities of {', '.join(dataset.targets)}, received the columns "
+            f"{', '.join(table)}; only submissions written by foldwise have their probabilities beside them"
+        )
+    if sorted(table.index) != sorted(ids):
+        raise FoldwiseError(f"{path}: its ids are not those of solution.csv; was it made from other data?")
+    submission.check_probabilities(table.reset_index(names="id"), dataset)
+    return table.loc[ids, dataset.targets].to_numpy(np.float64)
 
 
 def show(result: dict[str, Any], width: int) -> str:

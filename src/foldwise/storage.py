@@ -9,6 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from foldwise.errors import FoldwiseError
+
 
 @contextlib.contextmanager
 def written_aside(path: Path, replace_folder: bool = False) -> Iterator[Path]:
@@ -47,6 +51,17 @@ def content_key(value: Any) -> str:
     """Hash canonical JSON (sorted keys, no spaces) to 12 hex digits."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@contextlib.contextmanager
+def clear_csv_errors(name: str) -> Iterator[None]:
+    """Say what pandas cannot read in the block as a FoldwiseError that names the file."""
+    try:
+        yield
+    except pd.errors.EmptyDataError:
+        raise FoldwiseError(f"{name}: the file is empty") from None
+    except (pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise FoldwiseError(f"{name}: cannot be read as a CSV: {error}") from None
 
 
 def _is_alive(pid: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,10 @@ def write(settings: Settings, dataset: Dataset, predictions: pd.DataFrame, stem:
     sample_path = dataset.path / "sample_submission.csv"
     sample = pd.read_csv(sample_path, dtype=str, keep_default_na=False)
     reader = competition_module(settings.competition.reader)
-    laid_out = reader.submission(predictions, sample)
-    ordered = laid_out.set_index(sample.columns[0], drop=False).reindex(sample.iloc[:, 0])
-    check(ordered.reset_index(drop=True), sample, dataset.task)
     check_probabilities(predictions, dataset)
+    laid_out = reader.submission(predictions, sample)
+    check(laid_out, sample)
+    ordered = laid_out.set_index(sample.columns[0], drop=False).loc[sample.iloc[:, 0]]
     path = settings.submissions_dir / f"{stem}.csv"
     line_end = "\r\n" if b"\r\n" in sample_path.read_bytes()[:4096] else "\n"
     files = {path: ordered}
@@ -40,20 +41,20 @@ def write(settings: Settings, dataset: Dataset, predictions: pd.DataFrame, stem:
     return path
 
 
-def check(table: pd.DataFrame, sample: pd.DataFrame, task: str) -> None:
-    """Raise FoldwiseError unless `table` has the sample's columns, ids and order, and nothing missing."""
+def check(table: pd.DataFrame, sample: pd.DataFrame) -> None:
+    """Raise FoldwiseError unless `table` has the sample's columns, each of its ids once, and nothing missing."""
     if list(table.columns) != list(sample.columns):
         raise FoldwiseError(f"the submission has the columns {', '.join(table)}, the sample {', '.join(sample)}")
-    id_column = sample.columns[0]
-    wrong = np.flatnonzero(table[id_column].to_numpy() != sample[id_column].to_numpy())
-    if len(table) != len(sample) or len(wrong):
+    given, wanted = Counter(table.iloc[:, 0]), Counter(sample.iloc[:, 0])
+    if given != wanted:
+        wrong = min((given - wanted) + (wanted - given))
         raise FoldwiseError(
-            f"the submission's ids are not the sample's; the first that differs is {sample[id_column].iloc[wrong[0]]!r}"
+            f"the submission's ids are not the sample's: {wrong!r} stands {given[wrong]} times in the submission and "
+            f"{wanted[wrong]} times in the sample"
         )
-    values = table.drop(columns=id_column)
-    if values.isna().any(axis=None):
-        missing = table[values.isna().any(axis=1)][id_column].iloc[0]
-        raise FoldwiseError(f"the submission has no prediction for {missing!r}")
+    missing = table.iloc[:, 1:].isna().any(axis=1)
+    if missing.any():
+        raise FoldwiseError(f"the submission has no prediction for {table[missing].iloc[0, 0]!r}")
 
 
 def check_probabilities(predictions: pd.DataFrame, dataset: Dataset) -> None:

@@ -14,6 +14,7 @@ from pydantic import Field
 from foldwise.competitions import digit_recognizer_embedded
 from foldwise.dataset import Record, Records
 from foldwise.errors import FoldwiseError
+from foldwise.storage import clear_csv_errors
 
 VERSION = 1
 SOURCES: dict[str, Callable[..., None]] = {"embedded": digit_recognizer_embedded.write}
@@ -48,6 +49,8 @@ def read(
                     yield Record(f"train_{number}", image, _label(chunk["label"].iloc[i], one_vs_rest, where), where)
                 else:
                     yield Record(str(number), image, {}, where)
+        if number == 0:
+            raise FoldwiseError(f"{name}: there is no row below the header")
 
     multiclass = one_vs_rest is None
     return Records(
@@ -70,14 +73,12 @@ def submission(predictions: pd.DataFrame, sample: pd.DataFrame) -> pd.DataFrame:
 def truth(solution: pd.DataFrame, targets: list[str], **options: Any) -> np.ndarray:
     """Return the true labels of `solution.csv`: (n, 10), or (n, 1) for one digit against the rest."""
     digits = np.array([int(target.removeprefix("is_")) for target in targets])
-    return (solution["Label"].to_numpy()[:, None] == digits).astype(np.float64)
+    return (solution["Label"].to_numpy(np.int64)[:, None] == digits).astype(np.float64)
 
 
 def _chunks(path: Path) -> Iterator[pd.DataFrame]:
-    try:
+    with clear_csv_errors(path.name):
         header = list(pd.read_csv(path, nrows=0).columns)
-    except pd.errors.EmptyDataError:
-        raise FoldwiseError(f"{path.name}: the file is empty") from None
     n_pixels = sum(column != "label" for column in header)
     expected = ["label"] if path.name == "train.csv" else []
     expected += [f"pixel{i}" for i in range(isqrt(n_pixels) ** 2)]
@@ -87,18 +88,19 @@ def _chunks(path: Path) -> Iterator[pd.DataFrame]:
             f"{path.name}: expected the columns {', '.join(expected[:3])}, ..., pixel<side*side-1>; "
             f"missing {absent[0]}, received {len(header)} columns: {', '.join(header[:4])}, ..."
         )
-    yield from pd.read_csv(path, chunksize=ROWS_AT_ONCE)
+    with clear_csv_errors(path.name):
+        yield from pd.read_csv(path, chunksize=ROWS_AT_ONCE)
 
 
 def _images(pixels: pd.DataFrame, name: str, rows_before: int, side: int | None) -> np.ndarray:
     """Return uint8 (n, side, side, 1)."""
     numbers = pixels.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
-    wrong = ~((numbers >= 0) & (numbers <= 255))
+    wrong = ~((numbers >= 0) & (numbers <= 255) & (numbers == np.floor(numbers)))
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
         raise FoldwiseError(
             f"{name}, row {rows_before + row + 1}: {pixels.columns[column]} is {pixels.iat[row, column]!r}, "
-            "expected a number from 0 to 255 (a NaN, infinite or cut-off value?)"
+            "expected a whole number from 0 to 255 (a NaN, infinite or cut-off value?)"
         )
     given = isqrt(numbers.shape[1])
     images = numbers.astype(np.uint8).reshape(-1, given, given, 1)

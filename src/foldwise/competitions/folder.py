@@ -14,6 +14,7 @@ from pydantic import Field
 from foldwise.competitions import faces_embedded
 from foldwise.dataset import Record, Records, Task
 from foldwise.errors import FoldwiseError, choices
+from foldwise.storage import clear_csv_errors
 
 VERSION = 1
 SOURCES: dict[str, Callable[..., None]] = {"embedded": faces_embedded.write}
@@ -67,6 +68,9 @@ def read(
 
     def test_records() -> Iterator[Record]:
         extra = test_columns.set_index(id_column) if test_columns is not None else None
+        if extra is not None and not extra.index.is_unique:
+            twice = extra.index[extra.index.duplicated()][0]
+            raise FoldwiseError(f"test.csv: the id {twice!r} stands in it twice; ids must be unique")
         for i, id_ in enumerate(test.iloc[:, 0]):
             where = f"{sample}, row {i + 1}"
             if extra is not None and id_ not in extra.index:
@@ -115,10 +119,10 @@ def truth(
 
 
 def _table(path: Path, columns: list[str]) -> pd.DataFrame:
-    try:
+    with clear_csv_errors(path.name):
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except pd.errors.EmptyDataError:
-        raise FoldwiseError(f"{path.name}: the file is empty") from None
+    if table.empty:
+        raise FoldwiseError(f"{path.name}: there is no row below the header")
     for column in columns:
         if column not in table:
             raise FoldwiseError(f"{path.name}: the column {column!r} is missing; {choices(column, table.columns)}")
@@ -140,6 +144,8 @@ def _encode(
         _check_values(table[columns[0]], names, name)
         return names, (table[columns[0]].to_numpy()[:, None] == np.array(names)[None, :]).astype(np.int8)
     values = list(classes or ("0", "1"))
+    if len(values) != 2:
+        raise FoldwiseError(f"competition.options.classes={values}: a {task} task has two, the second the positive one")
     for column in columns:
         _check_values(table[column], values, name)
     return columns, (table[columns] == values[1]).to_numpy(np.int8)
@@ -159,9 +165,12 @@ def _number(text: str, column: str, where: str) -> float:
     if text in ("", "na", "NA", "nan", "NaN"):
         return float("nan")
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
-        raise FoldwiseError(f"{where}: {column} is {text!r}, expected a number") from None
+        number = float("inf")
+    if abs(number) == float("inf"):
+        raise FoldwiseError(f"{where}: {column} is {text!r}, expected a number")
+    return number
 
 
 def _image(folder: Path, id_: str, where: str, side: int | None, channels: str) -> np.ndarray:
@@ -175,7 +184,10 @@ def _image(folder: Path, id_: str, where: str, side: int | None, channels: str) 
     }
     # decoded from memory: cv2.imread would print a warning of its own for a damaged file
     data = np.frombuffer(path.read_bytes(), np.uint8)
-    image = cv2.imdecode(data, mode.get(channels, cv2.IMREAD_UNCHANGED)) if data.size else None
+    try:
+        image = cv2.imdecode(data, mode.get(channels, cv2.IMREAD_UNCHANGED)) if data.size else None
+    except cv2.error:  # a size that OpenCV refuses
+        image = None
     if image is None:
         raise FoldwiseError(f"{where}: {path.name} does not decode as an image ({data.size} bytes)")
     if side is not None:

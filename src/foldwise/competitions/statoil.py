@@ -60,7 +60,7 @@ def read(
 
 def submission(predictions: pd.DataFrame, sample: pd.DataFrame) -> pd.DataFrame:
     """Return `id,is_iceberg`; the predictions already are."""
-    return predictions[list(sample.columns)]
+    return predictions
 
 
 def truth(solution: pd.DataFrame, targets: list[str], **options: Any) -> np.ndarray:
@@ -76,10 +76,12 @@ def _found(raw_dir: Path, name: str) -> Path:
 def json_objects(path: Path, chunk_bytes: int = 1 << 20) -> Iterator[bytes]:
     """Yield the bytes of each object of a JSON list of flat objects, reading a chunk at a time.
 
-    Raises FoldwiseError where the file is empty, is not such a list, or ends early.
+    Raises FoldwiseError where the file is empty, is not such a list, holds no object, or ends early.
     """
     with path.open("rb") as file:
-        buffer = file.read(chunk_bytes).lstrip()
+        buffer = b""
+        while not buffer and (chunk := file.read(chunk_bytes)):
+            buffer = chunk.lstrip()
         if not buffer.startswith(b"["):
             received = f"starts with {buffer[:20]!r}" if buffer else "is empty"
             raise FoldwiseError(f"{path.name}: expected a JSON list of objects, but the file {received}")
@@ -87,18 +89,21 @@ def json_objects(path: Path, chunk_bytes: int = 1 << 20) -> Iterator[bytes]:
         while True:
             end = buffer.find(b"}", searched)
             if end < 0:
-                if not buffer.strip().startswith((b"{", b",")) and buffer.strip().endswith(b"]"):
-                    return
                 chunk = file.read(chunk_bytes)
-                if not chunk:
+                if chunk:
+                    searched, buffer = len(buffer), buffer + chunk
+                    continue
+                if buffer.strip() != b"]":
                     raise FoldwiseError(
                         f"{path.name}: the file ends in the middle of record {number + 1}; it is truncated: "
                         "download or unpack it again"
                     )
-                searched, buffer = len(buffer), buffer + chunk
-                continue
+                if not number:
+                    raise FoldwiseError(f"{path.name}: the list is empty; expected a record for each sample")
+                return
             text = buffer[: end + 1]
-            if text.count(b'"') % 2:  # this brace stands inside a string
+            quotes = text.replace(rb"\\", b"").replace(rb'\"', b"").count(b'"')
+            if quotes % 2:  # this brace stands inside a string
                 searched = end + 1
                 continue
             number += 1
@@ -122,7 +127,11 @@ def _decode(parser: simdjson.Parser, text: bytes, where: str, labelled: bool) ->
             image[:, :, channel] = values.reshape(SIDE, SIDE)
         angle, label = record["inc_angle"], record["is_iceberg"] if labelled else None
     except (ValueError, TypeError, AttributeError) as error:
-        cause = "a NaN or infinite number" if b"NaN" in text or b"Infinity" in text else str(error)
+        cause = str(error)
+        if b"NaN" in text or b"Infinity" in text or "NUMBER_ERROR" in cause:
+            cause = "a NaN or infinite number, or one that is no number at all"
+        elif not isinstance(error, ValueError):
+            cause = "band_1 and band_2 must be lists of numbers"
         raise FoldwiseError(f"{where} ({text[:24].decode(errors='replace')}...): cannot be read: {cause}") from None
     finally:
         record = values = None  # type: ignore[assignment]  # simdjson reuses the parser's memory only once nothing points into it
