@@ -133,6 +133,19 @@ def test_a_killed_worker_is_an_error_that_names_the_fold(tmp_path):
     assert "Traceback" not in err
 
 
+def test_a_gpu_that_tensorflow_does_not_use_is_an_error_unless_allowed(tmp_path, monkeypatch):
+    tool = tmp_path / "bin" / "nvidia-smi"
+    tool.parent.mkdir()
+    tool.write_text('#!/bin/sh\necho "GPU 0: NVIDIA H200 (UUID: GPU-0)"\n')
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tool.parent}:{os.environ['PATH']}")
+    _, err = foldwise("train", f"root={tmp_path}", *FACES, status=1)
+    assert "the driver shows a GPU, but TensorFlow does not use it" in err
+    assert not list(tmp_path.glob("runs/faces/*/fold_*"))
+    _, err = foldwise("train", f"root={tmp_path}", *FACES, "execution.allow_cpu=true")
+    assert "training 5 folds on CPU" in err
+
+
 def test_an_interrupted_run_says_how_to_go_on(tmp_path):
     process = start("train", f"root={tmp_path}", *FACES, "fit.epochs=2000", "execution.workers=1")
     wait_for(lambda: any(tmp_path.glob("runs/faces/*/recipe.yaml")))

@@ -209,8 +209,9 @@ def _tuned(job: list[str], config_dir: Path | None) -> list[str]:
         if entry != "_self_"
         for k, v in entry.items()
     }
-    name = "-".join(said.get(group, defaults[group]) for group in ("competition", "model"))
-    return [f"tuned={name}"] if name in groups(config_dir).get("tuned", []) else []
+    competition, model = (said.get(group, defaults[group]) for group in ("competition", "model"))
+    there = groups(config_dir).get("tuned", [])
+    return next(([f"tuned={name}"] for name in (f"{competition}-{model}", model) if name in there), [])
 
 
 def _forced(override: str) -> str:

@@ -173,7 +173,13 @@ class _Predictor:
 
     def __init__(self, model: keras.Model, task: Task, test_views: str) -> None:
         self.task, self.test_views = task, test_views
-        self._logits = tf.function(lambda inputs: model(inputs, training=False), reduce_retracing=True)
+        # one signature for batches of every length, or TensorFlow would trace anew for the short last one
+        signature = [tf.TensorSpec((None, *one.shape[1:]), one.dtype) for one in model.inputs]
+
+        def logits(*inputs: Any) -> Any:
+            return model(inputs[0] if len(inputs) == 1 else list(inputs), training=False)
+
+        self._logits = tf.function(logits, input_signature=signature)
 
     def __call__(self, images: np.ndarray, auxiliary: np.ndarray | None, rows: np.ndarray) -> np.ndarray:
         parts = []
@@ -182,8 +188,8 @@ class _Predictor:
             batch = images[part].astype(np.float32)
             views = []
             for view in augment.views(self.test_views, batch):
-                inputs = view if auxiliary is None else [view, auxiliary[part]]
-                views.append(metrics.probabilities(np.asarray(self._logits(inputs)), self.task))
+                inputs = (view,) if auxiliary is None else (view, auxiliary[part])
+                views.append(metrics.probabilities(np.asarray(self._logits(*inputs)), self.task))
             parts.append(np.mean(views, axis=0))
         return np.concatenate(parts)
 

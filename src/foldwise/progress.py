@@ -7,10 +7,10 @@ import time
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskProgressColumn, TextColumn
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as Bars
 
-FIRST_LINE_SECONDS = 10.0  # when a log without a terminal first says how fast it goes
+FIRST_LINE_SECONDS = 5.0  # when a log without a terminal first says how fast it goes
 
 
 class Progress:
@@ -23,7 +23,7 @@ class Progress:
         self.images, self.names, self.workers, self.threads = images, names, workers, threads
         self.seen = dict.fromkeys(images, 0)
         self.n_done, self.device, self.rate_told = 0, "", False
-        self.started = 0.0
+        self.started, self.seen_at_start = 0.0, 0
         self.bars: Bars | None = None
 
     def __enter__(self) -> Progress:
@@ -33,7 +33,6 @@ class Progress:
                 "{task.description}",
                 BarColumn(bar_width=20),
                 TaskProgressColumn(),
-                MofNCompleteColumn(),
                 "{task.fields[note]}",
             )
             self.bars = Bars(*(TextColumn(c) if isinstance(c, str) else c for c in columns), console=console)
@@ -49,11 +48,14 @@ class Progress:
         """Take in a worker's report: ("device", name), ("step", task, epoch, images, loss) or ("done", task, ...)."""
         if kind == "device":
             if not self.device:
-                self.device, self.started = values[0], time.monotonic()
+                self.device = values[0]
                 threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
                 self.say(f"training {len(self.names)} folds on {self.device}: {self.workers} at once, {threads} each")
             return
         number = values[0]
+        if not self.started:  # the clock starts with the first step: TensorFlow's start is no measure of speed
+            self.started = time.monotonic()
+            self.seen_at_start = values[2] if kind == "step" else 0
         if kind == "step":
             self.seen[number] = values[2]
         else:
@@ -73,7 +75,7 @@ class Progress:
             print(line, file=sys.stderr, flush=True)
 
     def _show(self) -> None:
-        note = f"{self._rate():.0f} images/s, {self._left()} left"
+        note = f"{self.n_done}/{len(self.names)}, {self._rate():.0f} images/s, {self._left()} left"
         if self.bars:
             share = sum(self.seen.values()) / max(1, sum(self.images.values()))
             self.bars.update(self.bar, completed=share * len(self.names), note=note)
@@ -82,8 +84,10 @@ class Progress:
             self.say(note)
 
     def _rate(self) -> float:
-        return sum(self.seen.values()) / max(time.monotonic() - self.started, 1e-9)
+        return (sum(self.seen.values()) - self.seen_at_start) / max(time.monotonic() - self.started, 1e-9)
 
     def _left(self) -> str:
-        seconds = (sum(self.images.values()) - sum(self.seen.values())) / max(self._rate(), 1e-9)
+        if self._rate() <= 0:
+            return "?"
+        seconds = (sum(self.images.values()) - sum(self.seen.values())) / self._rate()
         return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +22,7 @@ from foldwise.config import (
     Settings,
     SplitSettings,
     competition_module,
+    plain,
 )
 from foldwise.errors import FoldwiseError
 from foldwise.storage import content_key, write_json, written_aside
@@ -94,13 +95,17 @@ def make_recipe(settings: Settings, data_key: str, split_key: str) -> Recipe:
     return Recipe(competition, data_key, split_key, settings.split, settings.model, settings.augment, settings.fit)
 
 
+def run_name(recipe: Recipe) -> str:
+    """Return `<model>-<run key>`; the key is a hash of the recipe."""
+    return f"{recipe.model.name}-{content_key(plain(recipe))}"
+
+
 def open_run(runs_dir: Path, recipe: Recipe) -> Run:
     """Return the run of a recipe, writing `recipe.yaml` where it is new."""
-    values = json.loads(json.dumps(asdict(recipe)))
-    run = Run(runs_dir / f"{recipe.model.name}-{content_key(values)}")
+    run = Run(runs_dir / run_name(recipe))
     if not (run.path / "recipe.yaml").is_file():
         with written_aside(run.path / "recipe.yaml") as aside:
-            aside.write_text(yaml.safe_dump(values, sort_keys=False))
+            aside.write_text(yaml.safe_dump(plain(recipe), sort_keys=False))
     return run
 
 

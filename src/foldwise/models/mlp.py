@@ -36,7 +36,7 @@ def mlp(
     for width in hidden:
         x = layers.Dense(width, use_bias=not batch_norm)(x)
         if batch_norm:
-            x = layers.BatchNormalization()(x)
+            x = layers.BatchNormalization(momentum=0.9)(x)  # see small_cnn
         x = layers.Activation(activation)(x)
         if dropout:
             x = layers.Dropout(dropout)(x)

@@ -26,6 +26,7 @@ def small_cnn(
     dropout: parts.Rate = 0.0,
     batch_norm: bool = True,
     batch_norm_input: bool = False,
+    batch_norm_momentum: parts.Rate = 0.9,
     global_pooling: Literal["mean", "max", "mean_max", "none"] = "mean_max",
     dense: tuple[parts.Width, ...] = (),
     dense_dropout: parts.Rate = 0.0,
@@ -38,6 +39,8 @@ def small_cnn(
     kernel_sizes: pixels, one for each block, or one for all.
     stride: of the first convolution of each block.
     batch_norm, batch_norm_input: normalise before each activation; normalise the images.
+    batch_norm_momentum: of the moving statistics that are used at test time. Keras' own .99 needs some 500
+        steps to forget its start, which a short training on few rows does not have.
     dropout: share of values dropped after each block.
     global_pooling: one number a channel at the end (mean_max: two); none flattens instead.
     dense, dense_dropout: widths of fully connected layers before the output, and the dropout before each of
@@ -56,7 +59,7 @@ def small_cnn(
         )
     inputs, x, values = parts.inputs(input_shape, auxiliary)
     if batch_norm_input:
-        x = layers.BatchNormalization()(x)
+        x = layers.BatchNormalization(momentum=batch_norm_momentum)(x)
     sizes = kernel_sizes if len(kernel_sizes) == len(filters) else kernel_sizes * len(filters)
     for width, size in zip(filters, sizes, strict=True):
         for convolution in range(convolutions):
@@ -64,7 +67,7 @@ def small_cnn(
             step = stride if convolution == 0 else 1
             x = layers.Conv2D(width, size, strides=step, padding=padding, use_bias=not batch_norm)(x)
             if batch_norm:
-                x = layers.BatchNormalization()(x)
+                x = layers.BatchNormalization(momentum=batch_norm_momentum)(x)
             x = layers.Activation(activation)(x)
         if pooling != "none":
             _check_fits(x, pool_size, input_shape, len(filters))

@@ -1,0 +1,53 @@
+"""How many folds are trained at once, with how many threads."""
+
+import pytest
+
+from foldwise import workers
+from foldwise.config import ExecutionSettings
+from foldwise.progress import Progress
+
+
+@pytest.mark.parametrize(
+    ("n_cores", "said", "n_fits", "n_tasks", "expected"),
+    [
+        (2, {}, 5, 5, (2, 2)),
+        (2, {}, 5, 1, (1, 2)),  # a single fold that is left has the threads that it had among five
+        (16, {}, 5, 5, (5, 3)),
+        (16, {}, 5, 2, (2, 3)),
+        (16, {}, 20, 20, (16, 2)),
+        (1, {}, 5, 5, (1, 1)),
+        (2, {"workers": 1}, 5, 5, (1, 2)),
+        (2, {"threads_per_fold": 1}, 5, 5, (2, 1)),
+        (8, {"workers": 3, "threads_per_fold": 4}, 5, 5, (3, 4)),
+    ],
+)
+def test_workers_and_threads(monkeypatch, n_cores, said, n_fits, n_tasks, expected):
+    monkeypatch.setattr(workers, "cores", lambda: n_cores)
+    monkeypatch.setattr(workers, "driver_shows_gpu", lambda: False)
+    assert workers.parallelism(ExecutionSettings(**said), n_fits, n_tasks) == expected
+
+
+def test_a_gpu_trains_one_fold_at_a_time_unless_told_otherwise(monkeypatch):
+    monkeypatch.setattr(workers, "cores", lambda: 16)
+    monkeypatch.setattr(workers, "driver_shows_gpu", lambda: True)
+    assert workers.parallelism(ExecutionSettings(), 5, 5)[0] == 1
+    assert workers.parallelism(ExecutionSettings(workers=2), 5, 5)[0] == 2
+    assert workers.parallelism(ExecutionSettings(allow_cpu=True), 5, 5)[0] == 5
+
+
+def test_a_hidden_gpu_does_not_count(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert not workers.driver_shows_gpu()
+
+
+def test_a_log_without_a_terminal_has_plain_lines(capsys):
+    with Progress({0: 1000, 1: 1000}, ["mlp-1 fold 0", "mlp-1 fold 1"], workers=2, threads=1) as progress:
+        progress.update("device", "CPU")
+        progress.update("device", "CPU")
+        progress.update("step", 0, 0, 100, 0.5)
+        progress.update("done", 0, 500.0, 2.0)
+        progress.update("done", 1, 500.0, 2.0)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "training 2 folds on CPU: 2 at once, 1 thread each"
+    assert lines[1].startswith("mlp-1 fold 0: done in 2 s at 500 images/s (1/2, ")
+    assert lines[2].startswith("mlp-1 fold 1: done in 2 s at 500 images/s (2/2, 0:00 left")
