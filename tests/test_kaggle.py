@@ -16,6 +16,7 @@ import pytest
 from kaggle_server import KEY, TOKEN, USER, KaggleServer, Refusal
 
 from foldwise import kaggle
+from foldwise.__main__ import main
 from foldwise.archives import unpack
 from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.kaggle_cli import run, run_cli
@@ -147,9 +148,7 @@ def test_silent_download_ends(server: KaggleServer, raw_dir: Path, monkeypatch: 
         (Refusal(400, "Teapot"), "the kaggle command failed.*\nkaggle said:\n  Teapot"),
     ],
 )
-def test_refusals_say_what_to_do(
-    server: KaggleServer, raw_dir: Path, refusal: Refusal, expected: str
-) -> None:
+def test_refusals_say_what_to_do(server: KaggleServer, raw_dir: Path, refusal: Refusal, expected: str) -> None:
     server.refusals["DownloadDataFiles"] = refusal
     with pytest.raises(FoldwiseError, match=expected):
         kaggle.download(SLUG, raw_dir)
@@ -215,9 +214,7 @@ def test_submission_is_scored(server: KaggleServer, csv_file: Path, monkeypatch:
     assert server.names == ["ListSubmissions", *upload, *["ListSubmissions"] * 3]
 
 
-def test_submission_with_a_token_rides_out_a_busy_host(
-    stranger: KaggleServer, home: Path, csv_file: Path
-) -> None:
+def test_submission_with_a_token_rides_out_a_busy_host(stranger: KaggleServer, home: Path, csv_file: Path) -> None:
     (home / ".kaggle").mkdir()
     (home / ".kaggle" / "access_token").write_text(TOKEN)
     stranger.verdict = {"status": "COMPLETE", "publicScore": "0.2", "privateScore": ""}
@@ -344,9 +341,7 @@ def test_damaged_zips_are_refused(tmp_path: Path) -> None:
 def test_ledger(tmp_path: Path) -> None:
     log = tmp_path / "submissions" / "log.csv"
     row = {"file": "a.csv", "status": "COMPLETE", "public_score": 0.1 + 0.2, "private_score": None}
-    kaggle.log_submission(
-        log, row | {"nested_score": 0.15, "submitted_at": "t", "message": 'two\nlines, "x"'}
-    )
+    kaggle.log_submission(log, row | {"nested_score": 0.15, "submitted_at": "t", "message": 'two\nlines, "x"'})
     with log.open("a") as file:
         file.write("cut short")
     kaggle.log_submission(log, row)
@@ -387,8 +382,38 @@ def test_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "kaggle").chmod(0o755)
     with pytest.raises(FoldwiseError, match=r"2.2.x, found 1.6.6. Run: .*pip install kaggle==2.2"):
         kaggle.check_version()
-    (tmp_path / "kaggle").write_text(
-        "#!/bin/sh\necho \"ModuleNotFoundError: No module named 'six'\"; exit 1\n"
-    )
+    (tmp_path / "kaggle").write_text("#!/bin/sh\necho \"ModuleNotFoundError: No module named 'six'\"; exit 1\n")
     with pytest.raises(FoldwiseError, match=r"the kaggle command failed; if it is broken, run: (?s:.*)'six'"):
         kaggle.check_version()
+
+
+def test_the_stages_download_submit_and_keep_the_ledger(
+    server: KaggleServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [f"root={tmp_path}", "competition=digit_recognizer", "source=kaggle"]
+    server.archive = zipped({"train.csv": b"label,pixel0\n1,2\n", "test.csv": b"pixel0\n3\n"})
+    assert main(["download", *words]) == 0
+    assert (tmp_path / "data" / "raw" / "digit_recognizer" / "test.csv").read_bytes() == b"pixel0\n3\n"
+    submissions = tmp_path / "submissions"
+    submissions.mkdir()
+    (submissions / "digit_recognizer_0.03_ab.csv").write_bytes(b"ImageId,Label\n1,3\n")
+    about = '{"competition": "digit_recognizer", "nested_score": 0.03125}'
+    (submissions / "digit_recognizer_0.03_ab.json").write_text(about)
+    assert main(["submit", *words, "dry_run=true"]) == 0
+    assert not (submissions / "log.csv").exists()
+    assert "dry run" in capsys.readouterr().out
+    assert main(["submit", *words]) == 0
+    (row,) = csv.DictReader((submissions / "log.csv").open())
+    assert row["file"] == "digit_recognizer_0.03_ab.csv"
+    assert row["nested_score"] == "0.03125"
+    assert row["public_score"] == "0.15113"
+    assert row["message"] == "nested log loss 0.03125"
+    assert "public score 0.15113" in capsys.readouterr().out
+
+
+def test_a_competition_that_is_not_on_kaggle_cannot_be_sent_there(
+    server: KaggleServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["download", f"root={tmp_path}", "competition=faces", "source=kaggle"]) == 2
+    assert "competition.slug" in capsys.readouterr().err
+    assert server.names == []

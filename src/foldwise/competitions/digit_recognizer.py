@@ -99,7 +99,7 @@ def _images(pixels: pd.DataFrame, name: str, rows_before: int, side: int | None)
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
         raise FoldwiseError(
-            f"{name}, row {rows_before + row + 1}: {pixels.columns[column]} is {pixels.iat[row, column]!r}, "
+            f"{name}, row {rows_before + row + 1}: {pixels.columns[column]} is {pixels.iat[row, column]}, "
             "expected a whole number from 0 to 255 (a NaN, infinite or cut-off value?)"
         )
     given = isqrt(numbers.shape[1])
@@ -113,12 +113,12 @@ def _images(pixels: pd.DataFrame, name: str, rows_before: int, side: int | None)
     return np.pad(images, ((0, 0), pad, pad, (0, 0)))
 
 
-def _label(value: object, one_vs_rest: int | None, where: str) -> dict[str, int]:
-    number = pd.to_numeric(pd.Series([value]), errors="coerce").iloc[0]
-    if number != number:
+def _label(value: Any, one_vs_rest: int | None, where: str) -> dict[str, int]:
+    if pd.isna(value):
         raise FoldwiseError(f"{where}: the label is missing")
+    number = pd.to_numeric(value, errors="coerce")
     if number not in range(10):
-        raise FoldwiseError(f"{where}: the label is {value!r}, expected a digit from 0 to 9")
+        raise FoldwiseError(f"{where}: the label is {value}, expected a digit from 0 to 9")
     if one_vs_rest is not None:
         return {f"is_{one_vs_rest}": int(number == one_vs_rest)}
     return {str(digit): int(number == digit) for digit in range(10)}

@@ -102,7 +102,7 @@ def json_objects(path: Path, chunk_bytes: int = 1 << 20) -> Iterator[bytes]:
                     raise FoldwiseError(f"{path.name}: the list is empty; expected a record for each sample")
                 return
             text = buffer[: end + 1]
-            quotes = text.replace(rb"\\", b"").replace(rb'\"', b"").count(b'"')
+            quotes = text.replace(rb"\\", b"").replace(rb"\"", b"").count(b'"')
             if quotes % 2:  # this brace stands inside a string
                 searched = end + 1
                 continue
