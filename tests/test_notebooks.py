@@ -15,10 +15,14 @@ SMALL = ["source.n_train=40", "source.n_test=20", "model.options.filters=[4,8]",
 def test_a_notebook_runs(path, tmp_path):
     notebook = nbformat.read(path, as_version=4)
     parameters = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
-    parameters.source = parameters.source.replace('"root=.."', ", ".join(f'"{word}"' for word in [f"root={tmp_path}", *SMALL]))
+    parameters.source = parameters.source.replace(
+        '"root=.."', ", ".join(f'"{word}"' for word in [f"root={tmp_path}", *SMALL])
+    )
     assert str(tmp_path) in parameters.source
     NotebookClient(notebook, timeout=180, kernel_name="python3", resources={"metadata": {"path": tmp_path}}).execute()
-    assert sum("image/png" in output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])) == 2
+    assert (
+        sum("image/png" in output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])) == 2
+    )
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -67,10 +67,7 @@ class Dataset:
 
 
 class ImageWriter:
-    """Append images to an .npy file whose number of rows is known only at the end.
-
-    All must have the shape and the type of the first, or of the image `like`.
-    """
+    """Append images like the first, or like `like`, to an .npy file whose number of rows is known at the end."""
 
     def __init__(self, path: Path, like: np.ndarray | None = None) -> None:
         self.n, self.like = 0, like

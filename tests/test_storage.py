@@ -1,0 +1,130 @@
+"""Files are whole or absent, whatever happens to the process that writes them."""
+
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import contents, left_in
+
+from foldwise.errors import FoldwiseError
+from foldwise.storage import clear_csv_errors, content_key, write_json, written_aside
+
+
+@pytest.fixture
+def dead_pid() -> int:
+    """The id of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_a_file_appears_when_the_block_ends(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "a.txt"
+    with written_aside(path) as aside:
+        aside.write_text("whole")
+        assert aside.parent == path.parent  # on one file system, where a rename is atomic
+        assert not path.exists()
+    assert contents(tmp_path) == {"new/a.txt": b"whole"}
+    with written_aside(path) as aside:
+        aside.write_text("replaced")
+        assert path.read_text() == "whole"
+    assert contents(tmp_path) == {"new/a.txt": b"replaced"}
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("folder", [False, True])
+@pytest.mark.parametrize("replace_folder", [False, True])
+def test_a_block_that_raises_leaves_what_was_there(tmp_path, error, folder, replace_folder) -> None:
+    path = tmp_path / "a"
+    for before in ({}, {"a": b"old"}):
+        if before:
+            path.write_bytes(b"old")
+        with pytest.raises(error), written_aside(path, replace_folder) as aside:
+            if folder:
+                aside.mkdir()
+                (aside / "half").write_text("h")
+            else:
+                aside.write_text("h")
+            raise error
+        assert contents(tmp_path) == before
+        assert left_in(tmp_path) == list(before)
+
+
+@pytest.mark.parametrize(("replace_folder", "expected"), [(False, {"a/1": b"old"}), (True, {"a/2": b"new"})])
+def test_a_folder_that_is_there_is_kept_or_replaced(tmp_path: Path, replace_folder: bool, expected: dict) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "1").write_text("old")
+    with written_aside(tmp_path / "a", replace_folder) as aside:
+        aside.mkdir()
+        (aside / "2").write_text("new")
+    assert contents(tmp_path) == expected
+    assert left_in(tmp_path) == ["a"]
+
+
+def test_what_the_dead_left_is_removed_and_what_the_living_write_is_kept(tmp_path: Path, dead_pid: int) -> None:
+    (tmp_path / f".a.partial-{dead_pid}").mkdir()
+    (tmp_path / f".a.partial-{dead_pid}" / "half").write_text("h")
+    (tmp_path / f".a.partial-old-{dead_pid}").mkdir()
+    (tmp_path / f".a.partial-{os.getpid()}").write_text("of an earlier process with this id")
+    (tmp_path / f".a.partial-{os.getppid()}").write_text("being written")
+    (tmp_path / f".b.partial-{dead_pid}").write_text("of another path")
+    with written_aside(tmp_path / "a") as aside:
+        aside.write_text("whole")
+    assert left_in(tmp_path) == [f".a.partial-{os.getppid()}", f".b.partial-{dead_pid}", "a"]
+    assert (tmp_path / "a").read_text() == "whole"
+
+
+def test_killed_between_the_two_renames_of_a_replacement(tmp_path: Path, dead_pid: int) -> None:
+    """Then the path is absent and both folders lie beside it; the next writer clears them away."""
+    for name in (f".a.partial-{dead_pid}", f".a.partial-old-{dead_pid}"):
+        (tmp_path / name).mkdir()
+    with written_aside(tmp_path / "a", replace_folder=True) as aside:
+        aside.mkdir()
+    assert left_in(tmp_path) == ["a"]
+
+
+def test_a_killed_writer_leaves_the_path_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("old")
+    code = (
+        "import os, signal, sys; from pathlib import Path; from foldwise.storage import written_aside\n"
+        "with written_aside(Path(sys.argv[1])) as aside:\n"
+        "    aside.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.json")], check=False)
+    assert done.returncode == -9
+    assert (tmp_path / "a.json").read_text() == "old"
+    assert len(left_in(tmp_path)) == 2
+    write_json(tmp_path / "a.json", [1])
+    assert contents(tmp_path) == {"a.json": b"[\n  1\n]\n"}
+
+
+def test_json_has_no_nan(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "a.json", {"x": math.nan})
+    assert left_in(tmp_path) == []
+
+
+def test_a_content_key_depends_on_the_content_alone() -> None:
+    assert content_key({"b": 1, "a": [1.5, None]}) == content_key({"a": [1.5, None], "b": 1}) == "cf0c4895ed70"
+    assert content_key({"a": 1}) != content_key({"a": "1"})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        content_key([math.inf])
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"", "a.csv: the file is empty"),
+        (b"a,b\n1,2\n1,2,3\n", "a.csv: cannot be read as a CSV: .*Expected 2 fields in line 3, saw 3"),
+        (b"a,b\n\xff\xfe,2\n", "a.csv: cannot be read as a CSV: .*utf-8"),
+        (b'a,b\n"1,2\n', "a.csv: cannot be read as a CSV: .*EOF inside string"),
+    ],
+)
+def test_what_pandas_cannot_read_names_the_file(tmp_path: Path, data: bytes, expected: str) -> None:
+    (tmp_path / "a.csv").write_bytes(data)
+    with pytest.raises(FoldwiseError, match=expected), clear_csv_errors("a.csv"):
+        pd.read_csv(tmp_path / "a.csv")
