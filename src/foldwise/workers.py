@@ -163,6 +163,7 @@ def _start(reports: Any, threads: int, needs_gpu: bool) -> None:
         import keras  # noqa: F401
         import tensorflow as tf
 
+    tf.get_logger().setLevel("ERROR")  # it takes each fold's own predictor for one that is traced again
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     gpus = tf.config.list_physical_devices("GPU")
