@@ -43,6 +43,8 @@ def grade(settings: Settings) -> dict[str, Any]:
     usage = solution["Usage"].to_numpy() if "Usage" in solution else np.full(len(solution), "Private")
     losses = metrics.row_losses(truth, predicted, dataset.task)
     scored = np.isin(usage, ["Public", "Private"])
+    if not scored.any():
+        raise FoldwiseError("solution.csv: no row's Usage is Public or Private, so that nothing is scored")
     return {
         "file": str(path),
         "n_scored": int(scored.sum()),

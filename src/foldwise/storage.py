@@ -35,7 +35,11 @@ def written_aside(path: Path, replace_folder: bool = False) -> Iterator[Path]:
             if not replace_folder:
                 return
             path.rename(old)
-        aside.replace(path)
+        try:
+            aside.replace(path)
+        except OSError:
+            if replace_folder or not path.is_dir():
+                raise  # else another process was faster after all
     finally:
         _remove(aside)
         _remove(old)

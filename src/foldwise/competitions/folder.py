@@ -63,6 +63,8 @@ def read(
             columns: dict[str, Any] = {target: encoded[i, k] for k, target in enumerate(targets)}
             if group_column:
                 columns["group"] = table[group_column].iloc[i]
+                if not columns["group"]:
+                    raise FoldwiseError(f"{where}: the group {group_column!r} of {id_!r} is missing")
             columns |= {name: _number(table[name].iloc[i], name, where) for name in auxiliary}
             yield Record(id_, _image(raw_dir / images, id_, where, side, channels), columns, where)
 

@@ -6,24 +6,18 @@ The tables (labels, incidence angles, scenes) come from `statoil_table_simulator
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
 from foldwise.competitions.statoil_chip_simulator import draw_chip, draw_generated, offset
 from foldwise.competitions.statoil_table_simulator import Rows, draw_passes, draw_test, draw_train
+from foldwise.solution import usage
 
 VERSION = 1
-PUBLIC = 0.2  # share of the real test rows that the public leaderboard scores
 SMALLEST = (20, 10)  # n_train, n_test
 TABLES, TRAIN, TEST, SCENES = 1, 2, 3, 4  # random streams
-
-
-def draw_usage(rng: np.random.Generator, generated: np.ndarray) -> np.ndarray:
-    """Mark test rows Public (one real row in five), Private or Ignored (generated)."""
-    usage = np.where(generated, "Ignored", "Private")
-    real = rng.permutation(np.flatnonzero(~generated))
-    usage[real[: max(round(PUBLIC * len(real)), 1)]] = "Public"
-    return usage
 
 
 def draw_ids(rng: np.random.Generator, n: int) -> list[str]:
@@ -81,7 +75,13 @@ def write_list(path: Path, objects: Iterator[str]) -> None:
         file.write("]")
 
 
-def simulate(raw_dir: Path, *, n_train: int = 1604, n_test: int = 8424, seed: int = 0) -> None:
+def simulate(
+    raw_dir: Path,
+    *,
+    n_train: Annotated[int, Field(ge=SMALLEST[0])] = 1604,
+    n_test: Annotated[int, Field(ge=SMALLEST[1])] = 8424,
+    seed: Annotated[int, Field(ge=0)] = 0,
+) -> None:
     """Write train.json, test.json, sample_submission.csv and solution.csv into the empty folder raw_dir.
 
     The first three are laid out as the host's, byte for byte; solution.csv holds `id,is_iceberg,Usage` for
@@ -95,7 +95,8 @@ def simulate(raw_dir: Path, *, n_train: int = 1604, n_test: int = 8424, seed: in
             f"got n_train={n_train} and n_test={n_test}"
         )
     train, test, rng = draw_tables(n_train, n_test, seed)
-    usage = draw_usage(rng, test.generated)
+    scored = np.full(n_test, "Ignored", dtype=object)
+    scored[~test.generated] = usage(int((~test.generated).sum()), seed)
     ids = draw_ids(rng, n_train + n_test)
     write_list(raw_dir / "train.json", records(train, ids[:n_train], seed, TRAIN))
     write_list(raw_dir / "test.json", records(test, ids[n_train:], seed, TEST))
@@ -103,4 +104,4 @@ def simulate(raw_dir: Path, *, n_train: int = 1604, n_test: int = 8424, seed: in
         file.write("id,is_iceberg\r\n" + "".join(f"{name},0.5\r\n" for name in ids[n_train:]))
     with (raw_dir / "solution.csv").open("w", newline="") as file:
         file.write("id,is_iceberg,Usage\n")
-        file.writelines(f"{name},{y},{u}\n" for name, y, u in zip(ids[n_train:], test.label, usage, strict=True))
+        file.writelines(f"{name},{y},{u}\n" for name, y, u in zip(ids[n_train:], test.label, scored, strict=True))
