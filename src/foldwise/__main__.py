@@ -16,6 +16,7 @@ from foldwise import __version__, config, pipeline
 from foldwise.errors import ConfigError, FoldwiseError, choices
 
 CONF = Path(__file__).parents[2] / "conf"
+NOTHING = ("tuned=null", "experiment=null")  # Hydra cannot be told to leave a group empty that is empty anyway
 
 USAGE = """\
 usage: foldwise STAGE [key=value ...] [-m] [--config-dir DIR] [--cfg] [--help]
@@ -123,7 +124,7 @@ def composed(overrides: list[str], config_dir: Path | None = None, several: bool
                 raise ConfigError(f"{swept.input_line}: several values; say -m to run them all")
             for job in BasicSweeper.split_arguments(parsed, None)[0]:
                 search = [f"hydra.searchpath=[file://{config_dir.resolve()}]"] if config_dir else []
-                job = [_forced(item) for item in job] + _tuned(job, config_dir)
+                job = [_forced(item) for item in job if item not in NOTHING] + _tuned(job, config_dir)
                 composition = compose("config", overrides=job + search)
                 values: Any = OmegaConf.to_container(composition, resolve=True)
                 yield config.check(values)

@@ -1,6 +1,7 @@
-"""Training batches: drawn, augmented and mixed on a thread of TensorFlow's while the last step computes."""
+"""Training batches: drawn, augmented and mixed on a thread while the step before computes."""
 
 import math
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import keras
@@ -8,6 +9,9 @@ import numpy as np
 
 from foldwise import augment
 from foldwise.config import AugmentSettings
+from foldwise.errors import FoldwiseError
+
+HUNG_SECONDS = 300  # a batch takes milliseconds
 
 
 class Batches(keras.utils.PyDataset):
@@ -28,9 +32,11 @@ class Batches(keras.utils.PyDataset):
         settings: AugmentSettings,
         seed: tuple[int, ...],
     ) -> None:
-        # one worker: Keras then builds batches on TensorFlow's prefetching thread; its own pool of several
-        # workers has hung at the end of an epoch
+        # Keras' own pool of workers has hung at the end of an epoch, and TensorFlow prefetches nothing where its
+        # operations are deterministic: one batch is built ahead here, on one thread, as one pipeline demands
         super().__init__(workers=1)
+        self._thread = ThreadPoolExecutor(1)
+        self._ahead: tuple[int, int, Future[tuple[Any, ...]]] | None = None  # epoch, number, batch
         self.images, self.auxiliary, self.labels, self.weights, self.rows = (
             images,
             auxiliary,
@@ -51,17 +57,35 @@ class Batches(keras.utils.PyDataset):
         self.epoch += 1
         rng = np.random.default_rng((*self.seed, self.epoch))
         self.order = rng.permutation(len(self.rows))
-        self.sample_seeds = rng.integers(2**63, size=len(self.rows))
+        self.sample_seeds = rng.integers(2**63, size=len(self.rows))[self.order]  # a row's, wherever it is drawn
 
     def __getitem__(self, number: int) -> tuple[Any, ...]:
-        drawn = self.order[number * self.batch_size : (number + 1) * self.batch_size]
+        if self._ahead and self._ahead[:2] == (self.epoch, number):
+            batch = self._ahead[2]
+        else:
+            batch = self._submit(number)
+        if number + 1 < len(self):
+            self._ahead = (self.epoch, number + 1, self._submit(number + 1))
+        try:
+            return batch.result(HUNG_SECONDS)
+        except TimeoutError:
+            raise FoldwiseError(
+                f"batch {number} of epoch {self.epoch} was not built in {HUNG_SECONDS} s; is the disk of the "
+                "prepared data gone, or the augmentation stuck?"
+            ) from None
+
+    def _submit(self, number: int) -> Future[tuple[Any, ...]]:
+        part = slice(number * self.batch_size, (number + 1) * self.batch_size)
+        return self._thread.submit(self._build, self.order[part], self.sample_seeds[part], (self.epoch, number))
+
+    def _build(self, drawn: np.ndarray, seeds: np.ndarray, place: tuple[int, int]) -> tuple[Any, ...]:
         rows = self.rows[drawn]
         images, labels = np.asarray(self.images[rows]), self.labels[drawn]
         if self.pipeline is not None:
-            images = augment.augmented(self.pipeline, images, self.sample_seeds[drawn])
+            images = augment.augmented(self.pipeline, images, seeds)
         images = images.astype(np.float32, copy=False)
         if self.settings.mixup or self.settings.cutmix:
-            rng = np.random.default_rng((*self.seed, self.epoch, number))
+            rng = np.random.default_rng((*self.seed, *place))
             images, labels = augment.mixed(images, labels, self.settings.mixup, self.settings.cutmix, rng)
         inputs = images if self.auxiliary is None else (images, self.auxiliary[rows])
         return (inputs, labels) if self.weights is None else (inputs, labels, self.weights[drawn])

@@ -73,7 +73,7 @@ def _found(raw_dir: Path, name: str) -> Path:
     return next((path for path in sorted(raw_dir.rglob(name)) if path.is_file()), raw_dir / name)
 
 
-def json_objects(path: Path, chunk_bytes: int = 1 << 20) -> Iterator[bytes]:
+def json_objects(path: Path, chunk_bytes: int = 1 << 18) -> Iterator[bytes]:
     """Yield the bytes of each object of a JSON list of flat objects, reading a chunk at a time.
 
     Raises FoldwiseError where the file is empty, is not such a list, holds no object, or ends early.
@@ -85,15 +85,15 @@ def json_objects(path: Path, chunk_bytes: int = 1 << 20) -> Iterator[bytes]:
         if not buffer.startswith(b"["):
             received = f"starts with {buffer[:20]!r}" if buffer else "is empty"
             raise FoldwiseError(f"{path.name}: expected a JSON list of objects, but the file {received}")
-        buffer, searched, number = buffer[1:], 0, 0
+        start, searched, number = 1, 1, 0  # the buffer is not cut at each record: that would copy it every time
         while True:
             end = buffer.find(b"}", searched)
             if end < 0:
                 chunk = file.read(chunk_bytes)
                 if chunk:
-                    searched, buffer = len(buffer), buffer + chunk
+                    searched, buffer, start = len(buffer) - start, buffer[start:] + chunk, 0
                     continue
-                if buffer.strip() != b"]":
+                if buffer[start:].strip() != b"]":
                     raise FoldwiseError(
                         f"{path.name}: the file ends in the middle of record {number + 1}; it is truncated: "
                         "download or unpack it again"
@@ -101,14 +101,14 @@ def json_objects(path: Path, chunk_bytes: int = 1 << 20) -> Iterator[bytes]:
                 if not number:
                     raise FoldwiseError(f"{path.name}: the list is empty; expected a record for each sample")
                 return
-            text = buffer[: end + 1]
-            quotes = text.replace(rb"\\", b"").replace(rb"\"", b"").count(b'"')
-            if quotes % 2:  # this brace stands inside a string
-                searched = end + 1
+            searched = end + 1
+            text = buffer[start:searched]
+            unescaped = text.replace(rb"\\", b"").replace(rb"\"", b"") if b"\\" in text else text
+            if unescaped.count(b'"') % 2:  # this brace stands inside a string
                 continue
             number += 1
             yield text.lstrip(b", \r\n\t")
-            buffer, searched = buffer[end + 1 :], 0
+            start = searched
 
 
 def _decode(parser: simdjson.Parser, text: bytes, where: str, labelled: bool) -> tuple[np.ndarray, dict[str, Any]]:

@@ -6,10 +6,10 @@ Numbers marked [M] were measured on the 1,604 real training rows; the others wer
 statistics of the images, and the scores of models that see nothing else, match those of the real rows.
 """
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special
 
 from foldwise.competitions.statoil_object_simulator import (
     LINE,
@@ -89,8 +89,21 @@ ICEBERG = Kind(
 KINDS = (SHIP, ICEBERG)  # by label
 
 _NORMAL = np.linspace(-5, 5, 201)
-_GAMMA_DB = 10 * np.log10(special.gammaincinv(LOOKS, special.ndtr(_NORMAL)) / LOOKS)
-SPECKLE_MEAN = float(np.average(_GAMMA_DB, weights=np.exp(-(_NORMAL**2) / 2)))  # dB, about -.5
+
+
+@cache
+def _gamma_db() -> np.ndarray:
+    """Return the gamma law's quantiles in dB at those of the normal law, (201,)."""
+    from scipy import special  # slow to import, and a configuration is checked without it
+
+    quantiles: np.ndarray = 10 * np.log10(special.gammaincinv(LOOKS, special.ndtr(_NORMAL)) / LOOKS)
+    return quantiles
+
+
+@cache
+def speckle_mean() -> float:
+    """Return the mean of speckle in dB, about -.5."""
+    return float(np.average(_gamma_db(), weights=np.exp(-(_NORMAL**2) / 2)))
 
 
 def offset(angle: float) -> float:
@@ -107,7 +120,7 @@ def speckle(rng: np.random.Generator, looks: float) -> np.ndarray:
     z = z[:, 1:-1] + TAPS_Y * (z[:, :-2] + z[:, 2:])
     z = z[:, :, 1:-1] + TAPS_X * (z[:, :, :-2] + z[:, :, 2:])
     z /= np.sqrt((1 + 2 * TAPS_X**2) * (1 + 2 * TAPS_Y**2))
-    noise: np.ndarray = np.interp(z, _NORMAL, _GAMMA_DB) * np.sqrt(LOOKS / looks)
+    noise: np.ndarray = np.interp(z, _NORMAL, _gamma_db()) * np.sqrt(LOOKS / looks)
     return noise
 
 
@@ -157,7 +170,7 @@ def to_dn(
 ) -> np.ndarray:
     """Put texture and speckle over sea level and object, and round to DN, (2, 75, 75) integers from 1."""
     slow = slow_field(rng) * np.array(texture)[:, None, None]
-    noise = speckle(rng, rng.uniform(*LOOKS_RANGE)) - SPECKLE_MEAN
+    noise = speckle(rng, rng.uniform(*LOOKS_RANGE)) - speckle_mean()
     db = level[:, None, None] + slow + sea + noise + 10 * np.log10(1 + body)
     dn = np.rint(np.exp((db + offset(angle)) * (np.log(10) / 20)))
     return np.asarray(np.clip(dn, 1, DN_MAX), np.int32)

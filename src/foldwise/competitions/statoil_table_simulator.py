@@ -8,7 +8,6 @@ than 4 decimals.
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special
 
 # Shares measured on the 1,604 real training rows and the 8,424 test rows.
 ICEBERGS = 753 / 1604
@@ -51,6 +50,8 @@ def draw_passes(rng: np.random.Generator) -> np.ndarray:
 
     Neighbours have opposite shares, so that neither class drifts to one side of the range.
     """
+    from scipy import special  # slow to import, and a configuration is checked without it
+
     low, high = ANGLE_RANGE
     quantile = (np.arange(PASSES) + rng.random(PASSES)) / PASSES
     centre = low + (high - low) * special.betaincinv(*ANGLE_SHAPE, quantile)

@@ -1,0 +1,43 @@
+"""Run the benchmarks: `python -m benchmarks [NAME ...] [--quick]`."""
+
+import argparse
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+NAMES = {
+    "prepare": "read 200 MB of JSON: foldwise, pandas, ijson",
+    "training": "five folds: worker processes against a hand-written Keras loop",
+    "overhead": "a training step of foldwise against a bare one",
+    "agreement": "the nested score against the graded one, over 20 simulated competitions",
+    "realism": "simulated against real Statoil figures",
+}
+
+
+def realism(quick: bool) -> None:
+    """Print the figures of the simulator beside the real ones."""
+    script = Path(__file__).with_name("statoil_realism.py")
+    subprocess.run([sys.executable, str(script), *(["--n-train", "400"] if quick else [])], check=False)
+
+
+def main() -> None:
+    """Run the named benchmarks, or all of them."""
+    listed = "\n".join(f"  {name:<10}{text}" for name, text in NAMES.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", formatter_class=argparse.RawDescriptionHelpFormatter, epilog=listed
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="all of those below by default")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that it works, measures nothing")
+    given = parser.parse_args()
+    if unknown := [name for name in given.names if name not in NAMES]:
+        parser.error(f"{unknown[0]}: no such benchmark; there are {', '.join(NAMES)}")
+    for name in given.names or NAMES:
+        print(f"== {name}: {NAMES[name]}{' (quick: sizes too small to measure anything)' if given.quick else ''}")
+        run = realism if name == "realism" else importlib.import_module(f"benchmarks.{name}").run
+        run(given.quick)
+        print(flush=True)
+
+
+if __name__ == "__main__":
+    main()
