@@ -16,13 +16,16 @@ help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo '  with COMPETITION=statoil|digit_recognizer|digits_8x8|faces and ARGS="key=value ..."'
 
+ifdef GPU
+.PHONY: .venv/ready
+endif
 setup: .venv/ready ## install everything into .venv (GPU=1: the CUDA build of TensorFlow)
 
 .venv/ready: requirements.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed: no $(PYTHON) here; say make PYTHON=/path/to/python3.11"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
-	$(BIN)/uv pip sync --quiet --system-certs --python $(BIN)/python requirements.lock --allow-empty-requirements
+	$(BIN)/uv pip sync --quiet --system-certs --python $(BIN)/python requirements.lock
 	$(if $(GPU),$(BIN)/uv pip uninstall --quiet --python $(BIN)/python tensorflow-cpu && $(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python 'tensorflow[and-cuda]$(TENSORFLOW)')
 	$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --no-deps --editable .
 	@touch $@

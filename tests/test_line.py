@@ -17,7 +17,8 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-FACES = ["competition=faces", "source.n_train=60", "source.n_test=20", "model=logistic_regression", "fit.epochs=2"]
+FACES = ["competition=faces", "source.n_train=60", "source.n_test=20", "fit.epochs=2"]
+FACES += ["model=small_cnn", "model.options.filters=[4,8]", "augment=flips"]
 CHIPS = Path(__file__).parents[2] / "shared" / "data" / "opensarship_75x75.json.gz"
 
 
@@ -203,8 +204,8 @@ def test_grade_tells_the_true_score_beside_the_nested_one(copied):
 def test_a_sweep_trains_every_combination_and_skips_what_is_finished(copied):
     words = ("-m", f"root={copied}", *FACES, "fit.learning_rate=1e-3,3e-3", "execution.threads_per_fold=1")
     out, err = foldwise("train", *words)
-    assert "5 of 5 folds are trained already: nothing to do" in err  # 1e-3 is the default
-    assert out.count("logistic_regression-") == 2
+    assert "5 of 5 folds are trained already: nothing to do" in err  # 3e-3 is what is tuned
+    assert out.count("small_cnn-") == 2
     assert len(list((copied / "runs" / "faces").iterdir())) == 2
 
 

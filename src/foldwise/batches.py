@@ -60,10 +60,8 @@ class Batches(keras.utils.PyDataset):
         self.sample_seeds = rng.integers(2**63, size=len(self.rows))[self.order]  # a row's, wherever it is drawn
 
     def __getitem__(self, number: int) -> tuple[Any, ...]:
-        if self._ahead and self._ahead[:2] == (self.epoch, number):
-            batch = self._ahead[2]
-        else:
-            batch = self._submit(number)
+        is_ahead = self._ahead is not None and self._ahead[:2] == (self.epoch, number)
+        batch = self._ahead[2] if self._ahead and is_ahead else self._submit(number)
         if number + 1 < len(self):
             self._ahead = (self.epoch, number + 1, self._submit(number + 1))
         try:
