@@ -8,7 +8,8 @@ untouched. Each runs in a fresh process.
 
 TensorFlow switches oneDNN on by default on a CPU with AVX-512 and off on one without; foldwise always
 switches it on. So the loop runs twice, with oneDNN and without: one is this machine's default, the other
-that of other machines.
+that of other machines. foldwise runs a second time with `fit.mixed_precision=true`, an option: on CPUs with
+AVX512_BF16 its 16-bit floats are computed in hardware.
 
 "start" is the time until the first model can be built (the interpreter, TensorFlow's import; for foldwise
 also its settings and its workers, until the first one is ready), "folds" all that follows. "images/s" counts
@@ -53,12 +54,12 @@ NET = [
 ]
 
 
-def settings(root: str, n_train: int, epochs: int) -> Settings:
+def settings(root: str, n_train: int, epochs: int, *more: str) -> Settings:
     """Compose the settings of the net on a simulated competition."""
     from foldwise.__main__ import composed
 
     source = [f"source.n_train={n_train}", "source.n_test=10"]
-    return next(composed([f"root={root}", *source, *NET, f"fit.epochs={epochs}"]))
+    return next(composed([f"root={root}", *source, *NET, f"fit.epochs={epochs}", *more]))
 
 
 def run(quick: bool) -> None:
@@ -70,7 +71,10 @@ def run(quick: bool) -> None:
     with tempfile.TemporaryDirectory() as root:
         folds(settings(root, n, epochs))
         arguments = (root, str(n), str(epochs))
-        found = {"foldwise": child(__name__, "foldwise", *arguments)}
+        found = {
+            "foldwise": child(__name__, "foldwise", *arguments),
+            "foldwise, 16 bits": child(__name__, "foldwise", *arguments, "fit.mixed_precision=true"),
+        }
         for name, value in (("loop, oneDNN", "1"), ("loop, no oneDNN", "0")):
             found[name] = child(__name__, "loop", *arguments, TF_ENABLE_ONEDNN_OPTS=value, TF_CPP_MIN_LOG_LEVEL="3")
     print(f"  {FOLDS} folds of {n} rows, {epochs} epochs, {cores()} cores")
@@ -78,6 +82,7 @@ def run(quick: bool) -> None:
     default, other = ("on", "off") if cpu_has("avx512f") else ("off", "on")
     has = "has" if default == "on" else "lacks"
     print(f"  this CPU {has} AVX-512: TensorFlow's default here is oneDNN {default}; on other CPUs it is {other}")
+    print(f"  16-bit floats (fit.mixed_precision): in hardware {'here' if cpu_has('avx512_bf16') else 'on other CPUs'}")
 
 
 def _print_table(found: dict[str, Measured], n_images: int) -> None:
@@ -87,14 +92,15 @@ def _print_table(found: dict[str, Measured], n_images: int) -> None:
         seconds = [m.seconds, m.cpu_seconds, m.seconds - folds_seconds, folds_seconds]
         columns[name] = [*seconds, n_images / folds_seconds, statistics.median(m.said["rates"])]
     rows = [[name, *(f"{v:.1f}" for v in values)] for name, values in columns.items()]
-    ours = columns.pop("foldwise")
-    for name, theirs in columns.items():
-        ahead = [t / o if i < 4 else o / t for i, (t, o) in enumerate(zip(theirs, ours, strict=True))]
-        rows.append([f"foldwise ahead of {name}, times", *(f"{ratio:.2f}" for ratio in ahead)])
+    for our_name in ("foldwise", "foldwise, 16 bits"):
+        for name in ("loop, oneDNN", "loop, no oneDNN"):
+            pairs = zip(columns[name], columns[our_name], strict=True)
+            ahead = [t / o if i < 4 else o / t for i, (t, o) in enumerate(pairs)]
+            rows.append([f"{our_name} ahead of {name}, times", *(f"{ratio:.2f}" for ratio in ahead)])
     table(["", "whole s", "CPU s", "start s", "folds s", "images/s", "of one fit"], rows)
 
 
-def train_foldwise(root: str, n: int, epochs: int) -> dict[str, Any]:
+def train_foldwise(root: str, n: int, epochs: int, *more: str) -> dict[str, Any]:
     """Train as `foldwise train` does."""
     from foldwise import progress, runs, train, workers
 
@@ -107,7 +113,7 @@ def train_foldwise(root: str, n: int, epochs: int) -> dict[str, Any]:
             super().update(kind, *values)
 
     workers.Progress = Watched  # to see when the first worker is ready
-    finished = train.train(settings(root, n, epochs))
+    finished = train.train(settings(root, n, epochs, *more))
     rates = [fold["images_per_second"] for fold in runs.fold_reports(finished)]
     return {"folds": time.perf_counter() - Watched.ready, "rates": rates}
 
@@ -147,4 +153,4 @@ def train_loop(root: str, n: int, epochs: int) -> dict[str, Any]:
 
 if __name__ == "__main__":
     train_function = {"foldwise": train_foldwise, "loop": train_loop}[sys.argv[1]]
-    print(json.dumps(train_function(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))))
+    print(json.dumps(train_function(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), *sys.argv[5:])))

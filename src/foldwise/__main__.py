@@ -84,11 +84,8 @@ def _run_sweep(name: str, module: Any, sweep: list[config.Settings]) -> int:
     if name == "train":
         from foldwise import score
 
-        runs = set(module.train_all(sweep))
-        wanted = {run.name for run in runs}
-        reports = {report["run_key"]: report for settings in sweep for report in score.score(settings)}
-        mine = [report for report in reports.values() if f"{report['model']}-{report['run_key']}" in wanted]
-        _print(score, sorted(mine, key=lambda report: report["log_loss"]), sweep[0].format)
+        reports = [run.report for run in module.train_all(sweep)]
+        _print(score, sorted(reports, key=lambda report: report["log_loss"]), sweep[0].format)
         return 0
     for settings in sweep:
         result = getattr(module, name)(settings)

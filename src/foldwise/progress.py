@@ -10,8 +10,6 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as Bars
 
-FIRST_LINE_SECONDS = 5.0  # when a log without a terminal first says how fast it goes
-
 
 class Progress:
     """Progress over all folds of a queue, with images/s and the time that is left.
@@ -21,9 +19,11 @@ class Progress:
 
     def __init__(self, images: dict[int, int], names: list[str], workers: int, threads: int) -> None:
         self.images, self.names, self.workers, self.threads = images, names, workers, threads
+        self.runs = [name.partition(" ")[0] for name in names]  # folds of one run train at one speed
         self.seen = dict.fromkeys(images, 0)
+        self.first: dict[int, tuple[float, int]] = {}  # of each task: when its first report came, and its images then
+        self.rates: dict[str, float] = {}  # images/s of one fold of each run
         self.n_done, self.device, self.rate_told = 0, "", False
-        self.started, self.seen_at_start = 0.0, 0
         self.bars: Bars | None = None
 
     def __enter__(self) -> Progress:
@@ -53,19 +53,21 @@ class Progress:
                 self.say(f"training {len(self.names)} folds on {self.device}: {self.workers} at once, {threads} each")
             return
         number = values[0]
-        if not self.started:  # the clock starts with the first step: TensorFlow's start is no measure of speed
-            self.started = time.monotonic()
-            self.seen_at_start = values[2] if kind == "step" else 0
         if kind == "step":
             self.seen[number] = values[2]
+            now = time.monotonic()
+            then, images = self.first.setdefault(number, (now, values[2]))
+            if now > then:
+                self.rates[self.runs[number]] = (values[2] - images) / (now - then)
         else:
             self.n_done += 1
             self.seen[number] = self.images[number]
+            self.rates[self.runs[number]] = values[1]
             self.say(
                 f"{self.names[number]}: done in {values[2]:.0f} s at {values[1]:.0f} images/s "
                 f"({self.n_done}/{len(self.names)}, {self._left()} left)"
             )
-        self._show()
+        self._show(self.runs[number])
 
     def say(self, line: str) -> None:
         """Print a line above the bar."""
@@ -74,20 +76,23 @@ class Progress:
         else:
             print(line, file=sys.stderr, flush=True)
 
-    def _show(self) -> None:
-        note = f"{self.n_done}/{len(self.names)}, {self._rate():.0f} images/s, {self._left()} left"
+    def _show(self, run: str) -> None:
+        rate = f"{self.rates.get(run, 0):.0f} images/s a fold"
         if self.bars:
             share = sum(self.seen.values()) / max(1, sum(self.images.values()))
+            note = f"{self.n_done}/{len(self.names)}, {rate}, {self._left()} left"
             self.bars.update(self.bar, completed=share * len(self.names), note=note)
-        elif not self.rate_told and time.monotonic() - self.started >= FIRST_LINE_SECONDS:
+        elif not self.rate_told and self.rates:
             self.rate_told = True
-            self.say(note)
-
-    def _rate(self) -> float:
-        return (sum(self.seen.values()) - self.seen_at_start) / max(time.monotonic() - self.started, 1e-9)
+            self.say(f"{run}: {rate}, {self._left()} left for all folds")
 
     def _left(self) -> str:
-        if self._rate() <= 0:
+        """Return the time left over all folds, with a plus where a run has not shown its speed yet."""
+        left = {number: self.images[number] - seen for number, seen in self.seen.items()}
+        if not self.rates:
             return "?"
-        seconds = (sum(self.images.values()) - sum(self.seen.values())) / self._rate()
-        return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+        slowest = max(min(self.rates.values()), 1e-9)
+        folds = [images / max(self.rates.get(self.runs[n], slowest), 1e-9) for n, images in left.items()]
+        seconds = int(sum(folds) / self.workers)
+        unknown = any(images and self.runs[n] not in self.rates for n, images in left.items())
+        return f"{seconds // 60}:{seconds % 60:02d}{'+' if unknown else ''}"

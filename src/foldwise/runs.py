@@ -65,6 +65,12 @@ class Run:
         return loaded
 
     @property
+    def report(self) -> dict[str, Any]:
+        """The `run.json` of a scored run."""
+        loaded: dict[str, Any] = json.loads((self.path / "run.json").read_text())
+        return loaded
+
+    @property
     def name(self) -> str:
         return self.path.name
 

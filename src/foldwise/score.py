@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from typing import Any
 
@@ -54,8 +53,7 @@ def score_run(run: Run, dataset: Dataset, folds: pd.DataFrame) -> dict[str, Any]
     """Return the run's `run.json`, scoring it and writing that file where it is not there yet."""
     path = run.path / "run.json"
     if path.is_file():
-        report: dict[str, Any] = json.loads(path.read_text())
-        return report
+        return run.report
     ids, targets, task = dataset.train.table["id"], dataset.targets, dataset.task
     predicted = runs.out_of_fold(run, folds, ids, targets)
     labels = dataset.labels

@@ -55,17 +55,16 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def parallelism(execution: ExecutionSettings, n_fits: int, n_tasks: int) -> tuple[int, int]:
+def parallelism(execution: ExecutionSettings, n_tasks: int) -> tuple[int, int]:
     """Return (workers, threads per fold).
 
-    One fold a core is fastest. Each may use two threads all the same, so that a last fold that is alone
-    takes two cores; the threads depend on the recipe alone, and not on how many folds are left to train,
-    because the bits of a prediction depend on them. On a GPU one worker trains at a time unless told otherwise.
+    A fold may use a fifth of the cores, and two at least, even where every core has a fold of its own: a last
+    fold that is alone is then not left with one. The threads depend on the machine alone, not on how many folds
+    are left to train, because the bits of a prediction depend on them. On a GPU one fold is trained at a time.
     """
     gpu = driver_shows_gpu() and not execution.allow_cpu
-    workers = execution.workers or (1 if gpu else cores())
-    spread = max(1, min(workers, n_fits))
-    threads = execution.threads_per_fold or max(min(2, cores()), cores() // spread)
+    threads = execution.threads_per_fold or max(min(2, cores()), cores() // 5)
+    workers = execution.workers or (1 if gpu else min(cores(), max(1, 2 * cores() // threads)))
     return min(workers, n_tasks), threads
 
 
@@ -85,7 +84,7 @@ def train_folds(tasks: list[FoldTask], execution: ExecutionSettings, finished: C
 
     Raises FoldwiseError, naming the fold, when one fails; folds that were finished by then are kept.
     """
-    workers, threads = parallelism(execution, max(task.recipe.n_fits for task in tasks), len(tasks))
+    workers, threads = parallelism(execution, len(tasks))
     gpu = driver_shows_gpu()
     context = multiprocessing.get_context("spawn")
     reports = context.Queue()
