@@ -31,8 +31,9 @@ def graded(settings) -> Callable:
     return grade_files
 
 
-def statoil(solution: str = SOLUTION) -> dict[str, str]:
-    test = [statoil_record(id_) for id_ in ("001", "002", "003", "004")]
+def statoil(solution: str = SOLUTION, angle_step: float = 1.0) -> dict[str, str]:
+    """Four test rows, each a scene of its own unless `angle_step` is 0."""
+    test = [statoil_record(id_, angle=38 + angle_step * i) for i, id_ in enumerate(("001", "002", "003", "004"))]
     return statoil_files(test=test) | {"solution.csv": solution}
 
 
@@ -57,6 +58,11 @@ def test_only_scored_rows_count(graded) -> None:
         "  private score  0.6020",
         "  accuracy       0.6667",
     ]
+
+
+def test_the_interval_resamples_scenes(graded) -> None:
+    result = graded("statoil", statoil(angle_step=0.0), {"s.csv": PREDICTED})
+    assert result["log_loss_interval"] == [result["log_loss"]] * 2  # one scene is only ever drawn whole
 
 
 def test_without_usage_every_row_counts(graded) -> None:

@@ -48,6 +48,11 @@ class Split:
     images: np.ndarray  # (n, [v,] h, w, c), memory-mapped
     table: DataFrame  # n rows: id, target columns, group?, scored?, auxiliary columns
 
+    @property
+    def groups(self) -> np.ndarray | None:
+        """The group of each row (n,), where rows have one: a person, a scene."""
+        return self.table["group"].to_numpy() if "group" in self.table else None
+
 
 @dataclass
 class Dataset:

@@ -43,8 +43,6 @@ def ensemble(settings: Settings) -> dict[str, Any]:
     labels = dataset.labels
     nested = nested_predictions(predicted, labels, fold_of, settings.ensemble, task)
     losses = metrics.row_losses(labels, nested, task)
-    grouped = settings.split.kind != "stratified"
-    groups = dataset.train.table["group"].to_numpy() if grouped else None
     weights = fit_weights(predicted, labels, settings.ensemble, task)
     test = blend(
         np.stack([runs.test_predictions(run, test_ids, targets) for run in members]),
@@ -56,7 +54,7 @@ def ensemble(settings: Settings) -> dict[str, Any]:
     about = {
         "competition": settings.competition.name,
         "nested_score": float(losses.mean()),
-        "nested_score_interval": metrics.bootstrap_interval(losses, groups),
+        "nested_score_interval": metrics.bootstrap_interval(losses, dataset.train.groups),
         "n_rows": len(ids),
         "ensemble": plain(settings.ensemble),
         "members": [

@@ -10,7 +10,7 @@ import pandas as pd
 
 from foldwise import metrics, submission
 from foldwise.config import Settings, competition_module
-from foldwise.dataset import Dataset
+from foldwise.dataset import Dataset, Split
 from foldwise.errors import FoldwiseError
 from foldwise.prepare import prepare
 from foldwise.simulate import raw_files
@@ -45,11 +45,13 @@ def grade(settings: Settings) -> dict[str, Any]:
     scored = np.isin(usage, ["Public", "Private"])
     if not scored.any():
         raise FoldwiseError("solution.csv: no row's Usage is Public or Private, so that nothing is scored")
+    groups = _groups(dataset.test, solution.iloc[:, 0])
+    groups = None if groups is None else groups[scored]
     return {
         "file": str(path),
         "n_scored": int(scored.sum()),
         "log_loss": float(losses[scored].mean()),
-        "log_loss_interval": metrics.bootstrap_interval(losses[scored]),
+        "log_loss_interval": metrics.bootstrap_interval(losses[scored], groups),
         "public_score": _mean(losses[usage == "Public"]),
         "private_score": _mean(losses[usage == "Private"]),
         "accuracy": metrics.for_humans(truth[scored], predicted[scored], dataset.task)["accuracy"],
@@ -88,6 +90,11 @@ def show(result: dict[str, Any], width: int) -> str:
         if result[name] is not None:
             lines.append(f"  {name.replace('_', ' '):<15}{result[name]:.4f}")
     return "\n".join(lines)
+
+
+def _groups(test: Split, ids: pd.Series) -> np.ndarray | None:
+    """Return the groups of the test rows in the order of `ids`."""
+    return None if test.groups is None else pd.Series(test.groups, test.table["id"]).loc[ids].to_numpy()
 
 
 def _mean(losses: np.ndarray) -> float | None:

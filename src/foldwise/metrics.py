@@ -51,7 +51,11 @@ def probabilities(logits: np.ndarray, task: Task) -> np.ndarray:
 
 
 def bootstrap_interval(losses: np.ndarray, groups: np.ndarray | None = None) -> list[float]:
-    """Return the 95 % percentile interval of the mean of `losses` (n,) over resampled rows, or whole groups."""
+    """Return the 95 % percentile interval of the mean of `losses` (n,) over resampled rows.
+
+    With groups (n,), whole groups are resampled: rows of one scene or person are alike, and worth less than
+    their number.
+    """
     rng = np.random.default_rng(0)
     codes = np.arange(len(losses)) if groups is None else np.unique(groups, return_inverse=True)[1]
     sums, counts = np.bincount(codes, losses), np.bincount(codes)

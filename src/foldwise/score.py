@@ -58,8 +58,7 @@ def score_run(run: Run, dataset: Dataset, folds: pd.DataFrame) -> dict[str, Any]
     predicted = runs.out_of_fold(run, folds, ids, targets)
     labels = dataset.labels
     losses = metrics.row_losses(labels, predicted, task)
-    grouped = run.recipe["split"]["kind"] != "stratified"
-    interval = metrics.bootstrap_interval(losses, dataset.train.table["group"].to_numpy() if grouped else None)
+    interval = metrics.bootstrap_interval(losses, dataset.train.groups)
     reports = list(runs.fold_reports(run))
     report = {
         "competition": run.recipe["competition"]["name"],
