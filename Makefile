@@ -70,6 +70,5 @@ sweep: setup ## train every combination of conf/sweep/$(SWEEP).yaml
 	$(FOLDWISE) train -m sweep=$(SWEEP) $(SAY)
 bench: setup ## measure foldwise against what a user would use instead
 	$(BIN)/python -m benchmarks $(ARGS)
-clean: ## remove caches and what killed processes left; data, runs and submissions stay
+clean: ## remove caches; data, runs and submissions stay
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis build src/*.egg-info
-	find data runs submissions -name '.*.partial-*' -prune -exec rm -rf {} + 2>/dev/null || true

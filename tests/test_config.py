@@ -36,6 +36,9 @@ WRONG = [
     (["source.n_train=0"], "source.n_train=0", "greater than or equal to 1"),
     (["ensemble.best=0"], "ensemble.best=0", "greater than or equal to 1"),
     (["model=mlp,small_cnn"], "model=mlp,small_cnn", "-m"),
+    (["split.n_folds=130"], "split.n_folds=130", "less than or equal to 100"),
+    (["fit.learning_rate=inf"], "fit.learning_rate=inf", "finite"),
+    (["ensemble.members=[]"], "ensemble.members", "at least 1"),
     (["fit.epochs=[1"], "fit.epochs=[1", ""),
     (["sweep=learning_rat"], "sweep=learning_rat", "did you mean 'learning_rate'?"),
     (["model.name=vgg"], "model.name=vgg", "small_cnn"),
@@ -105,6 +108,19 @@ def test_choices_come_from_the_defaults_list_and_the_tuned_recipe(tmp_path):
     assert settings.source.kind == "embedded"
     (settings,) = composed(["competition=faces", "source=kaggle"])
     assert settings.source.kind == "kaggle"
+
+
+def test_free_text_is_no_grammar(tmp_path):
+    (settings,) = composed(["message=first try, lr 0.1 (it's)", f"root={tmp_path}/a b"])
+    assert settings.message == "first try, lr 0.1 (it's)"
+    assert settings.root == f"{tmp_path}/a b"
+
+
+def test_saying_fit_or_tuned_leaves_the_tuned_recipe_out():
+    (tuned,) = composed(["competition=faces"])
+    (plain,) = composed(["competition=faces", "fit=default"])
+    (none,) = composed(["competition=faces", "tuned=null"])
+    assert (tuned.fit.epochs, plain.fit.epochs, none.fit.epochs) == (40, 20, 20)
 
 
 def test_several_values_make_every_combination():

@@ -35,7 +35,7 @@ def make_recipe(model="logistic_regression", options=None, augment=None, **fit):
     fit = FitSettings(**{"epochs": 3, "batch_size": 16, "learning_rate": 0.01} | fit)
     augment = augment or AugmentSettings("none")
     options = options or ({"filters": (4, 8), "batch_norm_input": True} if model == "small_cnn" else {})
-    return Recipe({}, "data", "split", SplitSettings(n_folds=5), ModelSettings(model, options), augment, fit)
+    return Recipe({}, "data", "split", SplitSettings(n_folds=5), ModelSettings(model, options), "code", augment, fit)
 
 
 HELD_OUT = np.arange(N) % 5 == 0  # every class on both sides

@@ -152,9 +152,11 @@ def test_generated_sources_can_be_graded(settings, competition: str) -> None:
     k = len(data.targets)
     table = pd.DataFrame(np.full((20, k), 1 / max(k, 2)), columns=data.targets)
     table.insert(0, "id", data.test.table["id"])
-    path = submission.write(one, data, table, "constant", {"competition": competition})
+    path = submission.write(one, data, table, "constant", {"competition": competition, "ids_key": data.ids_key})
     assert isinstance(path, Path)
     result = grade(one)
+    with pytest.raises(FoldwiseError, match=r"no submission of .* from this data"):
+        grade(settings(f"competition={competition}", "source.n_train=50", "source.n_test=20", "source.seed=1"))
     expected = {"statoil": LOSSES[2], "faces": LOSSES[2], "digits_8x8": 2.302585092994046}  # ln 2, ln 2, ln 10
     assert result["log_loss"] == pytest.approx(expected[competition], abs=1e-12)
     assert result["n_scored"] == {"statoil": 8, "faces": 20, "digits_8x8": 20}[competition]

@@ -259,8 +259,8 @@ def test_another_process_was_faster(settings, monkeypatch: pytest.MonkeyPatch) -
     write_files(one.raw_dir, statoil_files())
     write = dataset.write
 
-    def race(records, path: Path, key: str) -> None:
-        write(records, path, key)
+    def race(records, path: Path, key: str, source_key: str) -> None:
+        write(records, path, key, source_key)
         (one.prepared_dir / key).mkdir()
         for file in path.iterdir():
             (one.prepared_dir / key / file.name).write_bytes(file.read_bytes())
@@ -269,3 +269,13 @@ def test_another_process_was_faster(settings, monkeypatch: pytest.MonkeyPatch) -
     data = prepare(one)
     assert data.train.images.shape == (4, 75, 75, 2)
     assert left_in(one.prepared_dir) == [data.data_key]
+
+
+def test_files_unpacked_over_a_simulation_are_not_replaced(settings) -> None:
+    simulate(settings("competition=statoil", "source.n_train=20", "source.n_test=10"))
+    other = settings("competition=statoil", "source.n_train=21", "source.n_test=10")
+    (other.raw_dir / "train.json").write_text("[the host's own]")
+    before = contents(other.raw_dir)
+    with pytest.raises(FoldwiseError, match="did not generate, and leaves them alone"):
+        simulate(other)
+    assert contents(other.raw_dir) == before

@@ -1,5 +1,7 @@
 """A run's predictions are aligned by id, and refused unless they are a partition."""
 
+import importlib
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -94,3 +96,15 @@ def test_a_run_without_all_its_folds_is_not_finished(tmp_path):
     assert run.is_finished()
     (run.path / "fold_1").rename(run.path / ".fold_1.partial-1")
     assert run.missing() == [1]
+
+
+def test_an_edited_model_is_another_model(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def code(name, text):
+        (tmp_path / f"{name}.py").write_text(text)
+        return runs.code_key(importlib.import_module(name).build)
+
+    first = code("tiny_a", 'def build():\n    """Build."""\n    return 1\n')
+    assert code("tiny_b", 'def build():\n    """Build it."""\n\n    return 1  # one\n') == first
+    assert code("tiny_c", 'def build():\n    """Build."""\n    return 2\n') != first

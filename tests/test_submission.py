@@ -149,14 +149,22 @@ def written(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(
-    ("named", "expected"), [(None, "new"), ("old.csv", "old"), ("digits.csv", "digits"), ("elsewhere/old.csv", "old")]
-)
+@pytest.mark.parametrize(("named", "expected"), [(None, "new"), ("old.csv", "old"), ("elsewhere/old.csv", "old")])
 def test_the_newest_or_the_named_one(settings, written: Path, named: str | None, expected: str) -> None:
     one = settings("competition=statoil", *([f"submission={named}"] if named else []))
     path, about = submission.chosen(one)
     assert path == written / f"{expected}.csv"
     assert about["name"] == expected
+
+
+def test_a_submission_from_other_data_is_refused(settings, written: Path) -> None:
+    one = settings("competition=statoil", "submission=digits.csv")
+    with pytest.raises(FoldwiseError, match="made from other data: its competition is digits, not statoil"):
+        submission.chosen(one)
+    with pytest.raises(FoldwiseError, match="no submission of statoil from this data"):
+        submission.chosen(settings("competition=statoil"), ids_key="another")
+    (written / "new.json").write_text("{cut off")  # one broken JSON is no reason to fail
+    assert submission.chosen(settings("competition=statoil"))[0] == written / "old.csv"
 
 
 def test_a_file_from_elsewhere(settings, tmp_path: Path) -> None:
@@ -169,7 +177,8 @@ def test_no_such_submission(settings, written: Path) -> None:
     with pytest.raises(FoldwiseError, match=r"submission=nosuch.csv: no such file, nor in .*submissions"):
         submission.chosen(settings("submission=nosuch.csv"))
     with pytest.raises(
-        FoldwiseError, match=r"no submission of faces in .*; `foldwise ensemble competition=faces` writes"
+        FoldwiseError,
+        match=r"no submission of faces from this data in .*; `foldwise ensemble .*source=embedded` writes",
     ):
         submission.chosen(settings("competition=faces"))
     assert contents(written) == before

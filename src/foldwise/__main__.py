@@ -16,6 +16,7 @@ from foldwise import __version__, config, pipeline
 from foldwise.errors import ConfigError, FoldwiseError, choices
 
 CONF = Path(__file__).parents[2] / "conf"
+TEXTS = ("root", "message", "submission")
 NOTHING = ("tuned=null", "experiment=null")  # Hydra cannot be told to leave a group empty that is empty anyway
 
 USAGE = """\
@@ -48,6 +49,11 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError) else 1
+    except OSError as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("interrupted; finished folds are kept, and the same command goes on from there", file=sys.stderr)
         return 130
@@ -146,6 +152,9 @@ def _parse(arguments: list[str]) -> tuple[list[str], set[str], Path | None]:
     waiting = list(arguments)
     while waiting:
         argument = waiting.pop(0)
+        if argument.startswith("--config-dir="):
+            argument, _, folder = argument.partition("=")
+            waiting.insert(0, folder)
         if argument == "--config-dir":
             if not waiting or not Path(waiting[0]).is_dir():
                 raise ConfigError(
@@ -169,16 +178,19 @@ def _parse(arguments: list[str]) -> tuple[list[str], set[str], Path | None]:
 
 def _expanded(override: str, config_dir: Path | None) -> list[str]:
     """Replace `sweep=NAME` by the overrides that conf/sweep/NAME.yaml lists."""
-    key, _, name = override.partition("=")
+    key, _, value = override.partition("=")
+    if key in TEXTS and value[:1] not in ("'", '"', ""):
+        quoted = value.replace("\\", r"\\").replace("'", r"\'")
+        return [f"{key}='{quoted}'"]  # free text is no expression of Hydra's grammar
     if key != "sweep":
         return [override]
     import yaml
 
     valid = groups(config_dir).get("sweep", [])
-    if name not in valid:
-        raise ConfigError(f"sweep={name}: no such sweep; {choices(name, valid)}")
-    folder = next(f for f in (config_dir, CONF) if f and (f / "sweep" / f"{name}.yaml").is_file())
-    return [f"{k}={v}" for k, v in yaml.safe_load((folder / "sweep" / f"{name}.yaml").read_text()).items()]
+    if value not in valid:
+        raise ConfigError(f"sweep={value}: no such sweep; {choices(value, valid)}")
+    folder = next(f for f in (config_dir, CONF) if f and (f / "sweep" / f"{value}.yaml").is_file())
+    return [f"{k}={v}" for k, v in yaml.safe_load((folder / "sweep" / f"{value}.yaml").read_text()).items()]
 
 
 def _check_override(override: Any, config_dir: Path | None) -> None:
@@ -197,7 +209,7 @@ def _check_override(override: Any, config_dir: Path | None) -> None:
 def _tuned(job: list[str], config_dir: Path | None) -> list[str]:
     """Choose what was tuned for the model on the competition, unless the command names its recipe otherwise."""
     said = {override.lstrip("+").partition("=")[0]: override.partition("=")[2] for override in job}
-    if "tuned" in said or "experiment" in said:
+    if said.keys() & {"tuned", "experiment", "fit"}:
         return []
     import yaml
 

@@ -20,8 +20,8 @@ from foldwise.errors import ConfigError, choices
 
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 Options = dict[str, Any]
@@ -79,8 +79,8 @@ class FitSettings:
 @dataclass
 class SplitSettings:
     kind: Literal["stratified", "group", "stratified_group"] = "stratified"
-    n_folds: Annotated[int, Field(ge=2)] = 5
-    repeats: Count = 1
+    n_folds: Annotated[int, Field(ge=2, le=100)] = 5
+    repeats: Annotated[int, Field(ge=1, le=100)] = 1
     seed: Seed = 0
     tries: Count = 20
     near_duplicates: Annotated[int, Field(ge=0, le=64)] | None = None
@@ -90,7 +90,7 @@ class SplitSettings:
 class EnsembleSettings:
     kind: Literal["mean", "greedy"] = "greedy"
     average: Literal["logit", "arithmetic"] = "logit"
-    members: Literal["all"] | list[str] = "all"
+    members: Literal["all"] | Annotated[list[str], Field(min_length=1)] = "all"
     best: Count | None = None
     rounds: Count = 50
 

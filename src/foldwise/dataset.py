@@ -18,6 +18,7 @@ from foldwise.storage import clear_csv_errors, content_key, write_json
 if TYPE_CHECKING:
     from pandas import DataFrame  # in a dataclass `pd.DataFrame` would make dataclasses look into pandas
 
+VERSION = 1  # of the layout of prepared data; enters the data key
 Task = Literal["binary", "multiclass", "multilabel"]
 
 
@@ -63,7 +64,7 @@ class Dataset:
     auxiliary: list[str]
     path: Path
     data_key: str
-    ids_key: str  # hash of the ids, labels and groups: what a split depends on
+    ids_key: str  # hash of the ids, labels, groups and raw files: what runs must share to be compared
 
     @property
     def labels(self) -> np.ndarray:
@@ -102,7 +103,7 @@ class ImageWriter:
         np.lib.format.write_array_header_1_0(self._file, header)
 
 
-def write(records: Records, path: Path, data_key: str) -> None:
+def write(records: Records, path: Path, data_key: str, source_key: str = "") -> None:
     """Stream `records` into the folder `path`, checking every sample.
 
     Raises FoldwiseError for an empty split, a duplicate id, a NaN or infinite pixel, a missing label, a
@@ -125,7 +126,7 @@ def write(records: Records, path: Path, data_key: str) -> None:
             "targets": records.targets,
             "auxiliary": records.auxiliary,
             "data_key": data_key,
-            "ids_key": _ids_key(train, test, records.targets),
+            "ids_key": _ids_key(train, test, records.targets, source_key),
             "n_train": len(train),
             "n_test": len(test),
         },
@@ -198,7 +199,9 @@ def _copy_sample(sample: Path, path: Path, test_ids: list[str]) -> None:
     (path / "sample_submission.csv").write_bytes(sample.read_bytes())
 
 
-def _ids_key(train: pd.DataFrame, test: pd.DataFrame, targets: list[str]) -> str:
+def _ids_key(train: pd.DataFrame, test: pd.DataFrame, targets: list[str], source_key: str) -> str:
     columns = ["id", *targets, *(["group"] if "group" in train else [])]
     hashes = [pd.util.hash_pandas_object(table, index=False) for table in (train[columns], test[["id"]])]
-    return content_key([columns, *(hashlib.sha256(h.to_numpy().tobytes()).hexdigest() for h in hashes)])
+    return content_key(
+        [columns, *(hashlib.sha256(h.to_numpy().tobytes()).hexdigest() for h in hashes), *filter(None, [source_key])]
+    )

@@ -63,6 +63,8 @@ def ensemble(settings: Settings) -> dict[str, Any]:
         ],
         "split_key": split_key(dataset, settings.split),
         "data_key": dataset.data_key,
+        "ids_key": dataset.ids_key,
+        "source": settings.source.kind,
     }
     key = content_key([sorted(run.name for run in members), plain(settings.ensemble), dataset.data_key])[:8]
     stem = f"{settings.competition.name}_{about['nested_score']:.5f}_{key}"

@@ -50,7 +50,8 @@ def train_fold(
     inside, models, histories = [], [], []
     outside = []
     for number in range(recipe.fit.n_seeds):
-        model, history = _train_one(recipe, dataset, rows, auxiliary, (recipe.fit.seed + number, fit), report)
+        before = number * recipe.fit.epochs * len(rows)  # images that the seeds before trained on
+        model, history = _train_one(recipe, dataset, rows, auxiliary, (recipe.fit.seed + number, fit), before, report)
         predict = _Predictor(model, dataset.task, recipe.augment.test_views)
         inside.append(predict(dataset.train.images, auxiliary.train, np.flatnonzero(held_out)))
         outside.append(predict(dataset.test.images, auxiliary.test, np.arange(len(dataset.test.images))))
@@ -102,6 +103,7 @@ def _train_one(
     rows: np.ndarray,
     auxiliary: _Auxiliary,
     seed: tuple[int, int],
+    before: int,
     report: Report | None,
 ) -> tuple[keras.Model, pd.DataFrame]:
     fit = recipe.fit
@@ -120,7 +122,7 @@ def _train_one(
     model.compile(optimizer(fit, len(batches)), loss(from_logits=True))
     # else TensorFlow traces the training step twice: a first time to create the optimizer's variables
     model.optimizer.build(model.trainable_variables)
-    watch = _Watch(len(rows), report)
+    watch = _Watch(len(rows), before, report)
     model.fit(batches, epochs=fit.epochs, verbose=0, shuffle=False, callbacks=[watch])
     return model, pd.DataFrame(watch.history)
 
@@ -197,9 +199,9 @@ class _Predictor:
 class _Watch(keras.callbacks.Callback):
     """Keep the history, report progress, and stop at the first loss that is no number."""
 
-    def __init__(self, n_rows: int, report: Report | None) -> None:
+    def __init__(self, n_rows: int, before: int, report: Report | None) -> None:
         super().__init__()
-        self.n_rows, self.report = n_rows, report
+        self.n_rows, self.before, self.report = n_rows, before, report
         self.history: list[dict[str, float]] = []
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -214,7 +216,7 @@ class _Watch(keras.callbacks.Callback):
             )
         if self.report is not None:
             seen = min((batch + 1) * self.model_batch(), self.n_rows)
-            self.report(self.epoch, self.epoch * self.n_rows + seen, loss)
+            self.report(self.epoch, self.before + self.epoch * self.n_rows + seen, loss)
 
     def model_batch(self) -> int:
         return math.ceil(self.n_rows / self.params["steps"])

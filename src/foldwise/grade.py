@@ -25,18 +25,20 @@ def grade(settings: Settings) -> dict[str, Any]:
 
     Raises FoldwiseError where there is no solution, or where its ids are not the submission's.
     """
-    path, about = submission.chosen(settings)
     raw_dir = raw_files(settings)
     if not (raw_dir / "solution.csv").is_file():
         raise FoldwiseError(
             f"{raw_dir / 'solution.csv'} is missing: only simulated, embedded or held-back labels can be graded"
         )
     dataset = prepare(settings)
+    path, about = submission.chosen(settings, ids_key=dataset.ids_key)
     reader = competition_module(settings.competition.reader)
     with clear_csv_errors("solution.csv"):
         solution = pd.read_csv(raw_dir / "solution.csv", dtype=str, keep_default_na=False)
     try:
         truth = reader.truth(solution, dataset.targets, **settings.competition.options)  # (n, k)
+    except ValueError as error:
+        raise FoldwiseError(f"solution.csv: {error}") from None
     except KeyError as error:
         raise FoldwiseError(f"solution.csv: the column {error} is missing; it has {', '.join(solution)}") from None
     predicted = _predictions(path, dataset, solution.iloc[:, 0])
@@ -75,6 +77,7 @@ def _predictions(path: Path, dataset: Dataset, ids: pd.Series) -> np.ndarray:
         )
     if sorted(table.index) != sorted(ids):
         raise FoldwiseError(f"{path}: its ids are not those of solution.csv; was it made from other data?")
+    table[dataset.targets] = table[dataset.targets].apply(pd.to_numeric, errors="coerce")
     submission.check_probabilities(table.reset_index(names="id"), dataset)
     return table.loc[ids, dataset.targets].to_numpy(np.float64)
 

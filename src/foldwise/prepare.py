@@ -27,7 +27,7 @@ def prepare(settings: Settings) -> Dataset:
         raw_dir = raw_files(settings)
         with written_aside(path) as aside:
             try:
-                dataset.write(reader.read(raw_dir, **settings.competition.options), aside, key)
+                dataset.write(reader.read(raw_dir, **settings.competition.options), aside, key, source_key(settings))
             except FileNotFoundError as error:
                 raise FoldwiseError(_missing(settings, raw_dir, error)) from None
         about = json.loads((path / "dataset.json").read_text())
@@ -44,12 +44,15 @@ def prepare(settings: Settings) -> Dataset:
 def data_key(settings: Settings) -> str:
     """Hash what decides the prepared data: the reader, its options, and the source or the raw files' contents."""
     reader = competition_module(settings.competition.reader)
+    code = [reader.__name__, reader.VERSION, dataset.VERSION]
+    return content_key(["data", *code, settings.competition.options, source_key(settings)])
+
+
+def source_key(settings: Settings) -> str:
+    """Hash what decides the raw files: the generator and its arguments, or the host's files themselves."""
     if settings.source.kind == "kaggle":
-        source: Any = _digests(raw_files(settings), settings.prepared_dir / "raw_digests.json")
-    else:
-        source = generated_by(settings)
-    competition = settings.competition
-    return content_key(["data", reader.__name__, reader.VERSION, competition.options, source])
+        return content_key(_digests(raw_files(settings), settings.prepared_dir / "raw_digests.json"))
+    return content_key(generated_by(settings))
 
 
 def _digests(raw_dir: Path, cache: Path) -> dict[str, str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -23,6 +25,7 @@ from foldwise.config import (
     SplitSettings,
     competition_module,
     plain,
+    public_functions,
 )
 from foldwise.errors import FoldwiseError
 from foldwise.storage import content_key, write_json, written_aside
@@ -42,6 +45,7 @@ class Recipe:
     split_key: str
     split: SplitSettings
     model: ModelSettings
+    model_code: str  # hash of the builder's module
     augment: AugmentSettings
     fit: FitSettings
     version: int = TRAIN_VERSION
@@ -98,7 +102,26 @@ def make_recipe(settings: Settings, data_key: str, split_key: str) -> Recipe:
         "version": competition_module(settings.competition.reader).VERSION,
         "options": settings.competition.options,
     }
-    return Recipe(competition, data_key, split_key, settings.split, settings.model, settings.augment, settings.fit)
+    model_code = code_key(public_functions("models")[settings.model.name])
+    return Recipe(
+        competition,
+        data_key,
+        split_key,
+        settings.split,
+        settings.model,
+        model_code,
+        settings.augment,
+        settings.fit,
+    )
+
+
+def code_key(function: Callable[..., Any]) -> str:
+    """Hash the code of a function's module, without comments and docstrings: an edited model is another model."""
+    tree = ast.parse(inspect.getsource(inspect.getmodule(function)))  # type: ignore[arg-type]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+    return content_key(ast.dump(tree))
 
 
 def run_name(recipe: Recipe) -> str:

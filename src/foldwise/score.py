@@ -72,7 +72,7 @@ def score_run(run: Run, dataset: Dataset, folds: pd.DataFrame) -> dict[str, Any]
         "log_loss_interval": interval,
         "fold_log_loss": fold_losses(run, dataset, folds),
         **metrics.for_humans(labels, predicted, task),
-        "versions": runs.versions(),
+        "versions": reports[0]["versions"],
         "device": reports[0]["device"],
     }
     write_json(path, report)

@@ -28,9 +28,9 @@ def simulate(settings: Settings) -> Path:
         )
     mark = generated_by(settings)
     found = _mark(raw_dir)
-    if found == mark:
+    if found is not None and all(found.get(name) == value for name, value in mark.items()):
         return raw_dir
-    if found is None and raw_dir.is_dir() and any(raw_dir.iterdir()):
+    if raw_dir.is_dir() and any(raw_dir.iterdir()) and (found is None or found["files"] != _sizes(raw_dir)):
         raise FoldwiseError(
             f"{raw_dir} holds files that foldwise did not generate, and leaves them alone: say source=kaggle to "
             "use them, or root=PATH to generate elsewhere"
@@ -39,7 +39,7 @@ def simulate(settings: Settings) -> Path:
     with written_aside(raw_dir, replace_folder=True) as aside:
         aside.mkdir()
         function(aside, **options)
-        write_json(aside / MARK, mark)
+        write_json(aside / MARK, mark | {"files": _sizes(aside)})
     log.info("%s: wrote %s (%s)", settings.competition.name, raw_dir, _described(mark))
     return raw_dir
 
@@ -68,6 +68,12 @@ def generated_by(settings: Settings) -> dict[str, Any]:
     function, options = generator(settings)
     version = function.__globals__["VERSION"]
     return {"generator": function.__module__.rpartition(".")[2], "version": version, "options": options}
+
+
+def _sizes(raw_dir: Path) -> dict[str, int]:
+    """Return the bytes of every file but the mark, by its path in the folder."""
+    files = sorted(path for path in raw_dir.rglob("*") if path.is_file() and path.name != MARK)
+    return {path.relative_to(raw_dir).as_posix(): path.stat().st_size for path in files}
 
 
 def _mark(raw_dir: Path) -> Any:

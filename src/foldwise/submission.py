@@ -71,34 +71,39 @@ def check_probabilities(predictions: pd.DataFrame, dataset: Dataset) -> None:
         )
 
 
-def chosen(settings: Settings) -> tuple[Path, dict[str, Any]]:
+def chosen(settings: Settings, **wanted: str) -> tuple[Path, dict[str, Any]]:
     """Return the submission that `submission=` names, or the newest of the competition, and the JSON beside it.
 
-    Raises FoldwiseError where there is none.
+    wanted: what the JSON must say, such as the ids_key of the data or the kind of source.
+
+    Raises FoldwiseError where there is none, or where the JSON of the named one says something else.
     """
     folder = settings.submissions_dir
+    wanted = {"competition": settings.competition.name, **wanted}
     if settings.submission is not None:
         path = Path(settings.submission)
         path = path if path.is_file() else folder / path.name
         if not path.is_file():
             raise FoldwiseError(f"submission={settings.submission}: no such file, nor in {folder}")
-    else:
-        written = [
-            p.with_suffix(".csv")
-            for p in folder.glob("*.json")
-            if _about(p).get("competition") == settings.competition.name
-        ]
-        written = [p for p in written if p.is_file()]
-        if not written:
-            raise FoldwiseError(
-                f"no submission of {settings.competition.name} in {folder}; "
-                f"`foldwise ensemble competition={settings.competition.name}` writes one"
-            )
-        path = max(written, key=lambda p: p.stat().st_mtime_ns)
-    beside = path.with_suffix(".json")
-    return path, _about(beside) if beside.is_file() else {}
+        about = _about(path.with_suffix(".json"))
+        for name, value in wanted.items():
+            if about.get(name, value) != value:
+                raise FoldwiseError(f"{path} was made from other data: its {name} is {about[name]}, not {value}")
+        return path, about
+    written = [(p.with_suffix(".csv"), _about(p)) for p in folder.glob("*.json") if p.with_suffix(".csv").is_file()]
+    written = [(path, about) for path, about in written if wanted.items() <= about.items()]
+    if not written:
+        raise FoldwiseError(
+            f"no submission of {settings.competition.name} from this data in {folder}; "
+            f"`foldwise ensemble competition={settings.competition.name} source={settings.source.kind}` writes one"
+        )
+    return max(written, key=lambda pair: pair[0].stat().st_mtime_ns)
 
 
 def _about(path: Path) -> dict[str, Any]:
-    about: dict[str, Any] = json.loads(path.read_text())
-    return about
+    """Return the JSON beside a submission; nothing where it is not there or not one of ours."""
+    try:
+        about = json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return about if isinstance(about, dict) else {}

@@ -12,7 +12,7 @@ def submit(settings: Settings) -> dict[str, Any]:
 
     Appends file, nested score and public and private scores to `submissions/log.csv`; returns them with the status.
     """
-    path, about = submission.chosen(settings)
+    path, about = submission.chosen(settings, source="kaggle")  # no simulated submission gets there
     nested = about.get("nested_score")
     message = settings.message or (path.name if nested is None else f"nested log loss {nested:.5f}")
     result = kaggle.submit(path, slug(settings), message, dry_run=settings.dry_run)

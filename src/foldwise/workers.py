@@ -23,7 +23,7 @@ import numpy as np
 from foldwise.config import ExecutionSettings
 from foldwise.errors import FoldwiseError
 from foldwise.progress import Progress
-from foldwise.runs import Recipe, Run, write_fold
+from foldwise.runs import Recipe, Run, versions, write_fold
 
 REPORT_SECONDS = 0.5  # a worker speaks no more often than this
 
@@ -136,6 +136,8 @@ def _result(future: Future[None], task: FoldTask) -> None:
         ) from None
     except FoldwiseError as error:
         raise type(error)(f"{task.name}: {error}") from None
+    except Exception as error:  # whatever TensorFlow raises; its traceback is kept for HYDRA_FULL_ERROR=1
+        raise FoldwiseError(f"{task.name}: {type(error).__name__}: {error}") from error
 
 
 def _environment() -> dict[str, str]:
@@ -231,11 +233,11 @@ def _train_task(number: int, task: FoldTask) -> None:
     test = pd.DataFrame(result.test, columns=targets)
     test.insert(0, "id", dataset.test.table["id"].to_numpy())
     n_images = int((~mask).sum()) * task.recipe.fit.epochs * task.recipe.fit.n_seeds
-    device = _device_name()
     about = {
         "seconds": seconds,
         "images_per_second": n_images / result.history["seconds"].sum(),
-        "device": device,
+        "device": _device_name(),
+        "versions": versions(),
     }
     write_fold(task.run, task.fit, held_out, test, result.history, result.models, about)
     _state["reports"].put(("done", number, about["images_per_second"], seconds))

@@ -1,6 +1,6 @@
 """Model builders: `builder(input_shape, n_outputs, **options) -> keras.Model`.
 
-A builder returns logits, float32 (n, n_outputs); `train.py` adds the sigmoid or the softmax that the task
+A builder returns logits, float32 (n, n_outputs); `fit.py` adds the sigmoid or the softmax that the task
 calls for. Its keyword-only arguments are the schema of `model.options`. A builder imports keras in its
 body: its signature is read to check a configuration, which must not cost the start of TensorFlow.
 
