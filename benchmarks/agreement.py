@@ -10,9 +10,10 @@ in 19 of 20 competitions, and mean z 0 with sd 1; that the graded score lies ins
 harder criterion, met in about 5 of 6 even then, and that the two intervals overlap a softer one.
 
 The submission averages the models of five folds, while a held-out row is predicted by one of them, which makes the
-nested score pessimistic where single models are noisy: with one seed a fold the graded score was lower by .027 on
-average, and 14 of 20 competitions agreed. So each fold averages the net over three seeds, as a careful
-competitor would. Intervals are over resampled scenes (rows of one angle), since rows of a scene are alike.
+nested score pessimistic where single models are noisy: with one seed a fold and 25 epochs on 32 x 32 pixels the
+graded score was lower by .027 on average and |z| < 1.96 held in 14 of 20 competitions. So each fold averages the net
+over three seeds here: .015 and 17 of 20, and the two intervals overlap in 19. Intervals are over resampled scenes
+(rows of one angle), since rows of a scene are alike.
 """
 
 from __future__ import annotations

@@ -1,8 +1,12 @@
 """The table of runs, for a terminal of any width."""
 
+import json
+from types import SimpleNamespace
+
 import pytest
 
-from foldwise import score
+from foldwise import pipeline, score
+from foldwise.__main__ import main
 
 REPORT = {
     "model": "small_cnn",
@@ -30,3 +34,10 @@ def test_a_wide_terminal_shows_everything():
     header, row = score.show([REPORT], 140).splitlines()
     assert " ".join(header.split()) == "run log loss 95 % interval folds, sd accuracy F1 AUC minutes"
     assert row.split() == ["small_cnn-0123456789ab", "0.1235", "0.100-0.150", "0.071", "0.9500", "0.9400", "-", "1.5"]
+
+
+def test_several_settings_print_one_json_list(monkeypatch, capsys):
+    module = SimpleNamespace(score=lambda settings: [{"seed": settings.split.seed}], show=score.show)
+    monkeypatch.setattr(pipeline, "stage", lambda name: module)
+    assert main(["score", "-m", "split.seed=3,4", "format=json"]) == 0
+    assert json.loads(capsys.readouterr().out) == [{"seed": 3}, {"seed": 4}]

@@ -93,10 +93,13 @@ def _run_sweep(name: str, module: Any, sweep: list[config.Settings]) -> int:
         reports = [run.report for run in module.train_all(sweep)]
         _print(score, sorted(reports, key=lambda report: report["log_loss"]), sweep[0].format)
         return 0
-    for settings in sweep:
-        result = getattr(module, name)(settings)
-        if hasattr(module, "show"):
-            _print(module, result, settings.format)
+    results = [getattr(module, name)(settings) for settings in sweep]
+    if hasattr(module, "show") and sweep[0].format == "json":  # one list, whatever a single command prints
+        lists = [result if isinstance(result, list) else [result] for result in results]
+        print(json.dumps([one for several in lists for one in several], indent=2))
+    elif hasattr(module, "show"):
+        for result in results:
+            _print(module, result, "text")
     return 0
 
 
