@@ -55,7 +55,7 @@ def alternate(root: str, steps: int, epochs: int) -> dict[str, list[list[float]]
     from foldwise import workers
 
     recipe_settings = settings(root, steps * BATCH + 20, epochs)
-    threads = workers.parallelism(recipe_settings.execution, 5, 5)[1]
+    threads = workers.parallelism(recipe_settings.execution, 5)[1]
     workers._start(queue.SimpleQueue(), threads, False)
     import tensorflow as tf
 
