@@ -36,7 +36,7 @@ class Batches(keras.utils.PyDataset):
         # operations are deterministic: one batch is built ahead here, on one thread, as one pipeline demands
         super().__init__(workers=1)
         self._thread = ThreadPoolExecutor(1)
-        self._ahead: tuple[int, int, Future[tuple[Any, ...]]] | None = None  # epoch, number, batch
+        self._ahead: tuple[tuple[int, int], Future[tuple[Any, ...]] | None] = (-1, -1), None  # epoch and number
         self.images, self.auxiliary, self.labels, self.weights, self.rows = (
             images,
             auxiliary,
@@ -60,10 +60,10 @@ class Batches(keras.utils.PyDataset):
         self.sample_seeds = rng.integers(2**63, size=len(self.rows))[self.order]  # a row's, wherever it is drawn
 
     def __getitem__(self, number: int) -> tuple[Any, ...]:
-        is_ahead = self._ahead is not None and self._ahead[:2] == (self.epoch, number)
-        batch = self._ahead[2] if self._ahead and is_ahead else self._submit(number)
+        place, ahead = self._ahead
+        batch = ahead if ahead and place == (self.epoch, number) else self._submit(number)
         if number + 1 < len(self):
-            self._ahead = (self.epoch, number + 1, self._submit(number + 1))
+            self._ahead = (self.epoch, number + 1), self._submit(number + 1)
         try:
             return batch.result(HUNG_SECONDS)
         except TimeoutError:

@@ -122,17 +122,16 @@ def _assign_repeats(dataset: Dataset, split: SplitSettings) -> pd.DataFrame:
 
 def _groups(dataset: Dataset, split: SplitSettings) -> np.ndarray | None:
     """Return a group number for each row, or None for a split by row."""
-    table = dataset.train.table
     groups = None
     if split.kind != "stratified":
-        if "group" not in table:
+        if dataset.train.groups is None:
             raise ConfigError(
                 f"split.kind={split.kind}: the data has no column that groups rows; say split.kind=stratified, or "
                 "name one (competition.options.group_column for a folder)"
             )
-        groups = pd.factorize(table["group"])[0]
+        groups = pd.factorize(dataset.train.groups)[0]
     if split.near_duplicates is not None:
-        groups = _joined(groups, near_duplicates(dataset.train.images, split.near_duplicates), len(table))
+        groups = _joined(groups, near_duplicates(dataset.train.images, split.near_duplicates), len(dataset.train.table))
     return groups
 
 
