@@ -170,3 +170,76 @@ def test_the_sample_is_kept_to_the_byte_in_its_own_order(tmp_path: Path) -> None
     dataset.write(records(sample_submission=tmp_path / "sample.csv"), tmp_path / "new", "key")
     assert (tmp_path / "new" / "sample_submission.csv").read_bytes() == b"id,y\r\nd,0.5\r\nc,0.5\r\n"
     assert pd.read_parquet(tmp_path / "new" / "test.parquet")["id"].tolist() == ["c", "d"]
+
+
+# One image for several rows
+
+
+def scans(prefix: str, n: int, labelled: bool) -> list[Record]:
+    """n images of four views, each answering three rows; the first of them carries it."""
+    rows = []
+    for i, k in np.ndindex(n, 3):
+        columns = {"zone": k + 1} | ({"y": (i + k) % 2} if labelled else {})
+        id_ = f"{prefix}{i}_{k}"
+        rows.append(Record(id_, None if k else image(i, (4, 2, 3, 1)), columns, f"raw.json, record {id_}"))
+    return rows
+
+
+def three_rows(**options: Any) -> Records:
+    structure = {
+        "rows_per_image": 3,
+        "categories": {"zone": 3},
+        "mirror": {"slots": [0, 3, 2, 1], "outputs": [1, 0, 2], "categories": {"zone": [2, 1, 3]}},
+        "regions": {"top": {"slots": [0, 1], "outputs": [0, 1]}, "legs": {"slots": [2, 3], "outputs": [2]}},
+    }
+    return records(scans("s", 2, True), scans("t", 1, False), **(structure | options))
+
+
+def test_one_image_may_answer_several_rows(tmp_path: Path) -> None:
+    given = three_rows()
+    dataset.write(given, tmp_path, "key")
+    data = dataset.read(tmp_path)
+    assert (data.train.images.shape, data.test.images.shape) == ((2, 4, 2, 3, 1), (1, 4, 2, 3, 1))
+    assert data.train.images[:, 0, 0, 0, 0].tolist() == [0, 1]
+    assert data.train.table["id"].tolist() == ["s0_0", "s0_1", "s0_2", "s1_0", "s1_1", "s1_2"]
+    assert data.rows_per_image == 3
+    assert data.categories == {"zone": 3}
+    assert data.mirror == given.mirror
+    assert data.regions == given.regions
+
+
+def test_data_without_structure_say_nothing_of_it(tmp_path: Path) -> None:
+    dataset.write(records(), tmp_path, "key")
+    about = json.loads((tmp_path / "dataset.json").read_text())
+    assert sorted(about) == ["auxiliary", "data_key", "ids_key", "n_test", "n_train", "targets", "task"]
+    data = dataset.read(tmp_path)
+    assert (data.rows_per_image, data.categories, data.mirror, data.regions) == (1, {}, None, {})
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"rows_per_image": 1}, "record s0_1: expected an image for 's0_1': one image answers 1 rows"),
+        ({"rows_per_image": 2}, "record s0_2: expected an image for 's0_2': one image answers 2 rows"),
+        ({"rows_per_image": 6}, "record s1_0: expected no image for 's1_0': one image answers 6 rows"),
+        ({"categories": {"zone": 2}}, "mirror.categories.zone: expected .* 1 to 2 .*, received [2, 1, 3]"),
+        ({"categories": {"zone": 2}, "mirror": None}, "train: zone of 's0_2' is 3, expected 1 to 2"),
+        ({"categories": {"zones": 3}, "mirror": None}, "train: the category 'zones' is missing; the columns are id,"),
+        ({"mirror": {"slots": [0, 1, 2]}}, "mirror.slots: expected an order of the numbers 0 to 3 .* [0, 1, 2]"),
+        ({"mirror": {"slots": [1, 2, 3, 0]}}, "mirror.slots: .* undoes itself .* received [1, 2, 3, 0]"),
+        ({"mirror": {"slots": [0, 1, 2, 3]}}, "mirror.outputs: expected .* 0 to 2 .*, received None"),
+        ({"regions": {"a": {"slots": [4], "outputs": [0]}}}, "regions.a.slots: expected .* 0 to 3, received [4]"),
+        ({"regions": {"a": {"slots": [0]}}}, "regions.a.outputs: expected different numbers of 0 to 2, received []"),
+        ({"regions": {"a": {"slots": [0], "outputs": [0]}}}, "regions: expected each output .* received [0]"),
+    ],
+)
+def test_a_structure_that_does_not_fit_is_refused(tmp_path: Path, options: dict[str, Any], expected: str) -> None:
+    with pytest.raises(FoldwiseError, match=re.escape(expected).replace(r"\.\*", ".*")):
+        dataset.write(three_rows(**options), tmp_path, "key")
+
+
+def test_an_image_without_all_its_rows_is_refused(tmp_path: Path) -> None:
+    given = three_rows()
+    given.train = list(given.train)[:-1]
+    with pytest.raises(FoldwiseError, match=r"train: the last image has 2 rows; expected 3 rows for each"):
+        dataset.write(given, tmp_path, "key")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from foldwise import structure
 from foldwise.errors import FoldwiseError
 from foldwise.storage import clear_csv_errors, content_key, write_json
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 VERSION = 1  # of the layout of prepared data; enters the data key
 Task = Literal["binary", "multiclass", "multilabel"]
+STRUCTURE = ("rows_per_image", "categories", "mirror", "regions")  # in dataset.json where a competition has them
 
 
 @dataclass
@@ -27,7 +29,7 @@ class Record:
     """One sample as a reader yields it; `where` tells a person where it stands in the raw files."""
 
     id: str
-    image: np.ndarray  # ([v,] h, w, c)
+    image: np.ndarray | None  # ([v,] h, w, c); None for a row that the image of a row before it answers
     columns: dict[str, Any]  # targets (train), group, scored, auxiliary columns
     where: str
 
@@ -42,11 +44,15 @@ class Records:
     test: Iterable[Record]
     auxiliary: list[str] = field(default_factory=list)
     sample_submission: Path | None = None
+    rows_per_image: int = 1  # consecutive rows that one image answers; the first of them carries it
+    categories: dict[str, int] = field(default_factory=dict)  # columns of numbers 1 to n that a model may embed
+    mirror: dict[str, Any] | None = None  # what left-right mirroring does: see structure.check
+    regions: dict[str, dict[str, list[int]]] = field(default_factory=dict)  # views and outputs of parts of an image
 
 
 @dataclass
 class Split:
-    images: np.ndarray  # (n, [v,] h, w, c), memory-mapped
+    images: np.ndarray  # (n / rows_per_image, [v,] h, w, c), memory-mapped
     table: DataFrame  # n rows: id, target columns, group?, scored?, auxiliary columns
 
     @property
@@ -65,6 +71,10 @@ class Dataset:
     path: Path
     data_key: str
     ids_key: str  # hash of the ids, labels, groups and raw files: what runs must share to be compared
+    rows_per_image: int = 1  # these four as in Records
+    categories: dict[str, int] = field(default_factory=dict)
+    mirror: dict[str, Any] | None = None
+    regions: dict[str, dict[str, list[int]]] = field(default_factory=dict)
 
     @property
     def labels(self) -> np.ndarray:
@@ -107,14 +117,19 @@ def write(records: Records, path: Path, data_key: str, source_key: str = "") -> 
     """Stream `records` into the folder `path`, checking every sample.
 
     Raises FoldwiseError for an empty split, a duplicate id, a NaN or infinite pixel, a missing label, a
-    label that is not 0 or 1, images of different shapes, and a test id that is also in train.
+    label that is not 0 or 1, images of different shapes, a test id that is also in train, an image that is
+    missing or given twice, and a structure that does not fit the images.
     """
     path.mkdir(parents=True, exist_ok=True)
+    per_image = records.rows_per_image
     writer = ImageWriter(path / "train.npy")
-    train = pd.DataFrame(_stream(records.train, writer, records.targets, "train", set()))
-    writer = ImageWriter(path / "test.npy", like=writer.like)
-    test = pd.DataFrame(_stream(records.test, writer, [], "test", set(train["id"])))
+    train = pd.DataFrame(_stream(records.train, writer, records.targets, "train", set(), per_image))
+    like = writer.like
+    writer = ImageWriter(path / "test.npy", like=like)
+    test = pd.DataFrame(_stream(records.test, writer, [], "test", set(train["id"]), per_image))
     _check_classes(train, records)
+    structure.check(records, like.shape if like is not None else ())
+    structure.check_categories(records.categories, {"train": train, "test": test})
     if records.sample_submission is not None:
         _copy_sample(records.sample_submission, path, list(test["id"]))
     train.to_parquet(path / "train.parquet", index=False)
@@ -129,6 +144,7 @@ def write(records: Records, path: Path, data_key: str, source_key: str = "") -> 
             "ids_key": _ids_key(train, test, records.targets, source_key),
             "n_train": len(train),
             "n_test": len(test),
+            **{name: value for name in STRUCTURE if (value := getattr(records, name)) not in (1, {}, None)},
         },
     )
 
@@ -140,30 +156,47 @@ def read(path: Path) -> Dataset:
         Split(np.load(path / f"{name}.npy", mmap_mode="r"), pd.read_parquet(path / f"{name}.parquet"))
         for name in ("train", "test")
     )
-    names = ("task", "targets", "auxiliary", "data_key", "ids_key")
+    names: tuple[str, ...] = ("task", "targets", "auxiliary", "data_key", "ids_key")
+    names += tuple(name for name in STRUCTURE if name in about)
     return Dataset(train, test, path=path, **{name: about[name] for name in names})
 
 
 def _stream(
-    records: Iterable[Record], writer: ImageWriter, targets: list[str], split: str, other: set[str]
+    records: Iterable[Record],
+    writer: ImageWriter,
+    targets: list[str],
+    split: str,
+    other: set[str],
+    rows_per_image: int,
 ) -> Iterator[dict[str, Any]]:
     """Write the images; yield the rows of the table."""
-    seen = set()
+    seen: set[str] = set()
     for record in records:
         if record.id in seen:
             raise FoldwiseError(f"{record.where}: the id {record.id!r} stands in {split} twice; ids must be unique")
         if record.id in other:
             raise FoldwiseError(f"{record.where}: the {split} id {record.id!r} is also in train")
-        seen.add(record.id)
-        if record.image.dtype.kind == "f" and not np.isfinite(record.image).all():
+        if (record.image is not None) != (len(seen) % rows_per_image == 0):
+            expected = "an image" if record.image is None else "no image"
+            raise FoldwiseError(
+                f"{record.where}: expected {expected} for {record.id!r}: one image answers {rows_per_image} rows, and "
+                "the first of them carries it"
+            )
+        if record.image is not None and record.image.dtype.kind == "f" and not np.isfinite(record.image).all():
             at = tuple(int(i) for i in np.argwhere(~np.isfinite(record.image))[0])
             raise FoldwiseError(f"{record.where}: NaN or infinite pixel at {at} of the image of {record.id!r}")
         for target in targets:
             _check_label(record, target)
-        writer.append(record.image, record.where)
+        if record.image is not None:
+            writer.append(record.image, record.where)
+        seen.add(record.id)
         yield {"id": record.id, **record.columns} | {target: int(record.columns[target]) for target in targets}
     if writer.n == 0:
         raise FoldwiseError(f"no {split} rows were found")
+    if len(seen) % rows_per_image:
+        raise FoldwiseError(
+            f"{split}: the last image has {len(seen) % rows_per_image} rows; expected {rows_per_image} rows for each"
+        )
     writer.close()
 
 
