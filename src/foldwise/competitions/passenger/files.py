@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
@@ -45,7 +46,7 @@ HEADER = np.dtype(
         *[("ahis_software_version", "<f4"), ("spare_end", "<f4", 5)],
     ]
 )
-WORDS = {4: np.dtype("<u2"), 7: np.dtype("<f4")}  # by word_type
+WORDS: dict[int, np.dtype[Any]] = {4: np.dtype("<u2"), 7: np.dtype("<f4")}  # by word_type
 SUFFIXES = {".aps": (4, 7), ".a3daps": (4, 7), ".a3d": (4, 7), ".ahi": (7,)}  # and what word_type may be
 
 
@@ -56,7 +57,7 @@ class Layout:
     name: str  # as messages name the file
     header: np.void  # of HEADER
     suffix: str
-    dtype: np.dtype
+    dtype: np.dtype[Any]
     shape: tuple[int, ...]  # as stored, in C order: see memory_map
 
     @property
@@ -103,7 +104,8 @@ def layout(name: str, head: bytes, size: int) -> Layout:
         problem = "cut off" if min(nx, ny, nt) > 0 and size < expected else "damaged"
         raise FoldwiseError(
             f"{name}: its header says {nx} x {ny} x {nt} points (num_x_pts, num_y_pts, num_t_pts) of "
-            f"word_type {word_type} ({dtype.name}), which is {what}, but the file has {size:,} bytes; it is {problem}: download or unpack it again"
+            f"word_type {word_type} ({dtype.name}), which is {what}, but the file has {size:,} bytes; it is {problem}: "
+            "download or unpack it again"
         )
     return Layout(name, header, suffix, dtype, shape)
 
