@@ -144,7 +144,9 @@ def _plan(
         slots_order = mirror_order(whole)
         return plan, {"mirror": {"slots": slots_order, "outputs": outputs, "categories": categories}}
     by_region = tables.region_crops(regions)
-    flat, order, parts = [], [], {}
+    flat: list[Crop] = []
+    order: list[int] = []
+    parts = {}
     for name, members in by_region.items():
         first = len(flat)
         parts[name] = {

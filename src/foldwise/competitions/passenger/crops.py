@@ -22,6 +22,11 @@ SLOTS = 9  # views of a zone, odd so that a zone that mirrors itself has a middl
 SEEN = 20  # a view that shows a zone, or its partner mirrored, in fewer boxes is left out
 MARGIN = 1.25  # standard deviations around the mean box
 REGIONS = {"arms": (1, 2, 3, 4), "chest and back": (5, 6, 7, 17), "hips": (8, 9, 10), "legs": (11, 12, 13, 14, 15, 16)}
+NAMES = (
+    *("right bicep", "right forearm", "left bicep", "left forearm", "upper chest", "right ribs and abdomen"),
+    *("left ribs and abdomen", "right hip and upper thigh", "groin", "left hip and upper thigh", "right lower thigh"),
+    *("left lower thigh", "right calf", "left calf", "right ankle", "left ankle", "upper back"),
+)
 REGION_VIEWS = (0, 2, 4, 6, 8, 10, 12, 14)
 
 
@@ -62,16 +67,15 @@ def zone_table() -> list[list[Crop | None]]:
         width, height = (
             2 * int(np.ceil((shown[size] / 2 + MARGIN * shown[sd]).max())) for size, sd in (("w", "sdx"), ("h", "sdy"))
         )
-        top = int(round(np.average(shown["cy"], weights=shown["n"]) - height / 2))
+        top = round(float(np.average(shown["cy"], weights=shown["n"])) - height / 2)
         top = min(top, HEIGHT - height)
         for view in views:
             if view not in shown.index:
                 table[zone - 1].append(None)
                 continue
             left = round(float(of["cx"][view]) - width / 2)
-            left = (
-                WIDTH // 2 - width // 2 if mirrored(Crop(view, 0, 0, 0, 0)).view == view and partner == zone else left
-            )
+            if partner == zone and -view % VIEWS == view:
+                left = (WIDTH - width) // 2
             table[zone - 1].append(Crop(view, left, top, left + width, top + height))
         if partner == zone:  # rounding must not break the symmetry
             half = table[zone - 1][: SLOTS // 2 + 1]
@@ -135,3 +139,24 @@ def _weights(n: int, m: int) -> np.ndarray:
     cell, pixel = np.arange(m)[:, None], np.arange(n)[None, :]
     overlap = np.minimum((cell + 1) * n, (pixel + 1) * m) - np.maximum(cell * n, pixel * m)
     return np.maximum(overlap, 0).astype(np.float64)
+
+
+def as_yaml() -> str:
+    """Write both tables as the competition's YAML has them."""
+    lines = ["  zones:"]
+    for number, row in enumerate(zone_table(), start=1):
+        lines.append(f"  - - {_flow(row[0])}   # {number} {NAMES[number - 1]}")
+        lines += [f"    - {_flow(crop)}" for crop in row[1:]]
+    lines.append("  regions:")
+    for name, crops in region_table().items():
+        lines.append(f"    {name}:   # zones {', '.join(map(str, REGIONS[name]))}")
+        lines += [f"    - {_flow(crop)}" for crop in crops]
+    return "\n".join(lines) + "\n"
+
+
+def _flow(crop: Crop | None) -> str:
+    return str(list(crop)) if crop else "null"
+
+
+if __name__ == "__main__":
+    print(as_yaml(), end="")

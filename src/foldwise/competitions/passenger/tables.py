@@ -30,7 +30,8 @@ from foldwise.storage import clear_csv_errors, written_aside
 
 log = logging.getLogger(__name__)
 
-Column, Row = Annotated[int, Field(ge=0, le=WIDTH)], Annotated[int, Field(ge=0, le=HEIGHT)]
+Column = Annotated[int, Field(ge=0, le=WIDTH)]
+Row = Annotated[int, Field(ge=0, le=HEIGHT)]
 Box = tuple[Annotated[int, Field(ge=0, lt=VIEWS)], Column, Row, Column, Row]  # view, left, top, right, bottom
 
 
@@ -150,15 +151,16 @@ def zone_crops(zones: tuple[tuple[Box | None, ...], ...] | None, slots: int | No
             raise ConfigError(f"{key}: zone {zone} has no crop")
         if [crop and mirrored(crop) for crop in reversed(row)] != table[MIRROR[zone - 1] - 1]:
             raise ConfigError(
-                f"{key}: the slots of zone {zone} are not those of zone {MIRROR[zone - 1]} mirrored (from last to first, "
-                f"view v as -v modulo {VIEWS}, left and right swapped)"
+                f"{key}: the slots of zone {zone} are not those of zone {MIRROR[zone - 1]} mirrored (from last to "
+                f"first, view v as -v modulo {VIEWS}, left and right swapped)"
             )
     (n,) = sizes
     if slots is None:
         return table
     if slots > n or (n - slots) % 2:
         raise ConfigError(
-            f"competition.options.slots={slots}: expected at most {n}, and as odd or even as it, so that the middle is kept"
+            f"competition.options.slots={slots}: expected at most {n}, and as odd or even as it, so that the middle "
+            "is kept"
         )
     edge = (n - slots) // 2
     return [row[edge : n - edge] for row in table]
