@@ -66,7 +66,7 @@ def cut_scan(plan: Plan, location: str) -> np.ndarray:
     means = cut(view, plan.crops, (rows, columns))
     sample = np.concatenate([view(k)[::WHITE_ROWS].ravel() for k in plan.views])
     at = int(WHITE_SHARE * (len(sample) - 1))
-    white = max(float(np.partition(sample, at)[at]), np.finfo(np.float32).tiny)
+    white = max(float(np.partition(sample, at)[at]), 1e-30)
     means /= white
     values = np.sqrt(means, out=means) if plan.gamma == 0.5 else np.power(means, plan.gamma)
     if not np.isfinite(values).all():
