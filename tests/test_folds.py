@@ -29,6 +29,20 @@ def test_stratified_folds_share_the_classes():
     assert [int(labels[assigned == f].sum()) for f in range(5)] == [6] * 5
 
 
+def test_each_kind_of_row_shares_out_its_own_classes():
+    labels = np.repeat([[1], [0]], [40, 160], axis=0)
+    kinds = np.concatenate([np.repeat([1, 2], [30, 10]), np.repeat([1, 2], [70, 90])])
+    assigned = folds.assign_folds(labels, None, SplitSettings(n_folds=5), seed=0, kinds=kinds)
+    for kind, label, each in ((1, 1, 6), (2, 1, 2), (1, 0, 14), (2, 0, 18)):
+        assert np.bincount(assigned[(kinds == kind) & (labels[:, 0] == label)]).tolist() == [each] * 5
+
+
+def test_kinds_too_rare_to_be_shared_out_go_together():
+    labels = np.repeat([[1], [0]], [10, 40], axis=0)
+    assigned = folds.assign_folds(labels, None, SplitSettings(n_folds=5), seed=0, kinds=np.arange(50) % 25)
+    assert np.bincount(assigned).tolist() == [10] * 5
+
+
 @settings(deadline=None, max_examples=40)
 @given(
     st.lists(st.tuples(st.integers(0, 14), st.integers(0, 1)), min_size=40, max_size=120),

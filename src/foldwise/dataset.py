@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +45,7 @@ class Records:
     test: Iterable[Record]
     auxiliary: list[str] = field(default_factory=list)
     sample_submission: Path | None = None
+    pictures: list[Path] = field(default_factory=list)  # for the eye, kept beside the data
     rows_per_image: int = 1  # consecutive rows that one image answers; the first of them carries it
     categories: dict[str, int] = field(default_factory=dict)  # columns of numbers 1 to n that a model may embed
     mirror: dict[str, Any] | None = None  # what left-right mirroring does: see structure.check
@@ -132,6 +134,8 @@ def write(records: Records, path: Path, data_key: str, source_key: str = "") -> 
     structure.check_categories(records.categories, {"train": train, "test": test})
     if records.sample_submission is not None:
         _copy_sample(records.sample_submission, path, list(test["id"]))
+    for picture in records.pictures:
+        shutil.copy(picture, path)
     train.to_parquet(path / "train.parquet", index=False)
     test.to_parquet(path / "test.parquet", index=False)
     write_json(

@@ -51,10 +51,16 @@ def split_key(dataset: Dataset, split: SplitSettings) -> str:
 
 
 def assign_folds(
-    labels: np.ndarray, groups: np.ndarray | None, split: SplitSettings, seed: int, task: Task = "binary"
+    labels: np.ndarray,
+    groups: np.ndarray | None,
+    split: SplitSettings,
+    seed: int,
+    task: Task = "binary",
+    kinds: np.ndarray | None = None,
 ) -> np.ndarray:
     """Assign each of the n rows, labels (n, k), to one of `n_folds` folds: int8 (n,).
 
+    Rows are stratified by their classes and, with kinds int (n,), by both: each kind shares out its own classes.
     With groups (n,), all rows of a group share a fold, and of `split.tries` seeded assignments the one
     whose folds are most alike in size and in class shares is kept.
 
@@ -62,6 +68,8 @@ def assign_folds(
     must hold every class.
     """
     strata = _strata(labels, task, split.n_folds)
+    if kinds is not None:
+        strata = _common(np.unique(np.column_stack([strata, kinds]), axis=0, return_inverse=True)[1], split.n_folds)
     tries = 1 if groups is None else split.tries
     best: tuple[float, np.ndarray] | None = None
     problem = ""
@@ -109,8 +117,11 @@ def balance_table(table: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
 
 def _assign_repeats(dataset: Dataset, split: SplitSettings) -> pd.DataFrame:
     groups = _groups(dataset, split)
+    kinds = None
+    if dataset.categories:
+        kinds = dataset.train.table.groupby(list(dataset.categories)).ngroup().to_numpy()
     assigned = [
-        assign_folds(dataset.labels, groups, split, split.seed + repeat, dataset.task)
+        assign_folds(dataset.labels, groups, split, split.seed + repeat, dataset.task, kinds)
         for repeat in range(split.repeats)
     ]
     ids = dataset.train.table["id"]
@@ -174,9 +185,12 @@ def _strata(labels: np.ndarray, task: Task, n_folds: int) -> np.ndarray:
     """Return a class number for each row; combinations of labels too rare to stratify share one."""
     if task != "multilabel":
         return labels.argmax(axis=1) if labels.shape[1] > 1 else labels[:, 0].astype(int)
-    codes = pd.factorize(pd.Series(map(bytes, labels.astype(np.uint8))))[0]
-    rare = np.bincount(codes)[codes] < n_folds
-    return np.where(rare, -1, codes)
+    return _common(pd.factorize(pd.Series(map(bytes, labels.astype(np.uint8))))[0], n_folds)
+
+
+def _common(strata: np.ndarray, n_folds: int) -> np.ndarray:
+    """Join the strata that are too rare to be shared out to one, -1."""
+    return np.where(np.bincount(strata)[strata] < n_folds, -1, strata)
 
 
 def _assignments(

@@ -14,7 +14,7 @@ import pandas as pd
 from pydantic import Field
 
 from foldwise.competitions import passenger_simulator
-from foldwise.competitions.passenger import tables
+from foldwise.competitions.passenger import outlines, tables
 from foldwise.competitions.passenger.crops import MIRROR, VIEWS, ZONES, Crop, mirror_order
 from foldwise.competitions.passenger.scans import Images, Plan, Scan, prepared
 from foldwise.competitions.passenger.tables import Box
@@ -43,6 +43,7 @@ def read(
     zones: tuple[tuple[Box | None, ...], ...] | None = None,
     regions: dict[str, tuple[Box, ...]] | None = None,
     slots: Annotated[int, Field(ge=1, le=VIEWS)] | None = None,
+    groups: Literal["persons", "auto", "scan"] = "persons",
     persons: str = "persons.csv",
     damaged: Literal["fatal", "skip"] = "fatal",
     raw_url: str | None = None,
@@ -59,8 +60,10 @@ def read(
         default derived from the measured threat boxes, as the competition's YAML has it.
     regions: for each region (its name in `crops.REGIONS`) such boxes.
     slots: keep so many of the slots in the middle; as odd as their number in `zones`.
-    persons: CSV `scan,person`, in the raw folder or anywhere; the persons are the groups. Where it is absent,
-        each scan is a group, and the score is optimistic if one person was scanned twice.
+    groups: who is on a scan, which no fold may share: persons, as the CSV tells; auto, scans are clustered by the
+        outline of the body (people.png shows the clusters); scan, each scan is a group, and the score is
+        optimistic if one person was scanned twice.
+    persons: CSV `scan,person`, in the raw folder or anywhere. Where it is absent, each scan is a group.
     damaged: what a scan that is missing or cannot be read means: fatal, or skip, which leaves it out of the
         training data and gives test scans empty views.
     raw_url: the scans, and CSVs that are not in the raw folder, lie below this URL (s3://, gs://, file://, ...).
@@ -74,7 +77,11 @@ def read(
     train, test = tables.answers(labels), tables.answers(sample)
     files = tables.scan_files(raw_dir, raw_url, suffix)
     _check_unlabelled(files, {*train, *test}, damaged)
-    groups = tables.groups(csv, persons, [*train, *test])
+    people, sheet = [*train, *test], csv.work_dir / "people.png"
+    if groups == "auto":
+        group_of = outlines.people({scan: files[scan] for scan in people if scan in files}, sheet)
+    else:
+        group_of = tables.groups(csv, persons if groups == "persons" else None, people)
     angles = _angles(plan) if layout == "zone" else None
     answered = ZONES // plan.shape[0]  # rows of the table that an image answers
 
@@ -87,7 +94,7 @@ def read(
                     continue
             images = np.zeros((plan.shape[0], *_image(plan)), plan.dtype) if problem else np.load(part.part)
             for row in range(ZONES):
-                columns: dict[str, Any] = {"scan": scan, "group": groups[scan], "zone": row + 1}
+                columns: dict[str, Any] = {"scan": scan, "group": group_of.get(scan, scan), "zone": row + 1}
                 if angles is not None:
                     seen = np.full_like(angles[row], np.nan) if problem else angles[row]
                     columns |= {f"angle_{slot}": float(angle) for slot, angle in enumerate(seen)}
@@ -104,6 +111,7 @@ def read(
         test=records("test", test, sample.name),
         auxiliary=["zone", *names],
         sample_submission=sample,
+        pictures=[sheet] if groups == "auto" else [],
         rows_per_image=answered,
         categories={"zone": ZONES},
         **structure,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -61,7 +61,7 @@ def cut_scan(plan: Plan, location: str) -> np.ndarray:
     A value is (word / white) ** gamma, where white is the word below which WHITE_SHARE of the scan's words lie;
     uint8 is 255 times that, at most 255, and empty slots are 0.
     """
-    view = _remote_views(location, plan) if "://" in location else _local_views(Path(location))
+    view = _views(location, plan.views)
     rows, columns = plan.shape[2], plan.columns
     means = cut(view, plan.crops, (rows, columns))
     sample = np.concatenate([view(k)[::WHITE_ROWS].ravel() for k in plan.views])
@@ -76,13 +76,23 @@ def cut_scan(plan: Plan, location: str) -> np.ndarray:
     return np.asarray(values.astype(plan.dtype).reshape(plan.shape[0], plan.shape[1], rows, columns, 1))
 
 
+def upright_views(location: str, views: Sequence[int]) -> list[np.ndarray]:
+    """Return views (rows, columns) of a scan, numbered by sixteenths of a turn; nothing else of it is read."""
+    view = _views(location, views)
+    return [view(number) for number in views]
+
+
+def _views(location: str, views: Sequence[int]) -> Callable[[int], np.ndarray]:
+    return _remote_views(location, views) if "://" in location else _local_views(Path(location))
+
+
 def _local_views(path: Path) -> Callable[[int], np.ndarray]:
     words, layout = files.memory_map(path)
     turn = _turn(layout)
     return lambda view: words[turn * view]
 
 
-def _remote_views(url: str, plan: Plan) -> Callable[[int], np.ndarray]:
+def _remote_views(url: str, views: Sequence[int]) -> Callable[[int], np.ndarray]:
     """Read the header, and then the views that are needed alone."""
     found, path = remote.filesystem(url)
     with remote.clear_errors(url):
@@ -92,10 +102,10 @@ def _remote_views(url: str, plan: Plan) -> Callable[[int], np.ndarray]:
     head = remote.ranges(url, [(0, min(size, files.HEADER.itemsize))])[0]
     layout = files.layout(url, head, size)
     turn = _turn(layout)
-    parts = remote.ranges(url, [layout.byte_range(turn * view) for view in plan.views])
+    parts = remote.ranges(url, [layout.byte_range(turn * view) for view in views])
     words = {
         view: np.frombuffer(part, layout.dtype).reshape(layout.shape[1:])[::-1]
-        for view, part in zip(plan.views, parts, strict=True)
+        for view, part in zip(views, parts, strict=True)
     }
     return words.__getitem__
 

@@ -115,13 +115,16 @@ def scan_files(raw_dir: Path, raw_url: str | None, suffix: str) -> dict[str, str
     return {path.stem: str(path) for path in sorted(raw_dir.rglob(f"*.{suffix}"))}
 
 
-def groups(csv: Csv, persons: str, scans: list[str]) -> dict[str, str]:
-    """Return the person of each scan, or the scan itself where no CSV tells."""
-    path = Path(persons) if Path(persons).is_file() else csv.find(Path(persons).name)
+def groups(csv: Csv, persons: str | None, scans: list[str]) -> dict[str, str]:
+    """Return the person of each scan, or the scan itself where no CSV tells or none is asked."""
+    path = None
+    if persons is not None:
+        path = Path(persons) if Path(persons).is_file() else csv.find(Path(persons).name)
     if path is None:
         log.warning(
-            "%s is not there: folds are grouped by scan, so the score is optimistic if persons were scanned twice",
-            persons,
+            "%sfolds are grouped by scan, so the score is optimistic if persons were scanned twice; "
+            "competition.options.groups=auto tells them apart by their outlines",
+            "" if persons is None else f"{persons} is not there: ",
         )
         return {scan: scan for scan in scans}
     with clear_csv_errors(path.name):
