@@ -142,7 +142,10 @@ class Body:
                 shared = angles[i] == self.beside["angles"][canvas]  # an empty slot's NaN equals nothing
                 angles[i] = self.beside["angles"][canvas]
             mean, spread = self._normal(keys[i])
-            blend(_views(image)[shared], _views(donor)[shared], _views(mean)[shared], _views(spread)[shared], rng)
+            views = _views(image)
+            views[shared] = blend(
+                views[shared], _views(donor)[shared], _views(mean)[shared], _views(spread)[shared], rng
+            )[0]
             if "auxiliary" in batch:
                 batch["auxiliary"][i] = self.beside["auxiliary"][canvas]
             batch["images"][i] = image
@@ -163,8 +166,8 @@ class Body:
 
 def blend(
     canvas: np.ndarray, donor: np.ndarray, mean: np.ndarray, spread: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
-    """Paste what is odd in each donor view (v, h, w, c) into the canvas view, in place; return the masks (v, h, w).
+) -> tuple[np.ndarray, np.ndarray]:
+    """Paste what is odd in each donor view (v, h, w, c) into the canvas view; return that and the masks (v, h, w).
 
     The place is where the donor differs most from what is normal there, in standard deviations. The patch is
     an ellipse whose rim is feathered: the canvas has a weight of 1 at its edge and of 0 at its centre.
@@ -181,8 +184,7 @@ def blend(
         top, left = np.unravel_index(odd.argmax(), odd.shape)
         distance = np.hypot((y - top) / radii[0], (x - left) / radii[1])
         masks[view] = np.clip(2 - 2 * distance, 0, 1)
-        canvas[view] += masks[view][..., None] * (donor[view] - canvas[view])
-    return masks
+    return canvas + masks[..., None] * (donor - canvas), masks
 
 
 def _views(image: np.ndarray) -> np.ndarray:
