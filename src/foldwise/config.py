@@ -182,7 +182,7 @@ def competition_module(name: str) -> types.ModuleType:
     """Import the competition module `name`; it has `VERSION`, `SOURCES`, `read` and `submission`."""
     import foldwise.competitions as package
 
-    modules = {m.name for m in pkgutil.iter_modules(package.__path__)}
+    modules = {m.name for m in pkgutil.iter_modules(package.__path__) if not m.ispkg}  # packages hold parts of them
     readers = sorted(m for m in modules if not m.endswith(("_simulator", "_embedded")))
     if name not in readers:
         raise ConfigError(f"competition.reader={name}: no such competition; {choices(name, readers)}")

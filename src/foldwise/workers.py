@@ -22,6 +22,7 @@ import numpy as np
 
 from foldwise.config import ExecutionSettings
 from foldwise.errors import FoldwiseError
+from foldwise.processes import cores, die_with_parent
 from foldwise.progress import Progress
 from foldwise.runs import Recipe, Run, versions, write_fold
 
@@ -48,11 +49,6 @@ class FoldTask:
         """About how many images the fold trains on, over all epochs and seeds."""
         share = 1 - 1 / self.recipe.split.n_folds
         return round(self.n_train * share * self.recipe.fit.epochs * self.recipe.fit.n_seeds)
-
-
-def cores() -> int:
-    """The processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def parallelism(execution: ExecutionSettings, n_tasks: int) -> tuple[int, int]:
@@ -156,7 +152,7 @@ _state: dict[str, Any] = {}  # of a worker process: its queue to the parent, and
 def _start(reports: Any, threads: int, needs_gpu: bool) -> None:
     """Start TensorFlow in a worker."""
     _state["reports"] = reports
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    threading.Thread(target=die_with_parent, daemon=True).start()
     # keras imports both for helpers that are not used here, which takes 2 of the 7 seconds of its start
     for unused in ("sklearn", "matplotlib"):
         sys.modules.setdefault(unused, None)  # type: ignore[arg-type]
@@ -193,14 +189,6 @@ def _silent_stderr() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
-
-
-def _die_with_parent() -> None:
-    """End this worker when its parent is gone, however it died."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _train_task(number: int, task: FoldTask) -> None:
