@@ -66,6 +66,9 @@ def _run(arguments: list[str]) -> int:
         return 0 if "--help" in flags else 2
     name, *overrides = overrides
     pipeline.check_stage(name)
+    if name == "inspect":  # of a file, not of a competition
+        pipeline.stage(name).inspect(overrides)
+        return 0
     sweep = list(composed(overrides, config_dir, several="-m" in flags))
     if "--cfg" in flags:
         _print_settings(sweep)

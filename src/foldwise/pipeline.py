@@ -9,6 +9,7 @@ ensemble            -> submissions/<competition>_<nested score>_<key>.csv
 grade               -> the true score, where the truth is known
 submit              -> kaggle, and a line in submissions/log.csv
 report              -> reports/<competition>/index.html
+(inspect            -> a scan file's header, and a contact sheet of its views)
 
 A stage is the function of its own name in the module of that name: `stage(settings) -> result`. A stage
 calls those before it where their result is not there yet; none reads a later one's folder.
@@ -29,6 +30,7 @@ STAGES = {
     "ensemble": "blend runs and write a checked submission",
     "grade": "score a submission where the true labels are known",
     "submit": "send a submission to Kaggle",
+    "inspect": "show a scan file: its header, and a PNG of its views (foldwise inspect FILE [PNG])",
     "report": "write the HTML report (not built yet)",
 }
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
-from foldwise import dataset
+from foldwise import dataset, remote
 from foldwise.config import Settings, competition_module
 from foldwise.dataset import Dataset
 from foldwise.errors import FoldwiseError
@@ -24,12 +25,16 @@ def prepare(settings: Settings) -> Dataset:
     path = settings.prepared_dir / key
     if not path.is_dir():
         reader = competition_module(settings.competition.reader)
-        raw_dir = raw_files(settings)
+        raw_dir = settings.raw_dir if _raw_url(settings) else raw_files(settings)
+        kept = [path.with_name(f".{key}.scans")] if getattr(reader, "RESUMES", False) else []
         with written_aside(path) as aside:
             try:
-                dataset.write(reader.read(raw_dir, **settings.competition.options), aside, key, source_key(settings))
+                records = reader.read(raw_dir, *kept, **settings.competition.options)
+                dataset.write(records, aside, key, source_key(settings))
             except FileNotFoundError as error:
                 raise FoldwiseError(_missing(settings, raw_dir, error)) from None
+        for folder in kept:
+            shutil.rmtree(folder, ignore_errors=True)
         about = json.loads((path / "dataset.json").read_text())
         log.info(
             "%s: prepared %d train and %d test rows in %s",
@@ -49,10 +54,20 @@ def data_key(settings: Settings) -> str:
 
 
 def source_key(settings: Settings) -> str:
-    """Hash what decides the raw files: the generator and its arguments, or the host's files themselves."""
+    """Hash what decides the raw files: the generator and its arguments, or the host's files themselves.
+
+    Remote files are not read for that: their names, sizes and the hashes that the store knows stand for them.
+    """
+    if (url := _raw_url(settings)) is not None:
+        return content_key(["remote", remote.listing(url)])
     if settings.source.kind == "kaggle":
         return content_key(_digests(raw_files(settings), settings.prepared_dir / "raw_digests.json"))
     return content_key(generated_by(settings))
+
+
+def _raw_url(settings: Settings) -> str | None:
+    """Where the raw files lie, if not on this machine."""
+    return settings.competition.options.get("raw_url")
 
 
 def _digests(raw_dir: Path, cache: Path) -> dict[str, str]:

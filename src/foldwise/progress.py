@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as Bars
+from rich.progress import track as rich_track
+
+T = TypeVar("T")
 
 
 class Progress:
@@ -96,3 +100,9 @@ class Progress:
         seconds = int(sum(folds) / self.workers)
         unknown = any(images and self.runs[n] not in self.rates for n, images in left.items())
         return f"{seconds // 60}:{seconds % 60:02d}{'+' if unknown else ''}"
+
+
+def track(things: Iterable[T], what: str, n: int) -> Iterator[T]:
+    """Yield the things, showing on stderr how many of n are done: in a terminal only."""
+    console = Console(stderr=True)
+    yield from rich_track(things, what, n, console=console, disable=not console.is_terminal)

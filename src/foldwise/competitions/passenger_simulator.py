@@ -27,7 +27,7 @@ WHITE = 6.0  # the brightness, relative to a body's mean, that fills a word
 # rates of zones 1 and 9 are .116 and .0785, .096 over all).
 THREATS = (219, 303, 307, 318)
 ZONE_RATES = {zone: {1: 0.116, 9: 0.0785}.get(zone, 0.0957) for zone in range(1, 18)}
-THREAT_STRENGTH, CLUTTER_STRENGTH = 1.0, 1.0
+THREAT_STRENGTH, CLUTTER_STRENGTH = 1.3, 0.7
 
 Suffix = Literal["aps", "a3daps", "a3d", "ahi"]
 

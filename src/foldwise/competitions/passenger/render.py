@@ -17,7 +17,9 @@ from foldwise.competitions.passenger.body import Body, Tube
 ROWS, COLUMNS = 660, 512
 BACK = -200.0  # the depth of what is not there
 MOTTLE, SPECKLE, BANK = 64, 1024, 12345  # cells of the volume, pixels of the sheet, and the seed of both
-MOTTLE_SD, SPECKLE_SD, CELL = 0.28, 0.22, 3.0  # in log intensity; pixels a cell
+MOTTLE_SD, SPECKLE_SD, CELL = 0.22, 0.18, 3.0  # in log intensity; pixels a cell
+THICK = 2.0  # pixels above the skin from which on something changes the outline
+SHADE = 2.2  # how fast a surface darkens as it turns away
 AIR = 0.02  # noise beside a body of about 1
 
 
@@ -47,6 +49,8 @@ def draw_view(
     """Draw the intensity seen at an angle (degrees), float32 (660 / step, 512 / step), a bright body being 1."""
     t = np.radians(angle)
     depth = depth_map(body, t, step)
+    for patch in patches:
+        _bulge(patch, depth, t, step)
     there = depth > BACK
     rows = np.flatnonzero(there.any(axis=1))
     columns = np.flatnonzero(there.any(axis=0))
@@ -66,7 +70,7 @@ def draw_view(
     left = SPECKLE - depth.shape[1]
     i, j = int(rng.integers(top)), int(rng.integers(left))
     speckle = _speckle(step)[i : i + depth.shape[0], j : j + depth.shape[1]]
-    image = np.exp(whole + SPECKLE_SD * speckle) * (0.10 + 0.90 * facing**1.6) * there
+    image = np.exp(whole + SPECKLE_SD * speckle) * (0.10 + 0.90 * facing**SHADE) * there
     return np.asarray(cv2.GaussianBlur(image, (0, 0), 1.6 / step), np.float32)
 
 
@@ -154,23 +158,55 @@ def _mottled(depth: np.ndarray, box: tuple[slice, slice], t: float, step: int) -
     return np.asarray(_mottle()[flat])
 
 
-def _press(patch: Patch, depth: np.ndarray, log: np.ndarray, bump: np.ndarray, t: float, step: int) -> None:
-    """Put a patch where its place is in this view, unless something nearer hides it."""
-    c, s = np.cos(t), np.sin(t)
-    turned = patch.frame @ np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])  # rows: across, down, near
-    centre, right, down, out = turned
-    if out[2] < 0.05:
+def _bulge(patch: Patch, depth: np.ndarray, t: float, step: int) -> None:
+    """Let a patch stand out of the outline, as an ellipsoid: again a quadratic equation along each ray."""
+    if patch.height < THICK or patch.soft > 0.5:  # relief and folds have no edge to see
         return
-    reach = 1.3 * (abs(right[:2]) * patch.half[0] + abs(down[:2]) * patch.half[1]) + 6
-    x, y = 256 + centre[0], centre[1]
+    turned = _turned(patch, t)
+    box = _window(turned, patch, depth, step)
+    if turned[3, 2] < -0.5 or box is None:
+        return
+    rows, columns, dx, dy = box
+    axes = turned[1:].astype(np.float32) / np.array([[patch.half[0]], [patch.half[1]], [patch.height]], np.float32)
+    (xx, xy, xz), (_, yy, yz), (_, _, zz) = axes.T @ axes
+    half_b = xz * dx + yz * dy
+    inside = half_b**2 - zz * (xx * dx**2 + 2 * xy * dx * dy + yy * dy**2 - 1)
+    there = np.float32(turned[0, 2]) + (np.sqrt(np.maximum(inside, 0)) - half_b) / zz
+    window = depth[rows, columns]
+    np.copyto(window, there, where=(inside > 0) & (there > window))
+
+
+def _turned(patch: Patch, t: float) -> np.ndarray:
+    """The patch's frame as the view at t sees it: columns across, down, near."""
+    c, s = np.cos(t), np.sin(t)
+    return patch.frame @ np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
+
+
+def _window(
+    turned: np.ndarray, patch: Patch, depth: np.ndarray, step: int
+) -> tuple[slice, slice, np.ndarray, np.ndarray] | None:
+    """Rows and columns around a patch, and each one's distance from its centre in pixels; None outside the view."""
+    _, right, down, out = np.abs(turned)
+    reach = 1.3 * (right[:2] * patch.half[0] + down[:2] * patch.half[1]) + out[:2] * abs(patch.height) + 6
+    x, y = 256 + turned[0, 0], turned[0, 1]
     columns = slice(max(int((x - reach[0]) / step), 0), min(int((x + reach[0]) / step) + 1, depth.shape[1]))
     rows = slice(max(int((y - reach[1]) / step), 0), min(int((y + reach[1]) / step) + 1, depth.shape[0]))
     if rows.start >= rows.stop or columns.start >= columns.stop:
-        return
+        return None
     dx = (np.arange(columns.start, columns.stop, dtype=np.float32) + np.float32(0.5)) * step - np.float32(x)
     dy = ((np.arange(rows.start, rows.stop, dtype=np.float32) + np.float32(0.5)) * step - np.float32(y))[:, None]
-    dd = depth[rows, columns] - np.float32(centre[2])
-    right, down, out = (axis.astype(np.float32) for axis in (right, down, out))
+    return rows, columns, dx, dy
+
+
+def _press(patch: Patch, depth: np.ndarray, log: np.ndarray, bump: np.ndarray, t: float, step: int) -> None:
+    """Put a patch where its place is in this view, unless something nearer hides it."""
+    turned = _turned(patch, t)
+    box = _window(turned, patch, depth, step)
+    if turned[3, 2] < 0.05 or box is None:
+        return
+    rows, columns, dx, dy = box
+    right, down, out = turned[1:].astype(np.float32)
+    dd = depth[rows, columns] - np.float32(turned[0, 2])
     u = np.abs(dx * right[0] + dy * right[1] + dd * right[2]) / np.float32(patch.half[0])
     v = np.abs(dx * down[0] + dy * down[1] + dd * down[2]) / np.float32(patch.half[1])
     w = np.abs(dx * out[0] + dy * out[1] + dd * out[2])

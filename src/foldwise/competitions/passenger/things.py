@@ -70,6 +70,8 @@ ANATOMY = (  # on both sides: part, Y, degrees from the front, half sizes, gain,
     ("leg", 552, 180, (19, 24), 0.08, 5.0),  # calves
     ("head", 168, 22, (9, 6), -0.35, -3.0),  # eyes
 )
+ZONE_STRENGTH = {5: 0.87, 6: 2.6, 7: 1.7}  # tuned until the zones are as hard as the real ones
+HEIGHT = (6.0, 16.0)  # pixels of 3 mm
 THINGS = 10  # folds and things on a person, and half as many more of each scan
 MARGIN = 3  # pixels that a hand-drawn box leaves around a threat
 FACING = 0.35  # a threat that faces a view less than this was not marked in it
@@ -93,8 +95,8 @@ def draw_threat(rng: np.random.Generator, zone: int, strength: float) -> list[Th
     size = np.exp(rng.normal(0, 0.13, 2)) * about.half
     turn = rng.normal(0, 8)
     sign = 1 if rng.random() < 0.35 else -1  # metal is bright, most else swallows the waves
-    contrast = strength * np.exp(rng.normal(0, 0.45))
-    gain, rim, height = sign * 0.75 * contrast, 0.45 * contrast, rng.uniform(3, 9) * np.sqrt(contrast)
+    contrast = strength * ZONE_STRENGTH.get(zone, 1.0) * np.exp(rng.normal(0, 0.45))
+    gain, rim, height = sign * 0.75 * contrast, 0.45 * contrast, rng.uniform(*HEIGHT) * np.sqrt(contrast)
     if rng.random() < 0.3:
         rim = -rim
 
@@ -156,7 +158,7 @@ def draw_bands(rng: np.random.Generator) -> list[Band]:
     """Draw the belt, hems and socks of a person."""
     levels = ((388, 8, 0.9), (466, 9, 0.5), (598, 7, 0.6), (268, 6, 0.3))
     return [
-        Band(float(rng.normal(y, 7)), float(rng.uniform(2, 6)), float(rng.normal(0, 0.3)))
+        Band(float(rng.normal(y, 7)), float(rng.uniform(2, 6)), float(np.clip(rng.normal(0, 0.25), -0.4, 0.4)))
         for y, _, often in levels
         if rng.random() < often
     ]

@@ -1,0 +1,71 @@
+"""Raw files at a URL that fsspec knows: s3://, gs://, file://, memory:// and others."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from foldwise.errors import FoldwiseError
+
+CONTENT = ("ETag", "etag", "md5Hash", "crc32c", "sha256")  # names that stores give to a hash of a file
+
+
+def filesystem(url: str) -> tuple[Any, str]:
+    """Return the file system of a URL and the path in it."""
+    import fsspec  # not needed for files on this machine
+
+    with clear_errors(url):
+        found, path = fsspec.core.url_to_fs(url)
+    return found, path.rstrip("/")
+
+
+def listing(url: str) -> dict[str, Any]:
+    """Return what is known of every file below a URL without reading it: its size, and a hash where there is one."""
+    found, root = filesystem(url)
+    with clear_errors(url):
+        files = found.find(root, detail=True)
+    if not files:
+        raise FoldwiseError(f"{url}: there are no files; expected the host's, in folders as it ships them")
+    about = {}
+    for path, info in sorted(files.items()):
+        content = [str(info[name]) for name in CONTENT if info.get(name)]
+        about[path.removeprefix(root).lstrip("/")] = [info["size"], *content]
+    return about
+
+
+def ranges(url: str, wanted: list[tuple[int, int]]) -> list[bytes]:
+    """Read byte ranges of one file, neighbouring ones in one request."""
+    found, path = filesystem(url)
+    joined: list[list[int]] = []
+    for first, end in sorted(wanted):
+        if joined and joined[-1][1] == first:
+            joined[-1][1] = end
+        else:
+            joined.append([first, end])
+    with clear_errors(url):
+        parts = found.cat_ranges([path] * len(joined), [first for first, _ in joined], [end for _, end in joined])
+    held = [(first, part) for (first, _), part in zip(joined, parts, strict=True)]
+    result = []
+    for first, end in wanted:
+        start, part = next((s, p) for s, p in reversed(held) if s <= first)
+        piece = part[first - start : end - start]
+        if len(piece) != end - first:
+            raise FoldwiseError(f"{url}: {end - first:,} bytes from {first:,} on were asked for, {len(piece):,} came")
+        result.append(piece)
+    return result
+
+
+@contextlib.contextmanager
+def clear_errors(url: str) -> Iterator[None]:
+    """Say what a file system raises in the block as a FoldwiseError that names the URL."""
+    try:
+        yield
+    except FoldwiseError:
+        raise
+    except FileNotFoundError:
+        raise FoldwiseError(f"{url}: there is no such file or folder") from None
+    except ImportError as error:
+        raise FoldwiseError(f"{url}: {error}; install that package beside foldwise") from None
+    except Exception as error:  # each store has errors of its own
+        raise FoldwiseError(f"{url}: cannot be read: {type(error).__name__}: {error}") from error
