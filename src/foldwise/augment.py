@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from pydantic import Field
 
+from foldwise.augment_body import Body, body
+from foldwise.samples import Batch, Structure, mirrored, mirrored_outputs
+
 if TYPE_CHECKING:
     import albumentations
 
-__all__ = ["digits", "flips", "none", "radar"]
+__all__ = ["body", "digits", "flips", "none", "radar"]
 
 Pixels = Annotated[int, Field(ge=0)]
 Degrees = Annotated[float, Field(ge=0, le=180)]
@@ -74,19 +77,23 @@ def _affine(shift: int, rotate: float, zoom: float, reflect: bool) -> list[album
     return [transform]
 
 
-def build(name: str, options: dict[str, object]) -> albumentations.Compose | None:
+def build(name: str, options: dict[str, object]) -> albumentations.Compose | Body | None:
     """Build the pipeline `name`; None where it does nothing."""
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # it looks for a newer release on the network when imported
-    function: Callable[..., albumentations.Compose | None] = globals()[name]
+    function: Callable[..., albumentations.Compose | Body | None] = globals()[name]
     return function(**options)
 
 
 def augmented(pipeline: albumentations.Compose, images: np.ndarray, seeds: np.ndarray) -> np.ndarray:
-    """Augment each of the images (n, h, w, c) with random numbers of its own seed (n,).
+    """Augment each of the images (n, [v,] h, w, c) with random numbers of its own seed (n,), its views alike.
 
     Compose's own seeding starts every transform from the same state, so that two flips always agree; a
     random state for each sample does not, and makes the result independent of order and of threads.
     """
+    if images.ndim == 5:  # views as channels, which a pipeline treats alike
+        n, v, h, w, c = images.shape
+        side_by_side = np.ascontiguousarray(np.moveaxis(images, 1, 3)).reshape(n, h, w, v * c)
+        return np.moveaxis(augmented(pipeline, side_by_side, seeds).reshape(n, h, w, v, c), 3, 1)
     result = np.empty_like(images)
     for i, seed in enumerate(seeds.tolist()):
         pipeline.set_random_state(np.random.Generator(np.random.PCG64(seed)), random.Random(seed))
@@ -117,6 +124,19 @@ def mixed(
         mixed_images[..., top : top + h, left : left + w, :] = images[partner, ..., top : top + h, left : left + w, :]
         share = 1 - h * w / (height * width)
     return mixed_images.astype(np.float32), (share * labels + (1 - share) * labels[partner]).astype(np.float32)
+
+
+def batch_views(
+    name: str, batch: Batch, structure: Structure, n_outputs: int
+) -> list[tuple[Batch, np.ndarray | slice]]:
+    """Return the views of a batch whose predictions are averaged, each with the order that its outputs must take.
+
+    mirror: the batch and its mirror image, whose outputs answer for their partners. The rest as in `views`.
+    """
+    every = slice(None)
+    if name == "mirror":
+        return [(batch, every), (mirrored(batch, structure), mirrored_outputs(structure, n_outputs))]
+    return [(batch | {"images": images}, every) for images in views(name, batch["images"])]
 
 
 def views(name: str, images: np.ndarray) -> list[np.ndarray]:

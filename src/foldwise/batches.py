@@ -1,6 +1,7 @@
 """Training batches: drawn, augmented and mixed on a thread while the step before computes."""
 
 import math
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -8,8 +9,10 @@ import keras
 import numpy as np
 
 from foldwise import augment
+from foldwise.augment_body import Body
 from foldwise.config import AugmentSettings
 from foldwise.errors import FoldwiseError
+from foldwise.samples import Batch, Structure
 
 HUNG_SECONDS = 300  # a batch takes milliseconds
 
@@ -17,35 +20,34 @@ HUNG_SECONDS = 300  # a batch takes milliseconds
 class Batches(keras.utils.PyDataset):
     """The batches of one fit; everything random depends on (seed, fit, epoch, row or batch) alone.
 
-    images: (n, h, w, c), all rows; auxiliary: (n, a) or None; labels: (m, k) and weights: (m,) or None of the
-    training rows `rows` (m,). A short last batch is kept: every row is seen once an epoch.
+    images: (n, [v,] h, w, c), all rows; beside: what stands beside them, by name, or None; labels: (m, k) and
+    weights: (m,) or None of the training rows `rows` (m,); names: what a model takes, of these and the images.
+    A short last batch is kept: every row is seen once an epoch.
     """
 
     def __init__(
         self,
         images: np.ndarray,
-        auxiliary: np.ndarray | None,
+        beside: Batch | None,
         labels: np.ndarray,
         weights: np.ndarray | None,
         rows: np.ndarray,
         batch_size: int,
         settings: AugmentSettings,
         seed: tuple[int, ...],
+        names: Sequence[str] = ("images",),
+        structure: Structure | None = None,
     ) -> None:
         # Keras' own pool of workers has hung at the end of an epoch, and TensorFlow prefetches nothing where its
         # operations are deterministic: one batch is built ahead here, on one thread, as one pipeline demands
         super().__init__(workers=1)
         self._thread = ThreadPoolExecutor(1)
         self._ahead: tuple[tuple[int, int], Future[tuple[Any, ...]] | None] = (-1, -1), None  # epoch and number
-        self.images, self.auxiliary, self.labels, self.weights, self.rows = (
-            images,
-            auxiliary,
-            labels,
-            weights,
-            rows,
-        )
-        self.batch_size, self.settings, self.seed = batch_size, settings, seed
+        self.images, self.beside, self.labels, self.weights, self.rows = images, beside or {}, labels, weights, rows
+        self.batch_size, self.settings, self.seed, self.names = batch_size, settings, seed, names
         self.pipeline = augment.build(settings.name, settings.options)
+        if isinstance(self.pipeline, Body):
+            self.pipeline.meet(images, self.beside, labels, rows, structure or Structure())
         self.epoch = -1
         self.on_epoch_begin()
 
@@ -79,11 +81,16 @@ class Batches(keras.utils.PyDataset):
     def _build(self, drawn: np.ndarray, seeds: np.ndarray, place: tuple[int, int]) -> tuple[Any, ...]:
         rows = self.rows[drawn]
         images, labels = np.asarray(self.images[rows]), self.labels[drawn]
-        if self.pipeline is not None:
+        batch = {name: values[rows] for name, values in self.beside.items()}
+        if isinstance(self.pipeline, Body):
+            batch, labels = self.pipeline(batch | {"images": images}, labels, seeds)
+            images = batch["images"]
+        elif self.pipeline is not None:
             images = augment.augmented(self.pipeline, images, seeds)
         images = images.astype(np.float32, copy=False)
         if self.settings.mixup or self.settings.cutmix:
             rng = np.random.default_rng((*self.seed, *place))
             images, labels = augment.mixed(images, labels, self.settings.mixup, self.settings.cutmix, rng)
-        inputs = images if self.auxiliary is None else (images, self.auxiliary[rows])
+        batch["images"] = images
+        inputs = images if len(self.names) == 1 else tuple(batch[name] for name in self.names)
         return (inputs, labels) if self.weights is None else (inputs, labels, self.weights[drawn])

@@ -57,7 +57,7 @@ class AugmentSettings:
     options: Options = field(default_factory=dict)
     mixup: NonNegative = 0.0
     cutmix: NonNegative = 0.0
-    test_views: Literal["identity", "flips", "dihedral", "shifts"] = "identity"
+    test_views: Literal["identity", "flips", "dihedral", "shifts", "mirror"] = "identity"
 
 
 @dataclass
@@ -162,10 +162,15 @@ def checked_options(function: Callable[..., Any], given: Options, prefix: str) -
         raise ConfigError(
             f"{prefix}.{unknown[0]}: {function.__name__} has no such option; {choices(unknown[0], schema)}"
         )
-    return {
+    checked = {
         name: _validated(annotation, given[name], f"{prefix}.{name}") if name in given else default
         for name, (annotation, default) in schema.items()
     }
+    if "backbone_options" in schema:
+        builder = _backbone(checked["backbone"], f"{prefix}.backbone")
+        inner = checked["backbone_options"] or {}
+        checked["backbone_options"] = checked_options(builder, inner, f"{prefix}.backbone_options")
+    return checked
 
 
 def plain(value: Any) -> Any:
@@ -241,6 +246,14 @@ def _refuse_source_options(source: SourceSettings) -> None:
             f"source.{name}={given[name]}: source=kaggle reads the host's files and has no options; "
             "leave it out, or choose source=simulated or source=embedded"
         )
+
+
+def _backbone(name: str, key: str) -> Callable[..., Any]:
+    """Return the builder of images that a builder of many views is made of."""
+    builders = {n: f for n, f in public_functions("models").items() if "backbone_options" not in _option_schema(f)}
+    if name not in builders:
+        raise ConfigError(f"{key}={name}: no such builder of single images; {choices(name, builders)}")
+    return builders[name]
 
 
 @cache

@@ -14,12 +14,13 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from foldwise import augment, metrics
+from foldwise import augment, metrics, samples
 from foldwise.batches import Batches
 from foldwise.config import FitSettings, function_named
 from foldwise.dataset import Dataset, Task
 from foldwise.errors import FoldwiseError
 from foldwise.runs import Recipe
+from foldwise.samples import Batch, Structure
 
 PREDICT_ROWS = 256
 
@@ -43,29 +44,42 @@ def train_fold(
     The labels of the held-out rows are never looked at. With `fit.n_seeds` several models are trained and their
     probabilities averaged.
 
-    Raises FoldwiseError where the loss stops being a number.
+    Raises FoldwiseError where the loss stops being a number, or the fold cuts an image that answers several rows.
     """
+    k, held_out = len(dataset.targets), samples.images_of(held_out, dataset.rows_per_image)
+    dataset = samples.by_image(dataset)
     rows = np.flatnonzero(~held_out)
+    if recipe.augment.test_views == "mirror" or recipe.augment.options.get("mirror"):
+        names = recipe.model.options.get("auxiliary", ())
+        samples.check_mirror(samples.structure_of(dataset), names, "mirroring (augment)")
     auxiliary = _Auxiliary(dataset, recipe.model.options.get("auxiliary", ()), rows)
+    beside_train = samples.beside(dataset, dataset.train, auxiliary.train)
+    beside_test = samples.beside(dataset, dataset.test, auxiliary.test)
     inside, models, histories = [], [], []
     outside = []
     for number in range(recipe.fit.n_seeds):
         before = number * recipe.fit.epochs * len(rows)  # images that the seeds before trained on
-        model, history = _train_one(recipe, dataset, rows, auxiliary, (recipe.fit.seed + number, fit), before, report)
-        predict = _Predictor(model, dataset.task, recipe.augment.test_views)
-        inside.append(predict(dataset.train.images, auxiliary.train, np.flatnonzero(held_out)))
-        outside.append(predict(dataset.test.images, auxiliary.test, np.arange(len(dataset.test.images))))
+        seed = (recipe.fit.seed + number, fit)
+        model, history = _train_one(recipe, dataset, rows, beside_train, seed, before, report)
+        predict = _Predictor(model, dataset.task, recipe.augment.test_views, samples.structure_of(dataset))
+        inside.append(predict(dataset.train.images, beside_train, np.flatnonzero(held_out)))
+        outside.append(predict(dataset.test.images, beside_test, np.arange(len(dataset.test.images))))
         models.append(model)
         histories.append(history.assign(seed=recipe.fit.seed + number))
     return FoldResult(
-        np.mean(inside, axis=0), np.mean(outside, axis=0), pd.concat(histories, ignore_index=True), models
+        np.mean(inside, axis=0).reshape(-1, k),
+        np.mean(outside, axis=0).reshape(-1, k),
+        pd.concat(histories, ignore_index=True),
+        models,
     )
 
 
 def build_model(recipe: Recipe, dataset: Dataset) -> keras.Model:
-    """Build the untrained model of a recipe; it returns logits (n, k)."""
+    """Build the untrained model of a recipe; it returns logits (n, k) for each image."""
     builder = function_named("models", recipe.model.name, "model.name")
-    return builder(dataset.train.images.shape[1:], len(dataset.targets), **recipe.model.options)
+    dataset = samples.by_image(dataset)
+    asked = {"structure": samples.structure_of(dataset)} if "structure" in inspect.signature(builder).parameters else {}
+    return builder(dataset.train.images.shape[1:], len(dataset.targets), **asked, **recipe.model.options)
 
 
 def learning_rate(fit: FitSettings, steps_per_epoch: int) -> Any:
@@ -101,7 +115,7 @@ def _train_one(
     recipe: Recipe,
     dataset: Dataset,
     rows: np.ndarray,
-    auxiliary: _Auxiliary,
+    beside: Batch,
     seed: tuple[int, int],
     before: int,
     report: Report | None,
@@ -113,11 +127,12 @@ def _train_one(
     keras.utils.set_random_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
     labels = dataset.labels[rows]
     weights = _balanced(labels, dataset.task) if fit.class_weights else None
-    batches = Batches(
-        dataset.train.images, auxiliary.train, labels, weights, rows, fit.batch_size, recipe.augment, seed
-    )
     model = build_model(recipe, dataset)
-    _set_scale(model, dataset.train.images, rows)
+    names, structure = samples.input_names(model), samples.structure_of(dataset)
+    batches = Batches(
+        dataset.train.images, beside, labels, weights, rows, fit.batch_size, recipe.augment, seed, names, structure
+    )
+    _set_scale(model, dataset.train.images, rows, samples.present(beside))
     loss = keras.losses.CategoricalCrossentropy if dataset.task == "multiclass" else keras.losses.BinaryCrossentropy
     model.compile(optimizer(fit, len(batches)), loss(from_logits=True))
     # else TensorFlow traces the training step twice: a first time to create the optimizer's variables
@@ -127,18 +142,20 @@ def _train_one(
     return model, pd.DataFrame(watch.history)
 
 
-def _set_scale(model: keras.Model, images: np.ndarray, rows: np.ndarray) -> None:
-    """Set the layer `scale` to the channels' mean and variance over the training rows."""
+def _set_scale(model: keras.Model, images: np.ndarray, rows: np.ndarray, present: np.ndarray | None = None) -> None:
+    """Set the layers `scale` to the channels' mean and variance over the training rows' views that are `present`."""
     total, squares, count = 0.0, 0.0, 0
-    for start in range(0, len(rows), PREDICT_ROWS):
-        part = images[rows[start : start + PREDICT_ROWS]].astype(np.float64)
-        part = part.reshape(-1, part.shape[-1])
+    step = samples.rows_at_once(images, PREDICT_ROWS)
+    for start in range(0, len(rows), step):
+        chosen = rows[start : start + step]
+        part = images[chosen] if present is None else images[chosen][present[chosen]]
+        part = part.astype(np.float64).reshape(-1, part.shape[-1])
         total, squares, count = total + part.sum(axis=0), squares + (part**2).sum(axis=0), count + len(part)
     mean = total / count
-    scale = model.get_layer("scale")
-    scale.adapt_mean.assign(mean)
-    scale.adapt_variance.assign(np.maximum(squares / count - mean**2, 0))
-    scale.finalize_state()
+    for scale in samples.layers_named(model, "scale"):
+        scale.adapt_mean.assign(mean)
+        scale.adapt_variance.assign(np.maximum(squares / count - mean**2, 0))
+        scale.finalize_state()
 
 
 def _balanced(labels: np.ndarray, task: Task) -> np.ndarray:
@@ -173,8 +190,9 @@ class _Auxiliary:
 class _Predictor:
     """Predict probabilities of rows, averaged over the test-time views."""
 
-    def __init__(self, model: keras.Model, task: Task, test_views: str) -> None:
-        self.task, self.test_views = task, test_views
+    def __init__(self, model: keras.Model, task: Task, test_views: str, structure: Structure | None = None) -> None:
+        self.task, self.test_views, self.structure = task, test_views, structure or Structure()
+        self._names, self._n_outputs = samples.input_names(model), model.outputs[0].shape[-1]
         # one signature for batches of every length, or TensorFlow would trace anew for the short last one
         signature = [tf.TensorSpec((None, *one.shape[1:]), one.dtype) for one in model.inputs]
 
@@ -183,15 +201,16 @@ class _Predictor:
 
         self._logits = tf.function(logits, input_signature=signature)
 
-    def __call__(self, images: np.ndarray, auxiliary: np.ndarray | None, rows: np.ndarray) -> np.ndarray:
-        parts = []
-        for start in range(0, len(rows), PREDICT_ROWS):
-            part = rows[start : start + PREDICT_ROWS]
-            batch = images[part].astype(np.float32)
+    def __call__(self, images: np.ndarray, beside: Batch | None, rows: np.ndarray) -> np.ndarray:
+        parts, step = [], samples.rows_at_once(images, PREDICT_ROWS)
+        for start in range(0, len(rows), step):
+            part = rows[start : start + step]
+            batch = {"images": images[part].astype(np.float32)}
+            batch |= {name: values[part] for name, values in (beside or {}).items()}
             views = []
-            for view in augment.views(self.test_views, batch):
-                inputs = (view,) if auxiliary is None else (view, auxiliary[part])
-                views.append(metrics.probabilities(np.asarray(self._logits(*inputs)), self.task))
+            for view, outputs in augment.batch_views(self.test_views, batch, self.structure, self._n_outputs):
+                logits = self._logits(*(view[name] for name in self._names))
+                views.append(metrics.probabilities(np.asarray(logits), self.task)[:, outputs])
             parts.append(np.mean(views, axis=0))
         return np.concatenate(parts)
 

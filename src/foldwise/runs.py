@@ -102,7 +102,10 @@ def make_recipe(settings: Settings, data_key: str, split_key: str) -> Recipe:
         "version": competition_module(settings.competition.reader).VERSION,
         "options": settings.competition.options,
     }
-    model_code = code_key(public_functions("models")[settings.model.name])
+    builders = public_functions("models")
+    model_code = code_key(builders[settings.model.name])
+    if "backbone" in settings.model.options:
+        model_code = content_key([model_code, code_key(builders[settings.model.options["backbone"]])])
     return Recipe(
         competition,
         data_key,

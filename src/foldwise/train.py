@@ -36,7 +36,7 @@ def train_all(sweep: list[Settings]) -> list[Run]:
         missing = run.missing()
         if missing:
             (run.path / "run.json").unlink(missing_ok=True)  # it may tell the score of folds that are gone
-        tasks += [FoldTask(run, recipe, fit, len(dataset.train.table), dataset.path, path) for fit in missing]
+        tasks += [FoldTask(run, recipe, fit, len(dataset.train.images), dataset.path, path) for fit in missing]
         done = recipe.n_fits - len(missing)
         if done:
             log.info(

@@ -36,7 +36,7 @@ class FoldTask:
     run: Run
     recipe: Recipe
     fit: int
-    n_train: int  # rows of the data, of which the fold trains on all but its own
+    n_train: int  # images of the data, of which the fold trains on all but its own
     prepared: Path
     folds: Path
 
@@ -220,7 +220,7 @@ def _train_task(number: int, task: FoldTask) -> None:
     held_out["repeat"], held_out["fold"] = np.int8(repeat), np.int8(fold)
     test = pd.DataFrame(result.test, columns=targets)
     test.insert(0, "id", dataset.test.table["id"].to_numpy())
-    n_images = int((~mask).sum()) * task.recipe.fit.epochs * task.recipe.fit.n_seeds
+    n_images = int((~mask).sum()) // dataset.rows_per_image * task.recipe.fit.epochs * task.recipe.fit.n_seeds
     about = {
         "seconds": seconds,
         "images_per_second": n_images / result.history["seconds"].sum(),

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, ...]
 Width = Annotated[int, Field(ge=1)]
+Size = Annotated[int, Field(ge=0)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Activation = Literal["relu", "elu", "selu", "gelu", "silu", "leaky_relu", "tanh", "sigmoid", "linear"]

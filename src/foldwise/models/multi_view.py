@@ -1,0 +1,240 @@
+"""Models that see several views of a sample, made of any builder of images."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from foldwise.errors import ConfigError
+from foldwise.models import parts
+from foldwise.samples import Structure
+
+if TYPE_CHECKING:
+    import keras
+
+Fusion = Literal["concat", "max", "mean", "attention"]
+Pooling = Literal["mean", "max", "mean_max", "none"]
+Options = dict[str, Any]
+
+
+def multi_view(
+    input_shape: parts.Shape,
+    n_outputs: int,
+    structure: Structure | None = None,
+    *,
+    backbone: str = "small_cnn",
+    backbone_options: Options | None = None,
+    fusion: Fusion = "concat",
+    fusion_width: parts.Width = 64,
+    pooling: Pooling = "mean_max",
+    embedding: parts.Size = 8,
+    dense: tuple[parts.Width, ...] = (64,),
+    dropout: parts.Rate = 0.2,
+    auxiliary: tuple[str, ...] = (),
+) -> keras.Model:
+    """Build one backbone that all views share, the fusion of its features over the views, and a head.
+
+    An input shape without views (h, w, c) is one view. Where the structure has angles, a slot without one is
+    empty: its pixels change nothing.
+
+    backbone, backbone_options: another builder and its options.
+    fusion: concat: the feature maps of all views side by side, then a 1x1 convolution, which keeps the place of
+        a feature and the view it was seen in. max, mean, attention: each view's features, with the sine and
+        cosine of its angle, through a layer of their own, then over the views that are there (attention: gated,
+        Ilse et al. 2018).
+    fusion_width: channels of the 1x1 convolution, or width of that layer.
+    pooling: of the map that concat leaves; none flattens, which keeps places for the head.
+    embedding: numbers that stand for each category (a zone), joined before the head; 0 leaves categories out.
+    dense, dropout: widths of fully connected layers of the head, and the dropout before each and before the output.
+    auxiliary: names of auxiliary columns joined before the head.
+    """
+    import keras
+    from keras import layers
+
+    from foldwise.models import view_layers
+
+    structure = structure or Structure()
+    shape = input_shape if len(input_shape) == 4 else (1, *input_shape)
+    images = keras.Input(input_shape, name="images")
+    views = images if len(input_shape) == 4 else layers.Reshape(shape)(images)
+    angles = keras.Input(shape[:1], name="angles") if structure.angles else None
+    net = _features(backbone, shape[1:], backbone_options or {}, fusion == "concat")
+    if angles is None:
+        flat = keras.ops.reshape(views, (-1, *shape[1:]))
+        features = net(flat)
+        features = keras.ops.reshape(features, (-1, shape[0], *features.shape[1:]))
+    else:
+        # float32 under mixed precision too: see parts.inputs
+        features = view_layers.PutBack()(net(view_layers.TakePresent(dtype="float32")(views, angles)), angles)
+    encoded = None if angles is None else view_layers.EncodeAngles(dtype="float32")(angles)
+    if fusion == "concat":
+        joined = [_flat(_side_by_side(features, fusion_width), pooling)]
+        joined += [] if encoded is None else [layers.Flatten()(encoded)]
+    else:
+        joined = [_over_views(features, encoded, fusion, fusion_width)]
+    inputs = [images] if angles is None else [images, angles]
+    if structure.categories and embedding:
+        inputs.append(keras.Input((len(structure.categories),), dtype="int32", name="categories"))
+        for column, count in enumerate(structure.categories.values()):
+            joined.append(layers.Embedding(count + 1, embedding)(inputs[-1][:, column]))
+    if auxiliary:
+        inputs.append(keras.Input((2 * len(auxiliary),), name="auxiliary"))
+        joined.append(inputs[-1])
+    x = layers.Concatenate()(joined) if len(joined) > 1 else joined[0]
+    for width in dense:
+        x = layers.Dropout(dropout)(x)
+        x = layers.Dense(width, activation="relu")(x)
+    x = layers.Dropout(dropout)(x)
+    return keras.Model(inputs if len(inputs) > 1 else images, parts.logits(x, n_outputs))
+
+
+def whole_scan(
+    input_shape: parts.Shape,
+    n_outputs: int,
+    structure: Structure | None = None,
+    *,
+    backbone: str = "small_cnn",
+    backbone_options: Options | None = None,
+    fusion: Fusion = "concat",
+    fusion_width: parts.Width = 32,
+    pooling: Pooling = "none",
+    dense: tuple[parts.Width, ...] = (64,),
+    dropout: parts.Rate = 0.2,
+    auxiliary: tuple[str, ...] = (),
+) -> keras.Model:
+    """Build `multi_view` for whole views in and an answer for every part of the body out: places are kept."""
+    return multi_view(
+        input_shape,
+        n_outputs,
+        structure,
+        backbone=backbone,
+        backbone_options=backbone_options,
+        fusion=fusion,
+        fusion_width=fusion_width,
+        pooling=pooling,
+        embedding=0,
+        dense=dense,
+        dropout=dropout,
+        auxiliary=auxiliary,
+    )
+
+
+def region_nets(
+    input_shape: parts.Shape,
+    n_outputs: int,
+    structure: Structure | None = None,
+    *,
+    backbone: str = "small_cnn",
+    backbone_options: Options | None = None,
+    fusion: Fusion = "concat",
+    fusion_width: parts.Width = 32,
+    pooling: Pooling = "none",
+    dense: tuple[parts.Width, ...] = (64,),
+    dropout: parts.Rate = 0.2,
+    auxiliary: tuple[str, ...] = (),
+) -> keras.Model:
+    """Build a net like `whole_scan` for each region of the data, from its views to its outputs; no structure: one.
+
+    Raises ConfigError where the data have no regions.
+    """
+    import keras
+    from keras import ops
+
+    options: Options = {
+        "backbone": backbone,
+        "backbone_options": backbone_options,
+        "fusion": fusion,
+        "fusion_width": fusion_width,
+        "pooling": pooling,
+        "dense": dense,
+        "dropout": dropout,
+        "auxiliary": auxiliary,
+    }
+    if structure is None:
+        return whole_scan(input_shape, n_outputs, structure, **options)
+    if not structure.regions:
+        raise ConfigError(
+            "model=region_nets: the data have no regions; prepare them with regions (passenger screening: "
+            "competition.options.layout=region), or say model=multi_view"
+        )
+    inputs: dict[str, keras.KerasTensor] = {"images": keras.Input(input_shape, name="images")}
+    if structure.angles:
+        inputs["angles"] = keras.Input(input_shape[:1], name="angles")
+    if auxiliary:
+        inputs["auxiliary"] = keras.Input((2 * len(auxiliary),), name="auxiliary")
+    answers, order = [], []
+    for name, region in structure.regions.items():
+        shape = (len(region["slots"]), *input_shape[1:])
+        net = whole_scan(shape, len(region["outputs"]), replace(structure, regions={}), **options)
+        net.name = f"region_{name}"
+        of_region = [ops.take(inputs["images"], region["slots"], axis=1)]
+        if structure.angles:
+            of_region.append(ops.take(inputs["angles"], region["slots"], axis=1))
+        if auxiliary:
+            of_region.append(inputs["auxiliary"])
+        answers.append(net(of_region if len(of_region) > 1 else of_region[0]))
+        order += region["outputs"]
+    places = [order.index(output) for output in range(n_outputs)]
+    logits = ops.take(ops.concatenate(answers, axis=1), places, axis=1)
+    logits = keras.layers.Identity(dtype="float32", name="logits")(logits)
+    taken = list(inputs.values())
+    return keras.Model(taken if len(taken) > 1 else taken[0], logits)
+
+
+def _features(backbone: str, shape: parts.Shape, options: Options, as_map: bool) -> keras.Model:
+    """Build the part of another builder's model that ends at its features, or at its feature map (h', w', f).
+
+    The features are what enters its layer `logits`; the map is the last 4-D tensor before it. A model without
+    one (its pixels are flattened at once) has a map of 1 x 1: its features.
+    """
+    import keras
+
+    from foldwise import models
+
+    model = getattr(models, backbone)(shape, 1, **options)
+    features = model.get_layer("logits").input
+    if as_map:
+        inner = [layer for layer in model.layers if layer.name not in ("images", "scale", "logits")]
+        maps = [layer.output for layer in inner if len(getattr(layer.output, "shape", ())) == 4]
+        features = maps[-1] if maps else keras.layers.Reshape((1, 1, features.shape[-1]))(features)
+    return keras.Model(model.inputs[0], features, name="backbone")
+
+
+def _side_by_side(features: keras.KerasTensor, width: int) -> keras.KerasTensor:
+    """Join the maps of all views (n, v, h, w, f) by channels and convolve each place: (n, h, w, width)."""
+    from keras import layers, ops
+
+    _, v, h, w, f = features.shape
+    x = layers.Reshape((h, w, v * f))(ops.transpose(features, (0, 2, 3, 1, 4)))
+    x = layers.Conv2D(width, 1, use_bias=False)(x)
+    x = layers.BatchNormalization(momentum=0.9)(x)  # see small_cnn
+    return layers.Activation("relu")(x)
+
+
+def _over_views(
+    features: keras.KerasTensor, encoded: keras.KerasTensor | None, fusion: str, width: int
+) -> keras.KerasTensor:
+    """Fuse the features of the views (n, v, f) that are there: (n, width)."""
+    from keras import layers, ops
+
+    from foldwise.models import view_layers
+
+    x = features if encoded is None else layers.Concatenate()([features, encoded[..., :2]])
+    x = layers.Dense(width, activation="relu")(x)
+    present = ops.ones_like(x[..., :1]) if encoded is None else ops.cast(encoded[..., 2:], x.dtype)
+    if fusion == "mean":
+        return view_layers.mean(x, present)
+    if fusion == "max":
+        return view_layers.maximum(x, present)
+    gate = layers.Multiply()([layers.Dense(width, "tanh")(x), layers.Dense(width, "sigmoid")(x)])
+    return view_layers.attention(x, present, layers.Dense(1)(gate))
+
+
+def _flat(x: keras.KerasTensor, pooling: str) -> keras.KerasTensor:
+    from keras import layers
+
+    if pooling == "none":
+        return layers.Flatten()(x)
+    pools = {"mean": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
+    pooled = [pools[name]()(x) for name in pooling.split("_")]
+    return pooled[0] if len(pooled) == 1 else layers.Concatenate()(pooled)

@@ -1,0 +1,72 @@
+"""Layers for samples of several views, of which some may be missing.
+
+`angles` (n, v) are those of the views, NaN where there is none. Missing views are left out before the backbone, so
+that they touch neither its batch normalisation nor anything behind it, and cost nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+class TakePresent(keras.layers.Layer):
+    """The views that are there, one after the other: (n, v, h, w, c) and angles (n, v) -> (m, h, w, c)."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.supports_jit = False  # m differs from batch to batch
+
+    def call(self, images: Any, angles: Any) -> Any:
+        flat = ops.reshape(images, (-1, *images.shape[2:]))
+        return ops.take(flat, ops.nonzero(ops.reshape(ops.isfinite(angles), (-1,)))[0], axis=0)
+
+    def compute_output_shape(self, images_shape: tuple[Any, ...], angles_shape: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (None, *images_shape[2:])
+
+
+class PutBack(keras.layers.Layer):
+    """The features of present views (m, ...) in the places of their views, 0 in the others: (n, v, ...)."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.supports_jit = False
+
+    def call(self, features: Any, angles: Any) -> Any:
+        places = ops.cast(ops.stack(ops.nonzero(ops.isfinite(angles)), axis=-1), "int32")
+        return ops.scatter(places, features, (ops.shape(angles)[0], *angles.shape[1:], *features.shape[1:]))
+
+    def compute_output_shape(self, features_shape: tuple[Any, ...], angles_shape: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (*angles_shape, *features_shape[1:])
+
+
+class EncodeAngles(keras.layers.Layer):
+    """Sine and cosine of each view's angle, and 1 where the view is there; all 0 where not: (n, v) -> (n, v, 3)."""
+
+    def call(self, angles: Any) -> Any:
+        present = ops.isfinite(angles)
+        turn = ops.where(present, angles, 0.0) * (3.141592653589793 / 180)
+        weight = ops.cast(present, turn.dtype)
+        return ops.stack([ops.sin(turn) * weight, ops.cos(turn) * weight, weight], axis=-1)
+
+    def compute_output_shape(self, angles_shape: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (*angles_shape, 3)
+
+
+def mean(features: Any, present: Any) -> Any:
+    """Return the mean over present views: (n, v, f) and 0 or 1 (n, v, 1) -> (n, f); 0 where there is no view."""
+    return ops.sum(features * present, axis=1) / ops.maximum(ops.sum(present, axis=1), 1)
+
+
+def maximum(features: Any, present: Any) -> Any:
+    """Return the maximum over present views: (n, v, f) and 0 or 1 (n, v, 1) -> (n, f); 0 where there is no view."""
+    highest = ops.max(ops.where(present > 0, features, -60000.0), axis=1)  # fits 16-bit floats
+    return highest * ops.max(present, axis=1)
+
+
+def attention(features: Any, present: Any, scores: Any) -> Any:
+    """Return the mean over present views, weighted by the softmax of their scores (n, v, 1): (n, v, f) -> (n, f)."""
+    weights = ops.softmax(ops.where(present > 0, scores, -60000.0), axis=1) * present
+    return ops.sum(features * weights, axis=1)
