@@ -134,7 +134,9 @@ def code_key(function: Callable[..., Any]) -> str:
                 node.body = node.body[1:]
         code[name] = ast.dump(tree)
         imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-        used = {str(name) for node in imports for name in (node.module, *(f"{node.module}.{a.name}" for a in node.names))}
+        used = {
+            str(name) for node in imports for name in (node.module, *(f"{node.module}.{a.name}" for a in node.names))
+        }
         waiting += (used & package) - code.keys()
     own = code.pop(function.__module__)
     return content_key([own, *(code[name] for name in sorted(code))])
