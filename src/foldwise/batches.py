@@ -31,6 +31,7 @@ class Batches(keras.utils.PyDataset):
         batch_size: int,
         settings: AugmentSettings,
         seed: tuple[int, ...],
+        stored_views: bool = False,
     ) -> None:
         # Keras' own pool of workers has hung at the end of an epoch, and TensorFlow prefetches nothing where its
         # operations are deterministic: one batch is built ahead here, on one thread, as one pipeline demands
@@ -46,6 +47,7 @@ class Batches(keras.utils.PyDataset):
         )
         self.batch_size, self.settings, self.seed = batch_size, settings, seed
         self.pipeline = augment.build(settings.name, settings.options)
+        self.stored_views = stored_views  # images are (n, v, d): features of v views, of which each epoch draws one
         self.epoch = -1
         self.on_epoch_begin()
 
@@ -79,6 +81,8 @@ class Batches(keras.utils.PyDataset):
     def _build(self, drawn: np.ndarray, seeds: np.ndarray, place: tuple[int, int]) -> tuple[Any, ...]:
         rows = self.rows[drawn]
         images, labels = np.asarray(self.images[rows]), self.labels[drawn]
+        if self.stored_views:
+            images = images[np.arange(len(rows)), seeds % images.shape[1]]
         if self.pipeline is not None:
             images = augment.augmented(self.pipeline, images, seeds)
         images = images.astype(np.float32, copy=False)

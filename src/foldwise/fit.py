@@ -14,11 +14,12 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from foldwise import augment, metrics
+from foldwise import augment, finetune, metrics
 from foldwise.batches import Batches
 from foldwise.config import FitSettings, function_named
 from foldwise.dataset import Dataset, Task
 from foldwise.errors import FoldwiseError
+from foldwise.features import Features, head, head_recipe
 from foldwise.runs import Recipe
 
 PREDICT_ROWS = 256
@@ -35,13 +36,19 @@ class FoldResult:
 
 
 def train_fold(
-    recipe: Recipe, dataset: Dataset, held_out: np.ndarray, fit: int, report: Report | None = None
+    recipe: Recipe,
+    dataset: Dataset,
+    held_out: np.ndarray,
+    fit: int,
+    report: Report | None = None,
+    features: Features | None = None,
 ) -> FoldResult:
     """Train on the rows outside `held_out` (n,) bool and predict those inside it and the test rows.
 
     fit: the number of the fold, counted on over repeats; with `recipe.fit.seed` it decides every random draw.
     The labels of the held-out rows are never looked at. With `fit.n_seeds` several models are trained and their
     probabilities averaged.
+    features: what the frozen backbone said of all images; then the head alone is trained.
 
     Raises FoldwiseError where the loss stops being a number.
     """
@@ -51,10 +58,15 @@ def train_fold(
     outside = []
     for number in range(recipe.fit.n_seeds):
         before = number * recipe.fit.epochs * len(rows)  # images that the seeds before trained on
-        model, history = _train_one(recipe, dataset, rows, auxiliary, (recipe.fit.seed + number, fit), before, report)
-        predict = _Predictor(model, dataset.task, recipe.augment.test_views)
-        inside.append(predict(dataset.train.images, auxiliary.train, np.flatnonzero(held_out)))
-        outside.append(predict(dataset.test.images, auxiliary.test, np.arange(len(dataset.test.images))))
+        seed = (recipe.fit.seed + number, fit)
+        model, history = _train_one(recipe, dataset, rows, auxiliary, seed, before, report, features)
+        batch = PREDICT_ROWS if finetune.backbone(model) is None else recipe.fit.batch_size
+        images = (dataset.train.images, dataset.test.images)
+        predict = _Predictor(model, dataset.task, recipe.augment.test_views, batch)
+        if features is not None:
+            images, predict = (features.train, features.test), _Predictor(head(model), dataset.task, "stored")
+        inside.append(predict(images[0], auxiliary.train, np.flatnonzero(held_out)))
+        outside.append(predict(images[1], auxiliary.test, np.arange(len(images[1]))))
         models.append(model)
         histories.append(history.assign(seed=recipe.fit.seed + number))
     return FoldResult(
@@ -66,6 +78,29 @@ def build_model(recipe: Recipe, dataset: Dataset) -> keras.Model:
     """Build the untrained model of a recipe; it returns logits (n, k)."""
     builder = function_named("models", recipe.model.name, "model.name")
     return builder(dataset.train.images.shape[1:], len(dataset.targets), **recipe.model.options)
+
+
+def set_policy(fit: FitSettings) -> None:
+    """Choose 16-bit or 32-bit floats for the layers built from now on."""
+    half = "mixed_float16" if tf.config.list_physical_devices("GPU") else "mixed_bfloat16"
+    keras.config.set_dtype_policy(half if fit.mixed_precision else "float32")
+
+
+def check_values(model: keras.Model, images: np.ndarray) -> None:
+    """Raise FoldwiseError unless images (n, h, w, c) fill the range of values that a pretrained model was told."""
+    layer = next((one for one in model.layers if one.name == "pixels"), None)
+    if layer is None:
+        return
+    low = -layer.offset / layer.scale
+    high = low + 255 / layer.scale
+    outside = float(((images < low) | (images > high)).mean())
+    least, most = np.percentile(images, [0.5, 99.5])
+    if outside > 0.01 or 0 < most - least < 0.02 * (high - low):
+        raise FoldwiseError(
+            f"model.options.values=[{low:g}, {high:g}]: the first batch of images holds values of {images.min():g} to "
+            f"{images.max():g}, 99 % of them from {least:g} to {most:g}. Say what stands for black and for white, "
+            f"for example model.options.values=[{math.floor(least)},{math.ceil(most)}]"
+        )
 
 
 def learning_rate(fit: FitSettings, steps_per_epoch: int) -> Any:
@@ -84,8 +119,16 @@ def learning_rate(fit: FitSettings, steps_per_epoch: int) -> Any:
     return fit.learning_rate
 
 
-def optimizer(fit: FitSettings, steps_per_epoch: int) -> keras.optimizers.Optimizer:
-    """Return Keras' optimizer of that name, with schedule, decoupled weight decay and EMA of the weights."""
+def optimizer(
+    fit: FitSettings,
+    steps_per_epoch: int,
+    variables: list[Any] | None = None,
+    shares: dict[int, float] | None = None,
+) -> keras.optimizers.Optimizer:
+    """Return Keras' optimizer of that name, with schedule, decoupled weight decay and EMA of the weights.
+
+    shares: of the learning rate, by id of the `variables` that have one of their own.
+    """
     kinds: dict[str, Any] = {
         kind.__name__.lower(): kind for kind in vars(keras.optimizers).values() if inspect.isclass(kind)
     }
@@ -94,7 +137,8 @@ def optimizer(fit: FitSettings, steps_per_epoch: int) -> keras.optimizers.Optimi
         options |= {"use_ema": True, "ema_momentum": fit.ema}
     if fit.optimizer == "adamw":
         options.setdefault("weight_decay", 0.0)  # Keras' own default would be .004
-    return kinds[fit.optimizer](learning_rate(fit, steps_per_epoch), **options)
+    kind = finetune.with_rates(kinds[fit.optimizer], variables or [], shares or {})
+    return kind(learning_rate(fit, steps_per_epoch), **options)
 
 
 def _train_one(
@@ -105,30 +149,42 @@ def _train_one(
     seed: tuple[int, int],
     before: int,
     report: Report | None,
+    features: Features | None,
 ) -> tuple[keras.Model, pd.DataFrame]:
     fit = recipe.fit
     keras.backend.clear_session()
-    half = "mixed_float16" if tf.config.list_physical_devices("GPU") else "mixed_bfloat16"
-    keras.config.set_dtype_policy(half if fit.mixed_precision else "float32")
+    set_policy(fit)
     keras.utils.set_random_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
     labels = dataset.labels[rows]
     weights = _balanced(labels, dataset.task) if fit.class_weights else None
-    batches = Batches(
-        dataset.train.images, auxiliary.train, labels, weights, rows, fit.batch_size, recipe.augment, seed
-    )
+    images, settings = dataset.train.images, recipe.augment
+    if features is not None:
+        images, settings = features.drawn, head_recipe(recipe).augment
+    stored = features is not None
+    batches = Batches(images, auxiliary.train, labels, weights, rows, fit.batch_size, settings, seed, stored)
     model = build_model(recipe, dataset)
     _set_scale(model, dataset.train.images, rows)
+    check_values(model, dataset.train.images[rows[: fit.batch_size]])
     loss = keras.losses.CategoricalCrossentropy if dataset.task == "multiclass" else keras.losses.BinaryCrossentropy
-    model.compile(optimizer(fit, len(batches)), loss(from_logits=True))
-    # else TensorFlow traces the training step twice: a first time to create the optimizer's variables
-    model.optimizer.build(model.trainable_variables)
     watch = _Watch(len(rows), before, report)
-    model.fit(batches, epochs=fit.epochs, verbose=0, shuffle=False, callbacks=[watch])
+    for phase in finetune.phases(recipe.finetune, fit, model):
+        finetune.unfreeze(model, recipe.finetune, phase)
+        trained = model if features is None else head(model)
+        variables, shares = trained.trainable_variables, finetune.rates(model, recipe.finetune)
+        of_phase = finetune.fit_of_phase(fit, recipe.finetune, phase)
+        trained.compile(optimizer(of_phase, len(batches), variables, shares), loss(from_logits=True))
+        # else TensorFlow traces the training step twice: a first time to create the optimizer's variables
+        trained.optimizer.build(variables)
+        trained.fit(
+            batches, initial_epoch=phase.first, epochs=phase.last, verbose=0, shuffle=False, callbacks=[watch]
+        )
     return model, pd.DataFrame(watch.history)
 
 
 def _set_scale(model: keras.Model, images: np.ndarray, rows: np.ndarray) -> None:
     """Set the layer `scale` to the channels' mean and variance over the training rows."""
+    if all(layer.name != "scale" for layer in model.layers):  # a pretrained network has a range of its own
+        return
     total, squares, count = 0.0, 0.0, 0
     for start in range(0, len(rows), PREDICT_ROWS):
         part = images[rows[start : start + PREDICT_ROWS]].astype(np.float64)
@@ -173,8 +229,8 @@ class _Auxiliary:
 class _Predictor:
     """Predict probabilities of rows, averaged over the test-time views."""
 
-    def __init__(self, model: keras.Model, task: Task, test_views: str) -> None:
-        self.task, self.test_views = task, test_views
+    def __init__(self, model: keras.Model, task: Task, test_views: str, rows: int = PREDICT_ROWS) -> None:
+        self.task, self.test_views, self.rows = task, test_views, rows
         # one signature for batches of every length, or TensorFlow would trace anew for the short last one
         signature = [tf.TensorSpec((None, *one.shape[1:]), one.dtype) for one in model.inputs]
 
@@ -185,11 +241,12 @@ class _Predictor:
 
     def __call__(self, images: np.ndarray, auxiliary: np.ndarray | None, rows: np.ndarray) -> np.ndarray:
         parts = []
-        for start in range(0, len(rows), PREDICT_ROWS):
-            part = rows[start : start + PREDICT_ROWS]
+        for start in range(0, len(rows), self.rows):
+            part = rows[start : start + self.rows]
             batch = images[part].astype(np.float32)
             views = []
-            for view in augment.views(self.test_views, batch):
+            stored = self.test_views == "stored"  # (rows, views, d)
+            for view in np.moveaxis(batch, 1, 0) if stored else augment.views(self.test_views, batch):
                 inputs = (view,) if auxiliary is None else (view, auxiliary[part])
                 views.append(metrics.probabilities(np.asarray(self._logits(*inputs)), self.task))
             parts.append(np.mean(views, axis=0))

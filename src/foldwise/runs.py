@@ -7,7 +7,7 @@ import inspect
 import json
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +19,7 @@ import yaml
 
 from foldwise.config import (
     AugmentSettings,
+    FinetuneSettings,
     FitSettings,
     ModelSettings,
     Settings,
@@ -29,6 +30,7 @@ from foldwise.config import (
 )
 from foldwise.errors import FoldwiseError
 from foldwise.storage import content_key, write_json, written_aside
+from foldwise.weights import sha256
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +50,7 @@ class Recipe:
     model_code: str  # hash of the builder's module
     augment: AugmentSettings
     fit: FitSettings
+    finetune: FinetuneSettings = field(default_factory=FinetuneSettings)
     version: int = TRAIN_VERSION
 
     @property
@@ -103,6 +106,9 @@ def make_recipe(settings: Settings, data_key: str, split_key: str) -> Recipe:
         "options": settings.competition.options,
     }
     model_code = code_key(public_functions("models")[settings.model.name])
+    weights = settings.model.options.get("weights")
+    if weights not in (None, "imagenet"):
+        model_code = content_key([model_code, sha256(Path(weights))])
     return Recipe(
         competition,
         data_key,
@@ -112,6 +118,7 @@ def make_recipe(settings: Settings, data_key: str, split_key: str) -> Recipe:
         model_code,
         settings.augment,
         settings.fit,
+        settings.finetune,
     )
 
 
@@ -126,7 +133,10 @@ def code_key(function: Callable[..., Any]) -> str:
 
 def run_name(recipe: Recipe) -> str:
     """Return `<model>-<run key>`; the key is a hash of the recipe."""
-    return f"{recipe.model.name}-{content_key(plain(recipe))}"
+    values = plain(recipe)
+    if recipe.finetune.mode == "none":
+        del values["finetune"]  # nothing is tuned, so nothing of it decides anything
+    return f"{recipe.model.name}-{content_key(values)}"
 
 
 def open_run(runs_dir: Path, recipe: Recipe) -> Run:

@@ -7,7 +7,7 @@ import hashlib
 import importlib.util
 import os
 import re
-import urllib.request
+
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -99,6 +99,8 @@ def fetched(name: str) -> Path:
 
 
 def _download(published: Published, path: Path) -> None:
+    import urllib.request
+
     try:
         with urllib.request.urlopen(published.url, timeout=30) as answer, written_aside(path) as aside:
             with aside.open("wb") as file:

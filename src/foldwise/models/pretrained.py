@@ -73,8 +73,10 @@ def assemble(
     backbone = build((side, side, 3))
     if load is not None:
         load(backbone)
+    backbone.name = "backbone"
     if bands == "resummed" and input_shape[2] != 3:
         backbone = resummed(backbone, input_shape[2])
+        backbone.name = "backbone"
     x = backbone(_prepared(x, preparation))
     pool = layers.GlobalAveragePooling2D if len(x.shape) == 4 else layers.Identity
     x = pool(name="features")(x)
