@@ -29,6 +29,7 @@ STAGES = {
     "ensemble": "blend runs and write a checked submission",
     "grade": "score a submission where the true labels are known",
     "submit": "send a submission to Kaggle",
+    "models": "list the models that can be named, with sizes, accuracies and where their weights are",
     "report": "write the HTML report (not built yet)",
 }
 
@@ -43,4 +44,4 @@ def check_stage(name: str) -> None:
 
 def stage(name: str) -> ModuleType:
     """Import the module of a stage."""
-    return importlib.import_module(f"foldwise.{name}")
+    return importlib.import_module("foldwise.models_table" if name == "models" else f"foldwise.{name}")
