@@ -10,6 +10,7 @@ NAMES = {
     "prepare": "read 200 MB of JSON: foldwise, pandas, ijson",
     "training": "five folds: worker processes against a hand-written Keras loop",
     "overhead": "a training step of foldwise against a bare one",
+    "finetuning": "pretrained weights: modes, features once, and plain Keras by hand",
     "agreement": "the nested score against the graded one, over 20 simulated competitions",
     "realism": "simulated against real Statoil figures",
 }

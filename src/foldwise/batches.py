@@ -37,6 +37,7 @@ class Batches(keras.utils.PyDataset):
         seed: tuple[int, ...],
         names: Sequence[str] = ("images",),
         structure: Structure | None = None,
+        stored_views: bool = False,
     ) -> None:
         # Keras' own pool of workers has hung at the end of an epoch, and TensorFlow prefetches nothing where its
         # operations are deterministic: one batch is built ahead here, on one thread, as one pipeline demands
@@ -46,6 +47,7 @@ class Batches(keras.utils.PyDataset):
         self.images, self.beside, self.labels, self.weights, self.rows = images, beside or {}, labels, weights, rows
         self.batch_size, self.settings, self.seed, self.names = batch_size, settings, seed, names
         self.pipeline = augment.build(settings.name, settings.options)
+        self.stored_views = stored_views  # images are (n, v, d): features of v views, of which each epoch draws one
         if isinstance(self.pipeline, Body):
             self.pipeline.meet(images, self.beside, labels, rows, structure or Structure())
         self.epoch = -1
@@ -81,6 +83,8 @@ class Batches(keras.utils.PyDataset):
     def _build(self, drawn: np.ndarray, seeds: np.ndarray, place: tuple[int, int]) -> tuple[Any, ...]:
         rows = self.rows[drawn]
         images, labels = np.asarray(self.images[rows]), self.labels[drawn]
+        if self.stored_views:
+            images = images[np.arange(len(rows)), seeds % images.shape[1]]
         batch = {name: values[rows] for name, values in self.beside.items()}
         if isinstance(self.pipeline, Body):
             batch, labels = self.pipeline(batch | {"images": images}, labels, seeds)

@@ -77,6 +77,19 @@ class FitSettings:
 
 
 @dataclass
+class FinetuneSettings:
+    mode: Literal["none", "head", "last_block", "all", "gradual"] = "none"
+    head_epochs: Annotated[int, Field(ge=0)] = 0
+    head_rate: Positive = 1.0
+    backbone_rate: Positive = 0.1
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    tuned_weight_decay: NonNegative | None = None
+    batch_norm: Literal["frozen", "tuned"] = "frozen"
+    features: Literal["stored", "computed"] = "stored"
+    views: Count = 1
+
+
+@dataclass
 class SplitSettings:
     kind: Literal["stratified", "group", "stratified_group"] = "stratified"
     n_folds: Annotated[int, Field(ge=2, le=100)] = 5
@@ -112,6 +125,7 @@ class Settings:
     split: SplitSettings
     ensemble: EnsembleSettings
     execution: ExecutionSettings
+    finetune: FinetuneSettings = field(default_factory=FinetuneSettings)
     root: str = "."
     format: Literal["text", "json"] = "text"
     dry_run: bool = False
@@ -149,6 +163,7 @@ def check(values: dict[str, Any]) -> Settings:
         _check_generator(settings, reader)
     builder = function_named("models", settings.model.name, "model.name")
     settings.model.options = checked_options(builder, settings.model.options, "model.options")
+    _check_finetune(settings)
     augmentation = function_named("augment", settings.augment.name, "augment.name")
     settings.augment.options = checked_options(augmentation, settings.augment.options, "augment.options")
     return settings
@@ -225,6 +240,29 @@ def known_key(key: str) -> None:
             parent = ".".join(parts[:depth])
             raise ConfigError(f"{key}: no such setting{f' in {parent}' if parent else ''}; {choices(part, names)}")
         schema = get_type_hints(schema)[part]
+
+
+def _check_finetune(settings: Settings) -> None:
+    """Raise ConfigError where the model, the epochs or the augmentation do not go with the fine-tuning."""
+    finetune, options = settings.finetune, settings.model.options
+    if "weights" in options:
+        from foldwise.weights import check_named
+
+        check_named(options["weights"])
+    elif finetune.mode != "none":
+        builders = public_functions("models")
+        pretrained = [name for name, builder in builders.items() if "weights" in _option_schema(builder)]
+        raise ConfigError(
+            f"finetune={finetune.mode}: {settings.model.name} has no pretrained weights to tune; "
+            f"{choices(settings.model.name, pretrained)}"
+        )
+    if finetune.mode in ("last_block", "all", "gradual") and finetune.head_epochs >= settings.fit.epochs:
+        raise ConfigError(
+            f"finetune.head_epochs={finetune.head_epochs}: expected fewer than fit.epochs={settings.fit.epochs}, of "
+            "which they are the first"
+        )
+    if finetune.views > 1 and settings.augment.name == "none":
+        raise ConfigError(f"finetune.views={finetune.views}: augment=none makes no views; say augment=flips or another")
 
 
 def _check_generator(settings: Settings, reader: types.ModuleType) -> None:

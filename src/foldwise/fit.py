@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,12 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from foldwise import augment, metrics, samples
+from foldwise import augment, finetune, metrics, samples
 from foldwise.batches import Batches
 from foldwise.config import FitSettings, function_named
 from foldwise.dataset import Dataset, Task
 from foldwise.errors import FoldwiseError
+from foldwise.features import Features, head, head_recipe
 from foldwise.runs import Recipe
 from foldwise.samples import Batch, Structure
 
@@ -36,13 +37,19 @@ class FoldResult:
 
 
 def train_fold(
-    recipe: Recipe, dataset: Dataset, held_out: np.ndarray, fit: int, report: Report | None = None
+    recipe: Recipe,
+    dataset: Dataset,
+    held_out: np.ndarray,
+    fit: int,
+    report: Report | None = None,
+    features: Features | None = None,
 ) -> FoldResult:
     """Train on the rows outside `held_out` (n,) bool and predict those inside it and the test rows.
 
     fit: the number of the fold, counted on over repeats; with `recipe.fit.seed` it decides every random draw.
     The labels of the held-out rows are never looked at. With `fit.n_seeds` several models are trained and their
     probabilities averaged.
+    features: what the frozen backbone said of all images; then the head alone is trained.
 
     Raises FoldwiseError where the loss stops being a number, or the fold cuts an image that answers several rows.
     """
@@ -60,10 +67,14 @@ def train_fold(
     for number in range(recipe.fit.n_seeds):
         before = number * recipe.fit.epochs * len(rows)  # images that the seeds before trained on
         seed = (recipe.fit.seed + number, fit)
-        model, history = _train_one(recipe, dataset, rows, beside_train, seed, before, report)
-        predict = _Predictor(model, dataset.task, recipe.augment.test_views, samples.structure_of(dataset))
-        inside.append(predict(dataset.train.images, beside_train, np.flatnonzero(held_out)))
-        outside.append(predict(dataset.test.images, beside_test, np.arange(len(dataset.test.images))))
+        model, history = _train_one(recipe, dataset, rows, beside_train, seed, before, report, features)
+        batch = PREDICT_ROWS if finetune.backbone(model) is None else recipe.fit.batch_size
+        images = (dataset.train.images, dataset.test.images)
+        predict = _Predictor(model, dataset.task, recipe.augment.test_views, samples.structure_of(dataset), batch)
+        if features is not None:
+            images, predict = (features.train, features.test), _Predictor(head(model), dataset.task, "stored")
+        inside.append(predict(images[0], beside_train, np.flatnonzero(held_out)))
+        outside.append(predict(images[1], beside_test, np.arange(len(images[1]))))
         models.append(model)
         histories.append(history.assign(seed=recipe.fit.seed + number))
     return FoldResult(
@@ -82,6 +93,29 @@ def build_model(recipe: Recipe, dataset: Dataset) -> keras.Model:
     return builder(dataset.train.images.shape[1:], len(dataset.targets), **asked, **recipe.model.options)
 
 
+def set_policy(fit: FitSettings) -> None:
+    """Choose 16-bit or 32-bit floats for the layers built from now on."""
+    half = "mixed_float16" if tf.config.list_physical_devices("GPU") else "mixed_bfloat16"
+    keras.config.set_dtype_policy(half if fit.mixed_precision else "float32")
+
+
+def check_values(model: keras.Model, images: np.ndarray) -> None:
+    """Raise FoldwiseError unless images (n, h, w, c) fill the range of values that a pretrained model was told."""
+    layer = next((one for one in model.layers if one.name == "pixels"), None)
+    if layer is None:
+        return
+    low = -layer.offset / layer.scale
+    high = low + 255 / layer.scale
+    outside = float(((images < low) | (images > high)).mean())
+    least, most = np.percentile(images, [0.5, 99.5])
+    if outside > 0.01 or 0 < most - least < 0.02 * (high - low):
+        raise FoldwiseError(
+            f"model.options.values=[{low:g}, {high:g}]: the first batch of images holds values of {images.min():g} to "
+            f"{images.max():g}, 99 % of them from {least:g} to {most:g}. Say what stands for black and for white, "
+            f"for example model.options.values=[{math.floor(least)},{math.ceil(most)}]"
+        )
+
+
 def learning_rate(fit: FitSettings, steps_per_epoch: int) -> Any:
     """Return Keras' schedule: constant or cosine decay to 0, after a linear warm-up from 0."""
     steps, warmup = fit.epochs * steps_per_epoch, round(fit.warmup_epochs * steps_per_epoch)
@@ -98,8 +132,16 @@ def learning_rate(fit: FitSettings, steps_per_epoch: int) -> Any:
     return fit.learning_rate
 
 
-def optimizer(fit: FitSettings, steps_per_epoch: int) -> keras.optimizers.Optimizer:
-    """Return Keras' optimizer of that name, with schedule, decoupled weight decay and EMA of the weights."""
+def optimizer(
+    fit: FitSettings,
+    steps_per_epoch: int,
+    variables: list[Any] | None = None,
+    shares: dict[int, float] | None = None,
+) -> keras.optimizers.Optimizer:
+    """Return Keras' optimizer of that name, with schedule, decoupled weight decay and EMA of the weights.
+
+    shares: of the learning rate, by id of the `variables` that have one of their own.
+    """
     kinds: dict[str, Any] = {
         kind.__name__.lower(): kind for kind in vars(keras.optimizers).values() if inspect.isclass(kind)
     }
@@ -108,7 +150,8 @@ def optimizer(fit: FitSettings, steps_per_epoch: int) -> keras.optimizers.Optimi
         options |= {"use_ema": True, "ema_momentum": fit.ema}
     if fit.optimizer == "adamw":
         options.setdefault("weight_decay", 0.0)  # Keras' own default would be .004
-    return kinds[fit.optimizer](learning_rate(fit, steps_per_epoch), **options)
+    kind = finetune.with_rates(kinds[fit.optimizer], variables or [], shares or {})
+    return kind(learning_rate(fit, steps_per_epoch), **options)
 
 
 def _train_one(
@@ -119,31 +162,40 @@ def _train_one(
     seed: tuple[int, int],
     before: int,
     report: Report | None,
+    features: Features | None,
 ) -> tuple[keras.Model, pd.DataFrame]:
     fit = recipe.fit
     keras.backend.clear_session()
-    half = "mixed_float16" if tf.config.list_physical_devices("GPU") else "mixed_bfloat16"
-    keras.config.set_dtype_policy(half if fit.mixed_precision else "float32")
+    set_policy(fit)
     keras.utils.set_random_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
     labels = dataset.labels[rows]
     weights = _balanced(labels, dataset.task) if fit.class_weights else None
+    images, settings = dataset.train.images, recipe.augment
+    if features is not None:
+        images, settings = features.drawn, head_recipe(recipe).augment
     model = build_model(recipe, dataset)
-    names, structure = samples.input_names(model), samples.structure_of(dataset)
-    batches = Batches(
-        dataset.train.images, beside, labels, weights, rows, fit.batch_size, recipe.augment, seed, names, structure
-    )
+    names, structure, stored = samples.input_names(model), samples.structure_of(dataset), features is not None
+    batches = Batches(images, beside, labels, weights, rows, fit.batch_size, settings, seed, names, structure, stored)
     _set_scale(model, dataset.train.images, rows, samples.present(beside))
+    check_values(model, dataset.train.images[rows[: fit.batch_size]])
     loss = keras.losses.CategoricalCrossentropy if dataset.task == "multiclass" else keras.losses.BinaryCrossentropy
-    model.compile(optimizer(fit, len(batches)), loss(from_logits=True))
-    # else TensorFlow traces the training step twice: a first time to create the optimizer's variables
-    model.optimizer.build(model.trainable_variables)
     watch = _Watch(len(rows), before, report)
-    model.fit(batches, epochs=fit.epochs, verbose=0, shuffle=False, callbacks=[watch])
+    for phase in finetune.phases(recipe.finetune, fit, model):
+        finetune.unfreeze(model, recipe.finetune, phase)
+        trained = model if features is None else head(model)
+        variables, shares = trained.trainable_variables, finetune.rates(model, recipe.finetune)
+        of_phase = finetune.fit_of_phase(fit, recipe.finetune, phase)
+        trained.compile(optimizer(of_phase, len(batches), variables, shares), loss(from_logits=True))
+        # else TensorFlow traces the training step twice: a first time to create the optimizer's variables
+        trained.optimizer.build(variables)
+        trained.fit(batches, initial_epoch=phase.first, epochs=phase.last, verbose=0, shuffle=False, callbacks=[watch])
     return model, pd.DataFrame(watch.history)
 
 
 def _set_scale(model: keras.Model, images: np.ndarray, rows: np.ndarray, present: np.ndarray | None = None) -> None:
     """Set the layers `scale` to the channels' mean and variance over the training rows' views that are `present`."""
+    if not samples.layers_named(model, "scale"):  # a pretrained network has a range of its own
+        return
     total, squares, count = 0.0, 0.0, 0
     step = samples.rows_at_once(images, PREDICT_ROWS)
     for start in range(0, len(rows), step):
@@ -190,8 +242,15 @@ class _Auxiliary:
 class _Predictor:
     """Predict probabilities of rows, averaged over the test-time views."""
 
-    def __init__(self, model: keras.Model, task: Task, test_views: str, structure: Structure | None = None) -> None:
-        self.task, self.test_views, self.structure = task, test_views, structure or Structure()
+    def __init__(
+        self,
+        model: keras.Model,
+        task: Task,
+        test_views: str,
+        structure: Structure | None = None,
+        rows: int = PREDICT_ROWS,
+    ) -> None:
+        self.task, self.test_views, self.structure, self.rows = task, test_views, structure or Structure(), rows
         self._names, self._n_outputs = samples.input_names(model), model.outputs[0].shape[-1]
         # one signature for batches of every length, or TensorFlow would trace anew for the short last one
         signature = [tf.TensorSpec((None, *one.shape[1:]), one.dtype) for one in model.inputs]
@@ -202,17 +261,22 @@ class _Predictor:
         self._logits = tf.function(logits, input_signature=signature)
 
     def __call__(self, images: np.ndarray, beside: Batch | None, rows: np.ndarray) -> np.ndarray:
-        parts, step = [], samples.rows_at_once(images, PREDICT_ROWS)
+        parts, step = [], samples.rows_at_once(images, self.rows)
         for start in range(0, len(rows), step):
             part = rows[start : start + step]
             batch = {"images": images[part].astype(np.float32)}
             batch |= {name: values[part] for name, values in (beside or {}).items()}
             views = []
-            for view, outputs in augment.batch_views(self.test_views, batch, self.structure, self._n_outputs):
+            for view, outputs in self._views(batch):
                 logits = self._logits(*(view[name] for name in self._names))
                 views.append(metrics.probabilities(np.asarray(logits), self.task)[:, outputs])
             parts.append(np.mean(views, axis=0))
         return np.concatenate(parts)
+
+    def _views(self, batch: Batch) -> Iterable[tuple[Batch, Any]]:
+        if self.test_views == "stored":  # what a backbone said of the views, (rows, views, d)
+            return [(batch | {"images": view}, slice(None)) for view in np.moveaxis(batch["images"], 1, 0)]
+        return augment.batch_views(self.test_views, batch, self.structure, self._n_outputs)
 
 
 class _Watch(keras.callbacks.Callback):

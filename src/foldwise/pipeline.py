@@ -31,6 +31,7 @@ STAGES = {
     "grade": "score a submission where the true labels are known",
     "submit": "send a submission to Kaggle",
     "inspect": "show a scan file: its header, and a PNG of its views (foldwise inspect FILE [PNG])",
+    "models": "list the models that can be named, with sizes, accuracies and where their weights are",
     "report": "write the HTML report (not built yet)",
 }
 
@@ -45,4 +46,4 @@ def check_stage(name: str) -> None:
 
 def stage(name: str) -> ModuleType:
     """Import the module of a stage."""
-    return importlib.import_module(f"foldwise.{name}")
+    return importlib.import_module("foldwise.models_table" if name == "models" else f"foldwise.{name}")

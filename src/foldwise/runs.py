@@ -9,7 +9,7 @@ import json
 import logging
 import pkgutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +21,7 @@ import yaml
 
 from foldwise.config import (
     AugmentSettings,
+    FinetuneSettings,
     FitSettings,
     ModelSettings,
     Settings,
@@ -31,6 +32,7 @@ from foldwise.config import (
 )
 from foldwise.errors import FoldwiseError
 from foldwise.storage import content_key, write_json, written_aside
+from foldwise.weights import sha256
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +52,7 @@ class Recipe:
     model_code: str  # hash of the builder's module
     augment: AugmentSettings
     fit: FitSettings
+    finetune: FinetuneSettings = field(default_factory=FinetuneSettings)
     version: int = TRAIN_VERSION
 
     @property
@@ -108,6 +111,9 @@ def make_recipe(settings: Settings, data_key: str, split_key: str) -> Recipe:
     model_code = code_key(builders[settings.model.name])
     if "backbone" in settings.model.options:
         model_code = content_key([model_code, code_key(builders[settings.model.options["backbone"]])])
+    weights = settings.model.options.get("weights")
+    if weights not in (None, "imagenet"):
+        model_code = content_key([model_code, sha256(Path(weights))])
     return Recipe(
         competition,
         data_key,
@@ -117,6 +123,7 @@ def make_recipe(settings: Settings, data_key: str, split_key: str) -> Recipe:
         model_code,
         settings.augment,
         settings.fit,
+        settings.finetune,
     )
 
 
@@ -147,7 +154,10 @@ def code_key(function: Callable[..., Any]) -> str:
 
 def run_name(recipe: Recipe) -> str:
     """Return `<model>-<run key>`; the key is a hash of the recipe."""
-    return f"{recipe.model.name}-{content_key(plain(recipe))}"
+    values = plain(recipe)
+    if recipe.finetune.mode == "none":
+        del values["finetune"]  # nothing is tuned, so nothing of it decides anything
+    return f"{recipe.model.name}-{content_key(values)}"
 
 
 def open_run(runs_dir: Path, recipe: Recipe) -> Run:

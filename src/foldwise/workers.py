@@ -134,7 +134,9 @@ def _result(future: Future[None], task: FoldTask) -> None:
     except FoldwiseError as error:
         raise type(error)(f"{task.name}: {error}") from None
     except Exception as error:  # whatever TensorFlow raises; its traceback is kept for HYDRA_FULL_ERROR=1
-        raise FoldwiseError(f"{task.name}: {type(error).__name__}: {error}") from error
+        memory = isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError"
+        advice = ": memory ran out; lower fit.batch_size, model.options.side or execution.workers" if memory else ""
+        raise FoldwiseError(f"{task.name}{advice}: {type(error).__name__}: {error}") from error
 
 
 def _environment() -> dict[str, str]:
@@ -197,6 +199,7 @@ def _train_task(number: int, task: FoldTask) -> None:
     import pandas as pd
 
     from foldwise import dataset as datasets
+    from foldwise.features import can_be_stored, features
     from foldwise.fit import train_fold
 
     if _state["gpu_unused"]:  # told here because an error in an initializer would be hidden
@@ -214,7 +217,8 @@ def _train_task(number: int, task: FoldTask) -> None:
             last_report = now
             _state["reports"].put(("step", number, epoch, images, loss))
 
-    result = train_fold(task.recipe, dataset, mask, task.fit, report)
+    stored = features(task.recipe, dataset) if can_be_stored(task.recipe) else None
+    result = train_fold(task.recipe, dataset, mask, task.fit, report, stored)
     seconds = time.perf_counter() - started
     ids, targets = dataset.train.table["id"][mask], dataset.targets
     held_out = pd.DataFrame(result.held_out, columns=targets)

@@ -1,0 +1,243 @@
+"""Fine-tuning: modes x data from ImageNet's weights and from random ones; features once; against plain Keras by hand.
+
+EfficientNet-Lite0, whose weights a package carries, on three kinds of images: handwritten digits, faces, and radar
+chips of ships (where the file is given: FOLDWISE_CHIPS=opensarship_75x75.json.gz, Statoil's format). All runs of one
+kind share folds, epochs and schedule. A pair is compared row by row: the mean difference of the out-of-fold losses
+with a bootstrap interval over rows. "random, all" may adapt its BatchNorm, which suits it: frozen statistics of
+random weights say nothing.
+
+`features once`: five folds of a head of 20 epochs against a Keras loop whose backbone is frozen and runs in every
+epoch. All epochs cost the loop the same, so some are measured and the rest is counted from them, which is said.
+`by hand`: the same net, weights, epochs and schedule as a script that trains the head and then everything.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.measure import child, table
+
+DATA = {
+    "digits": ["competition=digit_recognizer", "source.n_train=200", "source.n_test=40"],
+    "faces": ["competition=faces", "source.n_train=150", "source.n_test=50"],
+    "radar": ["competition=statoil", "source=kaggle", "model.options.values=[-40,5]", "model.options.bands=difference"],
+}
+MODES = ("head", "last_block", "all")
+NET = ["model=efficientnet_lite0", "model.options.dropout=0.2", "fit.batch_size=16", "fit.learning_rate=3e-3"]
+
+
+def run(quick: bool) -> None:
+    """Print the table of modes, the ratio of features once, and the match with a loop by hand."""
+    parts = os.environ.get("FOLDWISE_PARTS", "modes,features,by_hand").split(",")
+    with tempfile.TemporaryDirectory() as root:
+        if "modes" in parts:
+            modes(root, quick)
+        if "features" in parts:
+            features_once(root, quick)
+        if "by_hand" in parts:
+            by_hand(root, quick)
+
+
+def modes(root: str, quick: bool) -> None:
+    """Train every mode from both weights on every kind of data."""
+    from foldwise.__main__ import composed
+    from foldwise.folds import read_folds
+    from foldwise.prepare import prepare
+    from foldwise.train import train_all
+
+    epochs, side = (2, 32) if quick else (6, 64)
+    rows = []
+    for kind, words in DATA.items():
+        if kind == "radar" and not radar_files(Path(root)):
+            continue
+        losses: dict[tuple[str, str], np.ndarray] = {}
+        for mode in MODES:
+            for weights in ("imagenet", "null"):
+                more = [f"model.options.weights={weights}", f"model.options.side={side}", f"finetune={mode}"]
+                more += [f"fit.epochs={20 if mode == 'head' and not quick else epochs}"]
+                more += [] if mode == "head" else [f"finetune.head_epochs={epochs // 3}"]
+                if mode != "head" and weights == "null":  # what suits random weights
+                    more += ["finetune.batch_norm=tuned", "finetune.backbone_rate=1", "finetune.layer_decay=1"]
+                settings = next(composed([f"root={root}", *words, *NET, *more]))
+                started = time.perf_counter()
+                (finished,) = train_all([settings])
+                seconds = time.perf_counter() - started
+                data = prepare(settings)
+                losses[mode, weights] = row_losses(finished, data, read_folds(data, settings.split))
+                report = finished.report
+                rows.append([kind, mode, weights, f"{report['log_loss']:.3f}", f"{report['accuracy']:.3f}"])
+                rows[-1] += [f"{seconds:.0f}", ""]
+                print("  ", rows[-1], flush=True)
+            low, mean, high = paired(losses[mode, "imagenet"], losses[mode, "null"])
+            rows[-1][-1] = f"{mean:+.3f} ({low:+.3f} to {high:+.3f})"
+    table(["data", "mode", "weights", "log loss", "accuracy", "s", "imagenet - random, 95 %"], rows)
+
+
+def row_losses(finished: Any, data: Any, folds: Any) -> np.ndarray:
+    """The out-of-fold loss of every training row."""
+    from foldwise import metrics, runs
+
+    predicted = runs.out_of_fold(finished, folds, data.train.table["id"], data.targets)
+    return metrics.row_losses(data.labels, predicted, data.task)
+
+
+def paired(one: np.ndarray, other: np.ndarray) -> tuple[float, float, float]:
+    """The mean of the paired differences, between the ends of a bootstrap interval of 95 %."""
+    rng, difference = np.random.default_rng(0), one - other
+    means = rng.choice(difference, (4000, len(difference))).mean(axis=1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(difference.mean()), float(high)
+
+
+def radar_files(root: Path) -> bool:
+    """Lay the radar chips out as the host's files; False where there are none."""
+    named = os.environ.get("FOLDWISE_CHIPS")
+    if not named:
+        print("  radar is left out: FOLDWISE_CHIPS names no file")
+        return False
+    chips = json.loads(gzip.decompress(Path(named).read_bytes()))
+    raw = root / "data" / "raw" / "statoil"
+    raw.mkdir(parents=True, exist_ok=True)
+    keys = ("id", "band_1", "band_2", "inc_angle")
+    records = [{k: one[k] for k in keys} | {"is_iceberg": int(one["ship_type"] == "Cargo")} for one in chips]
+    # a competition has test rows; only the training rows are scored here
+    test = [{k: one[k] for k in keys} | {"id": f"test{number}"} for number, one in enumerate(chips[:10])]
+    (raw / "train.json").write_text(json.dumps(records))
+    (raw / "test.json").write_text(json.dumps(test))
+    lines = ["id,is_iceberg", *(f"{one['id']},0.5" for one in test)]
+    (raw / "sample_submission.csv").write_text("\r\n".join(lines) + "\r\n")
+    return True
+
+
+def features_once(root: str, quick: bool) -> None:
+    """Compare five folds of a head of 20 epochs with the Keras loop."""
+    n, side, measured = (40, 32, 1) if quick else (500, 224, 2)
+    ours = child(__name__, "head", root, str(n), str(side)).seconds
+    said = child(__name__, "loop_head", root, str(n), str(side), str(measured), TF_CPP_MIN_LOG_LEVEL="3").said
+    loop = said["start"] + 5 * (20 * said["epoch"] + said["predict"])
+    print(f"  features once: {n} digits at {side} pixels, five folds, 20 epochs: foldwise {ours:.0f} s, Keras {loop:.0f} s")
+    print(f"  ({measured} epochs of the loop were measured, {said['epoch']:.1f} s each); {loop / ours:.1f} times")
+
+
+def by_hand(root: str, quick: bool) -> None:
+    """Compare fine-tuning of everything with the script that its author would write."""
+    side, epochs = (32, 2) if quick else (64, 6)
+    arguments = (root, str(side), str(epochs))
+    ours = child(__name__, "all", *arguments)
+    hand = child(__name__, "loop_all", *arguments, TF_CPP_MIN_LOG_LEVEL="3", TF_ENABLE_ONEDNN_OPTS="1")
+    print(f"  by hand: faces, five folds, {epochs} epochs, a third of them the head alone")
+    rows = [[name, f"{m.said['log_loss']:.4f}", f"{m.seconds:.0f}"] for name, m in (("foldwise", ours), ("Keras", hand))]
+    table(["", "log loss", "s"], rows)
+    print(f"  foldwise is {hand.seconds / ours.seconds:.2f} times as fast")
+
+
+def settings_of(root: str, kind: str, side: str, *more: str) -> Any:
+    """Compose the settings of one run."""
+    from foldwise.__main__ import composed
+
+    size = [f"model.options.side={side}", "model.options.dropout=0"]
+    return next(composed([f"root={root}", *DATA[kind], *NET, *size, *more]))
+
+
+def head(root: str, n: str, side: str) -> dict[str, Any]:
+    """Train heads as foldwise does."""
+    from foldwise.train import train
+
+    more = [f"source.n_train={n}", "finetune=head", "fit.epochs=20"]
+    return {"log_loss": train(settings_of(root, "digits", side, *more)).report["log_loss"]}
+
+
+def tune_all(root: str, side: str, epochs: str) -> dict[str, Any]:
+    """Train everything as foldwise does."""
+    from foldwise.train import train
+
+    more = ["finetune=all", f"fit.epochs={epochs}", f"finetune.head_epochs={int(epochs) // 3}", "finetune.layer_decay=1"]
+    return {"log_loss": train(settings_of(root, "faces", side, *more)).report["log_loss"]}
+
+
+def _arrays(settings: Any) -> tuple[Any, ...]:
+    """The images as a script has them: resized to three channels, in memory; the labels, and foldwise's folds."""
+    import tensorflow as tf
+
+    from foldwise.folds import read_folds
+    from foldwise.prepare import prepare
+
+    data = prepare(settings)
+    side = settings.model.options["side"]
+    images = np.repeat(np.asarray(data.train.images, np.float32), 3, axis=3)
+    folds = read_folds(data, settings.split).set_index("id").loc[data.train.table["id"]]["fold"].to_numpy()
+    return (tf.image.resize(images, (side, side), antialias=True).numpy() - 127) / 128, data.labels, folds
+
+
+def _net(side: int, n_outputs: int) -> tuple[Any, Any]:
+    """The same backbone and weights, and a head."""
+    import importlib
+
+    import keras
+
+    from foldwise.checkpoints import read_checkpoint
+    from foldwise.weights import fetched, load_tensors
+
+    lite = importlib.import_module("foldwise.models.efficientnet_lite0")
+    backbone = lite._trunk((side, side, 3))
+    load_tensors(backbone, read_checkpoint(fetched("efficientnet_lite0")), lite.timm_name, "lite0")
+    inputs = keras.Input((side, side, 3))
+    x = keras.layers.GlobalAveragePooling2D()(backbone(inputs, training=False))
+    activation = "sigmoid" if n_outputs == 1 else "softmax"
+    return backbone, keras.Model(inputs, keras.layers.Dense(n_outputs, activation=activation)(x))
+
+
+def loop_head(root: str, n: str, side: str, measured: str) -> dict[str, Any]:
+    """Time the frozen Keras loop: its start, an epoch after the first, and the prediction."""
+    began = time.perf_counter()
+    settings = settings_of(root, "digits", side, f"source.n_train={n}")
+    images, labels, folds = _arrays(settings)
+    backbone, model = _net(int(side), 10)
+    backbone.trainable = False
+    model.compile("adam", "categorical_crossentropy")
+    fit, rest = folds != 0, folds == 0
+    model.fit(images[fit][:32], labels[fit][:32], batch_size=16, epochs=1, verbose=0)  # traces the step
+    start = time.perf_counter() - began
+    began = time.perf_counter()
+    model.fit(images[fit], labels[fit], batch_size=16, epochs=int(measured), verbose=0)
+    epoch = (time.perf_counter() - began) / int(measured)
+    began = time.perf_counter()
+    model.predict(images[rest], batch_size=32, verbose=0)
+    return {"start": start, "epoch": epoch, "predict": time.perf_counter() - began}
+
+
+def loop_all(root: str, side: str, epochs: str) -> dict[str, Any]:
+    """Fine-tune by hand: the head for a third of the epochs, then all at a tenth of the rate, BatchNorm frozen."""
+    import keras
+
+    settings = settings_of(root, "faces", side)
+    images, labels, folds = _arrays(settings)
+    first, losses = int(epochs) // 3, np.zeros(len(labels))
+    for fold in range(5):
+        keras.utils.set_random_seed(fold)
+        fit, rest = folds != fold, folds == fold
+        backbone, model = _net(int(side), 1)
+        for trains, n_epochs, rate in ((False, first, 3e-3), (True, int(epochs) - first, 3e-4)):
+            backbone.trainable = trains
+            steps = n_epochs * -(-int(fit.sum()) // 16)
+            schedule = keras.optimizers.schedules.CosineDecay(rate, max(steps, 1))
+            model.compile(keras.optimizers.AdamW(schedule, weight_decay=0.0), "binary_crossentropy")
+            model.fit(images[fit], labels[fit], batch_size=16, epochs=n_epochs, verbose=0)
+        p = np.clip(model.predict(images[rest], verbose=0)[:, 0].astype(float), 1e-7, 1 - 1e-7)
+        y = labels[rest, 0]
+        losses[rest] = -(y * np.log(p) + (1 - y) * np.log(1 - p))
+    return {"log_loss": float(losses.mean())}
+
+
+if __name__ == "__main__":
+    function = {"head": head, "all": tune_all, "loop_head": loop_head, "loop_all": loop_all}[sys.argv[1]]
+    print(json.dumps(function(*sys.argv[2:])))
