@@ -48,6 +48,8 @@ def prepared(plan: Plan, scan: Scan) -> str:
         return ""
     try:
         images = cut_scan(plan, scan.location)
+    except FileNotFoundError:
+        return f"{scan.location}: there is no such file"
     except (FoldwiseError, OSError) as error:
         return str(error)
     with written_aside(scan.part) as aside, aside.open("wb") as file:
