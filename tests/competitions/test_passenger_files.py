@@ -78,6 +78,9 @@ def test_a_mapped_view_is_what_a_plain_read_gives(tmp_path: Path, suffix: str, d
         assert (mapped[view] == plain[view][::-1]).all()  # rows are stored bottom-up
         first, end = layout.byte_range(view)
         assert path.read_bytes()[first:end] == plain[view].tobytes()
+        assert (files.read_view(path, view) == mapped[view]).all()
+    with pytest.raises(FoldwiseError, match=rf"scan\.{suffix}: it has no view 16, but 16 of them"):
+        files.read_view(path, 16)
     assert (mapped == given).all()
 
 

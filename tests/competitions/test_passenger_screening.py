@@ -68,7 +68,7 @@ def test_a_crop_holds_its_zones_boxes_but_for_outliers() -> None:
         shown = [crop for crop in row if crop]
         of = measured[measured["zone"] == zone].set_index("view")
         covered = of.loc[of.index.isin([crop.view for crop in shown]), "n"].sum() / of["n"].sum()
-        assert covered > 0.75, f"zone {zone}: its views hold {covered:.2f} of the boxes"
+        assert covered > 0.7, f"zone {zone}: its views hold {covered:.2f} of the boxes"
         assert len({(crop.x1 - crop.x0, crop.y1 - crop.y0) for crop in shown}) == 1
         for crop in shown:
             if crop.view in of.index and of["n"][crop.view] >= 20:

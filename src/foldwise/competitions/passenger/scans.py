@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -79,9 +80,8 @@ def cut_scan(plan: Plan, location: str) -> np.ndarray:
 
 
 def _local_views(path: Path) -> Callable[[int], np.ndarray]:
-    words, layout = files.memory_map(path)
-    turn = _turn(layout)
-    return lambda view: words[turn * view]
+    turn = _turn(files.local_layout(path))
+    return cache(lambda view: files.read_view(path, turn * view))
 
 
 def _remote_views(url: str, plan: Plan) -> Callable[[int], np.ndarray]:
