@@ -48,7 +48,7 @@ ZONES = {
     3: Zone("left arm", (0.62, 0.17, 0.2, 0.95), (27, 34), (6, 7, 0, 5, 16, 26, 3, 16, 2, 0, 0, 0, 0, 0, 3, 16)),
     4: Zone("left forearm", (0.38, 0.12, 0.1, 0.7), (22, 30), (22, 19, 8, 0, 0, 0, 2, 32, 16, 0, 0, 0, 0, 0, 0, 0)),
     5: Zone("trunk", (243, 20, 232, 290), (46, 23), (0, 9, 0)),
-    6: Zone("trunk", (303, 26, 255, 365), (34, 28), (2, 0, 0, 0, 0, 0, 0, 0, 6, 13, 12, 10, 6, 16, 23, 12)),
+    6: Zone("trunk", (303, 26, 255, 365), (34, 28), (5, 0, 0, 0, 0, 0, 0, 0, 6, 13, 12, 10, 6, 16, 15, 17)),
     7: Zone("trunk", (303, 26, 255, 365), (34, 28), (4, 9, 14, 14, 13, 15, 13, 13, 6, 0, 0, 0, 0, 0, 0, 0)),
     8: Zone("trunk", (404, 15, 375, 450), (33, 31), (0, 0, 0, 0, 0, 0, 0, 0, 2, 10, 17, 27, 30, 12, 2, 0)),
     9: Zone("trunk", (438, 18, 385, 452), (30, 28), (0, 10, 12)),
@@ -70,7 +70,7 @@ ANATOMY = (  # on both sides: part, Y, degrees from the front, half sizes, gain,
     ("leg", 552, 180, (19, 24), 0.08, 5.0),  # calves
     ("head", 168, 22, (9, 6), -0.35, -3.0),  # eyes
 )
-ZONE_STRENGTH = {5: 0.8, 6: 2.6, 7: 1.5}  # tuned until the zones are as hard as the real ones
+ZONE_STRENGTH = {5: 0.8, 6: 2.7, 7: 1.25}  # tuned until the zones are as hard as the real ones
 HEIGHT = (6.0, 16.0)  # pixels of 3 mm
 THINGS = 10  # folds and things on a person, and half as many more of each scan
 MARGIN = 3  # pixels that a hand-drawn box leaves around a threat
