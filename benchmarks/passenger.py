@@ -4,7 +4,7 @@ Reading: one view of an .aps file by foldwise (header checked, view upright)
 against `np.fromfile` of the same 675,840 bytes, which checks nothing; files in the page cache, a different file
 and view each time, medians of rounds.
 
-Preparing: 200 scans at half the real size (330 x 256; each 2.7 MB) into crops of 64 x 64 by foldwise (layout
+Preparing: 200 simulated scans of the real size (2.2 GB, in the page cache) into crops of 64 x 64 by foldwise (layout
 zone) in one process and in as many as there are cores, and by the usual loop: read the whole scan as float32,
 transpose, flip, cut the same boxes out, `cv2.resize` with area averaging, scale to 8 bits, stack in a list and
 `np.save`. Each in a fresh process; memory is the peak of the resident set (VmHWM) of the process above that after
@@ -29,7 +29,7 @@ def run(quick: bool) -> None:
     """Print both comparisons."""
     with tempfile.TemporaryDirectory() as folder:
         reading(Path(folder) / "full", 4 if quick else 16, 2 if quick else 40)
-        preparing(Path(folder) / "half", 12 if quick else 200, quick)
+        preparing(Path(folder) / "scans", 12 if quick else 200, quick)
 
 
 def reading(raw: Path, n_files: int, rounds: int) -> None:
@@ -70,7 +70,7 @@ def preparing(raw: Path, n: int, quick: bool) -> None:
     from foldwise.competitions.passenger_simulator import simulate
 
     raw.mkdir()
-    simulate(raw, n_train=n - 4, n_test=4, scale=4 if quick else 2)
+    simulate(raw, n_train=n - 4, n_test=4, scale=4 if quick else 1)
     measured = {}
     for name in ("usual loop", "foldwise, 1 process", "foldwise"):
         with tempfile.TemporaryDirectory() as out:

@@ -412,6 +412,7 @@ def test_a_killed_preparation_goes_on_where_it_stopped(settings, tmp_path: Path,
 
 
 def test_two_processes_prepare_the_same(settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passenger_screening, "LOCAL_SCANS", 8)
     made = []
     for n in (1, 2):
         monkeypatch.setattr(passenger_screening, "cores", lambda n=n: n)
