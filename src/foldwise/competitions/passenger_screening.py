@@ -29,7 +29,7 @@ VERSION = 1
 SOURCES: dict[str, Callable[..., None]] = {"simulated": passenger_simulator.simulate}
 RESUMES = True  # read() takes a folder in which what is done survives the death of the process
 TARGET = "threat"
-LOCAL_SCANS, REMOTE_SCANS = 150, 8  # to be cut, from which on several processes pay for their start
+LOCAL_SCANS, REMOTE_SCANS = 400, 8  # to be cut, from which on several processes pay for their start
 
 
 def read(
