@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from foldwise.affinity import spread_new_threads
 from foldwise.config import ExecutionSettings
 from foldwise.errors import FoldwiseError
 from foldwise.processes import cores, die_with_parent
@@ -168,6 +169,7 @@ def _start(reports: Any, threads: int, needs_gpu: bool) -> None:
         tf.config.experimental.set_memory_growth(gpu, True)
     if not gpus:
         tf.config.experimental.enable_op_determinism()
+    spread_new_threads(lambda: tf.zeros(()), threads)  # the first tensor starts the pool
     reports.put(("device", _device_name()))
     _state["gpu_unused"] = needs_gpu and not gpus
 
