@@ -29,6 +29,7 @@ VERSION = 1
 SOURCES: dict[str, Callable[..., None]] = {"simulated": passenger_simulator.simulate}
 RESUMES = True  # read() takes a folder in which what is done survives the death of the process
 TARGET = "threat"
+LOCAL_SCANS, REMOTE_SCANS = 400, 8  # to be cut, from which on several processes pay for their start
 
 
 def read(
@@ -181,8 +182,8 @@ def _all_prepared(plan: Plan, scans: list[Scan], split: str, raw_url: str | None
     """Cut every scan, several at once; yield what is wrong with each, or an empty string."""
     done = sum(scan.part.is_file() for scan in scans)
     log.info("%s: %d scans%s", split, len(scans), f", {done} of them are done already" if done else "")
-    here = (raw_url or "").startswith("memory:") or len(scans) - done < 8
-    problems: Iterable[str] = in_processes(partial(prepared, plan), scans, 1 if here else cores())
+    alone = (raw_url or "").startswith("memory:") or len(scans) - done < (REMOTE_SCANS if raw_url else LOCAL_SCANS)
+    problems: Iterable[str] = in_processes(partial(prepared, plan), scans, 1 if alone else cores())
     return track(problems, f"preparing {split} scans", len(scans))
 
 

@@ -29,6 +29,8 @@ THREATS = (219, 303, 307, 318)
 ZONE_RATES = {zone: {1: 0.116, 9: 0.0785}.get(zone, 0.0957) for zone in range(1, 18)}
 THREAT_STRENGTH, CLUTTER_STRENGTH = 1.3, 0.7
 
+WORTH_IT = 16  # full scans to draw, from which on several processes are faster
+
 Suffix = Literal["aps", "a3daps", "a3d", "ahi"]
 
 
@@ -81,8 +83,8 @@ def simulate(
     for suffix in suffixes:
         (raw_dir / f"stage1_{suffix}").mkdir()
     tasks = [Task(i, names[i], int(people[i]), tuple(np.flatnonzero(labels[i]) + 1)) for i in range(n)]
-    work = n * len(suffixes) / scale**2
-    for _ in in_processes(partial(write_scan, raw_dir, seed, suffixes, scale), tasks, cores() if work > 16 else 1):
+    processes = cores() if n * len(suffixes) / scale**2 > WORTH_IT else 1
+    for _ in in_processes(partial(write_scan, raw_dir, seed, suffixes, scale), tasks, processes):
         pass
     _write_tables(raw_dir, names, people, labels, n_train, seed)
 

@@ -8,7 +8,6 @@ the place of view -v) gives the mirrored cuts, to the last bit.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -117,8 +116,8 @@ def cut(view: Callable[[int], np.ndarray], crops: Sequence[Crop | None], size: t
 
     view: returns the words of one of 16 views, (rows, columns). Empty slots give zeros.
 
-    Every pixel is a mean over the area that it covers, with whole-number weights: sums of words are then exact
-    in float64, whatever their order, and so mirroring commutes with cutting.
+    Every pixel is a mean over the area that it covers, from whole numbers added in 64 bits: the sums are exact,
+    and so mirroring commutes with cutting.
     """
     result = np.zeros((len(crops), *size))
     for image, crop in zip(result, crops, strict=True):
@@ -127,18 +126,23 @@ def cut(view: Callable[[int], np.ndarray], crops: Sequence[Crop | None], size: t
             n_rows, n_columns = words.shape
             x0, x1 = crop.x0 * n_columns // WIDTH, n_columns - (WIDTH - crop.x1) * n_columns // WIDTH
             y0, y1 = crop.y0 * n_rows // HEIGHT, -(-crop.y1 * n_rows // HEIGHT)
-            part = words[y0:y1, x0:x1].astype(np.float64)
-            down, across = _weights(y1 - y0, size[0]), _weights(x1 - x0, size[1])
-            image[:] = down @ part @ across.T / (part.shape[0] * part.shape[1])
+            part = words[y0:y1, x0:x1]
+            image[:] = _sums(_sums(part, size[0]).T, size[1]).T / (part.shape[0] * part.shape[1])
     return result
 
 
-@cache
-def _weights(n: int, m: int) -> np.ndarray:
-    """How much of each of n pixels lies in each of m cells over the same length, (m, n), in units of 1 / m pixel."""
-    cell, pixel = np.arange(m)[:, None], np.arange(n)[None, :]
-    overlap = np.minimum((cell + 1) * n, (pixel + 1) * m) - np.maximum(cell * n, pixel * m)
-    return np.maximum(overlap, 0).astype(np.float64)
+def _sums(values: np.ndarray, m: int) -> np.ndarray:
+    """Add up each of m cells of equal length along the first axis (n, k), where a cell cuts a pixel in proportion.
+
+    Returns (m, k), m times too large: then all is whole numbers.
+    """
+    n = len(values)
+    exact = np.int64 if values.dtype.kind in "iu" else np.float64
+    total = np.zeros((n + 1, values.shape[1]), exact)
+    np.cumsum(values, axis=0, dtype=exact, out=total[1:])
+    at, rest = np.divmod(np.arange(m + 1) * n, m)  # an edge lies rest / m behind the first `at` pixels
+    edges = m * total[at] + rest[:, None] * values[np.minimum(at, n - 1)].astype(exact)
+    return np.diff(edges, axis=0)
 
 
 def as_yaml() -> str:

@@ -5,6 +5,7 @@ Rows are stored bottom-up; everything returned here stands upright.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -68,6 +69,8 @@ class Layout:
     def byte_range(self, view: int) -> tuple[int, int]:
         """First byte of a view of an .aps or .a3daps, and the one after its last."""
         size = self.shape[1] * self.shape[2] * self.dtype.itemsize
+        if not 0 <= view < self.shape[0]:
+            raise FoldwiseError(f"{self.name}: it has no view {view}, but {self.shape[0]} of them")
         return HEADER.itemsize + view * size, HEADER.itemsize + (view + 1) * size
 
 
@@ -127,6 +130,17 @@ def memory_map(path: Path) -> tuple[np.ndarray, Layout]:
     if found.suffix == ".ahi":
         return words.view(np.complex64)[..., 0], found
     return (words[::-1] if found.suffix == ".a3d" else words[:, ::-1]), found
+
+
+def read_view(path: Path, view: int) -> np.ndarray:
+    """Read one view of an .aps or .a3daps, upright (rows, columns): faster than through a fresh memory map."""
+    with path.open("rb", buffering=0) as file:
+        found = layout(str(path), file.read(HEADER.itemsize), os.fstat(file.fileno()).st_size)
+        words = np.empty(found.shape[1:], found.dtype)
+        file.seek(found.byte_range(view)[0])
+        if file.readinto(words.data.cast("B")) != words.nbytes:
+            raise FoldwiseError(f"{path}: view {view} could not be read to its end; is the disk well?")
+    return words[::-1]
 
 
 def write(path: Path, words: np.ndarray, **fields: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -48,6 +49,8 @@ def prepared(plan: Plan, scan: Scan) -> str:
         return ""
     try:
         images = cut_scan(plan, scan.location)
+    except FileNotFoundError:
+        return f"{scan.location}: there is no such file"
     except (FoldwiseError, OSError) as error:
         return str(error)
     with written_aside(scan.part) as aside, aside.open("wb") as file:
@@ -87,9 +90,8 @@ def _views(location: str, views: Sequence[int]) -> Callable[[int], np.ndarray]:
 
 
 def _local_views(path: Path) -> Callable[[int], np.ndarray]:
-    words, layout = files.memory_map(path)
-    turn = _turn(layout)
-    return lambda view: words[turn * view]
+    turn = _turn(files.local_layout(path))
+    return cache(lambda view: files.read_view(path, turn * view))
 
 
 def _remote_views(url: str, views: Sequence[int]) -> Callable[[int], np.ndarray]:
