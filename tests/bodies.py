@@ -60,7 +60,7 @@ def scan_data(n_scans=30, n_test=4, dtype=np.uint8, regions=True, seed=0):
     images, cut = images.astype(dtype), n_scans * N_ZONES
     train, test = Split(images[:n_scans], table[:cut]), Split(images[n_scans:], table[cut:].reset_index(drop=True))
     mirror = {"slots": SLOTS, "outputs": [1, 0, 2], "categories": ZONES}
-    parts = {"arms": {"slots": [0, 1, 2, 3], "outputs": [1, 0]}, "legs": {"slots": [1, 2], "outputs": [2]}}
+    parts = {"both arms": {"slots": [0, 1, 2, 3], "outputs": [1, 0]}, "legs": {"slots": [1, 2], "outputs": [2]}}
     parts = parts if regions else {}
     return Dataset(train, test, "binary", ["threat"], [], None, "data", "ids", 3, {"zone": N_ZONES}, mirror, parts)
 

@@ -170,7 +170,7 @@ def test_region_nets_put_the_outputs_of_regions_where_they_belong():
     model = fitting.build_model(recipe("region_nets"), dataset)
     images = dataset.train.images[:3].astype(np.float32)
     logits = np.asarray(model(images, training=False))
-    arms = np.asarray(model.get_layer("region_arms")(images, training=False))
+    arms = np.asarray(model.get_layer("region_both_arms")(images, training=False))
     legs = np.asarray(model.get_layer("region_legs")(images[:, [1, 2]], training=False))
     assert np.array_equal(logits, np.column_stack([arms[:, 1], arms[:, 0], legs[:, 0]]))
     images[:, [0, 3]] += 9  # views that the legs do not see
@@ -312,7 +312,7 @@ def test_the_data_say_what_a_builder_may_know():
     structure = samples.structure_of(zone_data())
     assert (structure.categories, structure.angles) == ({"zone": N_ZONES}, True)
     structure = samples.structure_of(scan_data())
-    assert (structure.categories, structure.angles, list(structure.regions)) == ({}, False, ["arms", "legs"])
+    assert (structure.categories, structure.angles, list(structure.regions)) == ({}, False, ["both arms", "legs"])
     assert samples.angles(zone_data().train)[2].tolist() == ANGLES
     photos = Dataset(*[zone_data().train] * 2, "binary", ["threat"], [], None, "", "")
     photos.train.images = photos.train.images[:, 0]

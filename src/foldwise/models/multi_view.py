@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -166,7 +167,7 @@ def region_nets(
     for name, region in structure.regions.items():
         shape = (len(region["slots"]), *input_shape[1:])
         net = whole_scan(shape, len(region["outputs"]), replace(structure, regions={}), **options)
-        net.name = f"region_{name}"
+        net.name = f"region_{re.sub(r'[^A-Za-z0-9]+', '_', name)}"  # TensorFlow takes no spaces
         of_region = [ops.take(inputs["images"], region["slots"], axis=1)]
         if structure.angles:
             of_region.append(ops.take(inputs["angles"], region["slots"], axis=1))
