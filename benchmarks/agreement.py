@@ -40,7 +40,7 @@ MODELS = {
         "fit.epochs=12",
         "model.options.filters=[8,16,24]",
         "fit.learning_rate=6e-3",
-        "fit.n_seeds=3",
+        "fit.n_seeds=5",
     ],
 }
 

@@ -1,12 +1,13 @@
 """A run's predictions are aligned by id, and refused unless they are a partition."""
 
 import importlib
+import linecache
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from foldwise import configure, runs
+from foldwise import configure, models, runs
 from foldwise.errors import FoldwiseError
 from foldwise.runs import Run
 
@@ -108,3 +109,18 @@ def test_an_edited_model_is_another_model(tmp_path, monkeypatch):
     first = code("tiny_a", 'def build():\n    """Build."""\n    return 1\n')
     assert code("tiny_b", 'def build():\n    """Build it."""\n\n    return 1  # one\n') == first
     assert code("tiny_c", 'def build():\n    """Build."""\n    return 2\n') != first
+
+
+def test_a_model_is_another_one_when_a_module_that_it_imports_is_edited(tmp_path, monkeypatch):
+    monkeypatch.setattr(models, "__path__", [*models.__path__, str(tmp_path)])
+    (tmp_path / "deepest.py").write_text("WIDTH = 8\n")
+    (tmp_path / "between.py").write_text("from foldwise.models import deepest\n")
+    (tmp_path / "tiny.py").write_text(
+        "from foldwise.models.between import deepest\n\n\ndef build():\n    return deepest.WIDTH\n"
+    )
+    build = importlib.import_module("foldwise.models.tiny").build
+    first = runs.code_key(build)
+    assert runs.code_key(build) == first
+    (tmp_path / "deepest.py").write_text("WIDTH = 16\n")
+    linecache.checkcache()
+    assert runs.code_key(build) != first

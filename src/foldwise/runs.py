@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import json
 import logging
+import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -123,12 +125,28 @@ def make_recipe(settings: Settings, data_key: str, split_key: str) -> Recipe:
 
 
 def code_key(function: Callable[..., Any]) -> str:
-    """Hash the code of a function's module, without comments and docstrings: an edited model is another model."""
-    tree = ast.parse(inspect.getsource(inspect.getmodule(function)))  # type: ignore[arg-type]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
-            node.body = node.body[1:]
-    return content_key(ast.dump(tree))
+    """Hash the code behind a builder, without comments and docstrings: an edited model is another model.
+
+    It is the function's module and, in turn, the modules of `foldwise.models` that it imports.
+    """
+    from foldwise import models
+
+    package = {f"{models.__name__}.{module.name}" for module in pkgutil.iter_modules(models.__path__)}
+    waiting, code = [function.__module__], dict[str, str]()
+    while waiting:
+        name = waiting.pop()
+        tree = ast.parse(inspect.getsource(importlib.import_module(name)))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
+                node.body = node.body[1:]
+        code[name] = ast.dump(tree)
+        imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        used = {
+            str(name) for node in imports for name in (node.module, *(f"{node.module}.{a.name}" for a in node.names))
+        }
+        waiting += (used & package) - code.keys()
+    own = code.pop(function.__module__)
+    return content_key([own, *(code[name] for name in sorted(code))])
 
 
 def run_name(recipe: Recipe) -> str:
