@@ -15,7 +15,7 @@ from foldwise.weights import load_keras
 from test_fit import HELD_OUT, N, make_dataset
 from test_fit import make_recipe as small_recipe
 
-OPTIONS = {"side": 32, "weights": "imagenet", "values": (-30.0, -5.0), "bands": "difference"}
+OPTIONS = {"side": 32, "weights": "imagenet", "values": (-35.0, 0.0), "bands": "difference"}
 
 
 def recipe(mode, augment=None, options=None, **settings):

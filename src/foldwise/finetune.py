@@ -145,11 +145,8 @@ def with_rates(kind: type[Any], variables: list[Any], shares: dict[int, float]) 
 
 
 def _inputs(layer: keras.layers.Layer) -> list[Any]:
-    try:
-        given = layer.input
-    except (AttributeError, ValueError):  # an input layer
-        return []
-    return list(given) if isinstance(given, list | tuple) else [given]
+    nodes = layer._inbound_nodes  # `layer.input` would be the inner one of a nested chain
+    return list(nodes[0].input_tensors) if nodes else []
 
 
 def _producer(tensor: Any) -> Any:
