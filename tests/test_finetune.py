@@ -5,6 +5,8 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
+from test_fit import HELD_OUT, N, make_dataset
+from test_fit import make_recipe as small_recipe
 
 from foldwise import features, finetune, models
 from foldwise import fit as fitting
@@ -12,8 +14,6 @@ from foldwise.config import AugmentSettings, FinetuneSettings, FitSettings
 from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.runs import make_recipe, run_name
 from foldwise.weights import load_keras
-from test_fit import HELD_OUT, N, make_dataset
-from test_fit import make_recipe as small_recipe
 
 OPTIONS = {"side": 32, "weights": "imagenet", "values": (-35.0, 0.0), "bands": "difference"}
 

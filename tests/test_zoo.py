@@ -66,7 +66,10 @@ def test_offline_the_message_says_which_file_goes_where(monkeypatch):
         raise Exception(f"URL fetch failure on {origin}: None -- no network")
 
     monkeypatch.setattr("keras.src.utils.file_utils.get_file", download)
-    with keras.StatelessScope(), pytest.raises(FoldwiseError, match=r"put it here as .*/models/vgg16_weights.*notop.h5"):
+    with (
+        keras.StatelessScope(),
+        pytest.raises(FoldwiseError, match=r"put it here as .*/models/vgg16_weights.*notop.h5"),
+    ):
         models.application((64, 64, 3), 1, name="VGG16", weights="imagenet", side=32)
 
 

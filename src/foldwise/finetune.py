@@ -112,7 +112,7 @@ def rates(model: keras.Model, settings: FinetuneSettings) -> dict[int, float]:
     network = backbone(model)
     if settings.mode == "none" or network is None:
         return {}
-    shares = {}
+    shares: dict[int, float] = {}
     for number, stage in enumerate(reversed(stages(network))):
         share = settings.backbone_rate / settings.head_rate * settings.layer_decay**number
         shares |= {id(variable): share for layer in stage for variable in layer.trainable_variables}
@@ -124,7 +124,9 @@ def with_rates(kind: type[Any], variables: list[Any], shares: dict[int, float]) 
     if not shares:
         return kind
 
-    class WithRates(kind):  # type: ignore[misc]
+    class WithRates(kind):
+        weight_decay: float | None
+
         def share(self, variable: Any) -> float:
             if not hasattr(self, "_shares"):
                 self._shares = {self._var_key(v): shares[id(v)] for v in variables if id(v) in shares}

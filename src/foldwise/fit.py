@@ -175,9 +175,7 @@ def _train_one(
         trained.compile(optimizer(of_phase, len(batches), variables, shares), loss(from_logits=True))
         # else TensorFlow traces the training step twice: a first time to create the optimizer's variables
         trained.optimizer.build(variables)
-        trained.fit(
-            batches, initial_epoch=phase.first, epochs=phase.last, verbose=0, shuffle=False, callbacks=[watch]
-        )
+        trained.fit(batches, initial_epoch=phase.first, epochs=phase.last, verbose=0, shuffle=False, callbacks=[watch])
     return model, pd.DataFrame(watch.history)
 
 
