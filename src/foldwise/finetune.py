@@ -38,7 +38,7 @@ def stages(network: keras.Model) -> list[LayerList]:
     strides: dict[int, int] = {}
     found: list[LayerList] = [[]]
     reached = 1
-    for layer in network.layers:
+    for layer in network.operations:  # the layers, and sums and the like that are none
         above = [_producer(tensor) for tensor in _inputs(layer)]
         before = max((strides.get(id(one), 1) for one in above), default=1)
         strides[id(layer)] = before * _stride(layer)
@@ -46,7 +46,10 @@ def stages(network: keras.Model) -> list[LayerList]:
             reached = strides[id(layer)]
             if _n_weights(found[-1]):
                 found.append([])
-        found[-1] += leaves(layer) if isinstance(layer, keras.Model) else [layer]
+        if isinstance(layer, keras.Model):
+            found[-1] += leaves(layer)
+        elif isinstance(layer, keras.layers.Layer):
+            found[-1].append(layer)
     if len(found) > 1 and not _n_weights(found[-1]):
         found[-2] += found.pop()
     return found
@@ -146,7 +149,7 @@ def with_rates(kind: type[Any], variables: list[Any], shares: dict[int, float]) 
     return WithRates
 
 
-def _inputs(layer: keras.layers.Layer) -> list[Any]:
+def _inputs(layer: Any) -> list[Any]:
     nodes = layer._inbound_nodes  # `layer.input` would be the inner one of a nested chain
     return list(nodes[0].input_tensors) if nodes else []
 
@@ -155,7 +158,7 @@ def _producer(tensor: Any) -> Any:
     return tensor._keras_history.operation
 
 
-def _stride(layer: keras.layers.Layer) -> int:
+def _stride(layer: Any) -> int:
     """How much a layer, or a nested chain of them, shrinks its input."""
     if isinstance(layer, keras.Model):
         product = 1
