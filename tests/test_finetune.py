@@ -73,7 +73,7 @@ def statistics(model):
 
 @pytest.mark.parametrize("mode", ["last_block", "all"])
 def test_batch_norm_statistics_do_not_move_where_a_layer_is_frozen(mode):
-    settings = {"head_epochs": 1, "batch_norm": "tuned"} if mode == "last_block" else {"head_epochs": 1}
+    settings = {"batch_norm": "tuned" if mode == "last_block" else "frozen", "head_epochs": 1}
     made = recipe(mode, **settings)
     before = statistics(fitting.build_model(made, wide_dataset()))
     tuned = fitting.train_fold(made, wide_dataset(), HELD_OUT, 0).models[0]
