@@ -10,7 +10,7 @@ DEMO_statoil = source.n_train=600 source.n_test=300
 TENSORFLOW := $(shell sed -n 's/^tensorflow-cpu\(==[0-9.]*\).*/\1/p' requirements.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo test lint download simulate prepare train score ensemble grade submit report sweep bench clean
+.PHONY: help setup lock demo test oracle lint download simulate prepare train score ensemble grade submit report sweep bench clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,10 @@ demo: setup ## from raw files to a graded submission: three models, five folds
 
 test: setup lint ## run every test
 	$(BIN)/python -m pytest $(ARGS)
+
+oracle: setup ## install PyTorch and timm, against which converted networks are tested
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps timm==1.0.31
 
 lint: setup ## check style and types
 	$(BIN)/ruff check src tests benchmarks

@@ -124,7 +124,9 @@ def features_once(root: str, quick: bool) -> None:
     ours = child(__name__, "head", root, str(n), str(side)).seconds
     said = child(__name__, "loop_head", root, str(n), str(side), str(measured), TF_CPP_MIN_LOG_LEVEL="3").said
     loop = said["start"] + 5 * (20 * said["epoch"] + said["predict"])
-    print(f"  features once: {n} digits at {side} pixels, five folds, 20 epochs: foldwise {ours:.0f} s, Keras {loop:.0f} s")
+    print(
+        f"  features once: {n} digits at {side} pixels, 5 folds, 20 epochs: foldwise {ours:.0f} s, Keras {loop:.0f} s"
+    )
     print(f"  ({measured} epochs of the loop were measured, {said['epoch']:.1f} s each); {loop / ours:.1f} times")
 
 
@@ -135,7 +137,9 @@ def by_hand(root: str, quick: bool) -> None:
     ours = child(__name__, "all", *arguments)
     hand = child(__name__, "loop_all", *arguments, TF_CPP_MIN_LOG_LEVEL="3", TF_ENABLE_ONEDNN_OPTS="1")
     print(f"  by hand: faces, five folds, {epochs} epochs, a third of them the head alone")
-    rows = [[name, f"{m.said['log_loss']:.4f}", f"{m.seconds:.0f}"] for name, m in (("foldwise", ours), ("Keras", hand))]
+    rows = [
+        [name, f"{m.said['log_loss']:.4f}", f"{m.seconds:.0f}"] for name, m in (("foldwise", ours), ("Keras", hand))
+    ]
     table(["", "log loss", "s"], rows)
     print(f"  foldwise is {hand.seconds / ours.seconds:.2f} times as fast")
 
@@ -160,7 +164,12 @@ def tune_all(root: str, side: str, epochs: str) -> dict[str, Any]:
     """Train everything as foldwise does."""
     from foldwise.train import train
 
-    more = ["finetune=all", f"fit.epochs={epochs}", f"finetune.head_epochs={int(epochs) // 3}", "finetune.layer_decay=1"]
+    more = [
+        "finetune=all",
+        f"fit.epochs={epochs}",
+        f"finetune.head_epochs={int(epochs) // 3}",
+        "finetune.layer_decay=1",
+    ]
     return {"log_loss": train(settings_of(root, "faces", side, *more)).report["log_loss"]}
 
 

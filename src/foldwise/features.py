@@ -61,7 +61,7 @@ def features(recipe: Recipe, dataset: Dataset) -> Features:
 def features_key(recipe: Recipe, dataset: Dataset) -> str:
     """Hash what decides the features: weights, preprocessing, views and data."""
     options = {name: value for name, value in plain(recipe.model.options).items() if name not in OF_THE_HEAD}
-    views = [recipe.augment.test_views, recipe.finetune.views]
+    views: list[Any] = [recipe.augment.test_views, recipe.finetune.views]
     if recipe.finetune.views > 1:
         views += [recipe.augment.name, plain(recipe.augment.options), recipe.fit.seed]
     code = [VERSION, recipe.model.name, recipe.model_code, version("keras"), recipe.fit.mixed_precision]

@@ -38,7 +38,7 @@ def stages(network: keras.Model) -> list[LayerList]:
     strides: dict[int, int] = {}
     found: list[LayerList] = [[]]
     reached = 1
-    for layer in network.layers:
+    for layer in network.operations:  # the layers, and sums and the like that are none
         above = [_producer(tensor) for tensor in _inputs(layer)]
         before = max((strides.get(id(one), 1) for one in above), default=1)
         strides[id(layer)] = before * _stride(layer)
@@ -46,7 +46,10 @@ def stages(network: keras.Model) -> list[LayerList]:
             reached = strides[id(layer)]
             if _n_weights(found[-1]):
                 found.append([])
-        found[-1] += leaves(layer) if isinstance(layer, keras.Model) else [layer]
+        if isinstance(layer, keras.Model):
+            found[-1] += leaves(layer)
+        elif isinstance(layer, keras.layers.Layer):
+            found[-1].append(layer)
     if len(found) > 1 and not _n_weights(found[-1]):
         found[-2] += found.pop()
     return found
@@ -112,7 +115,7 @@ def rates(model: keras.Model, settings: FinetuneSettings) -> dict[int, float]:
     network = backbone(model)
     if settings.mode == "none" or network is None:
         return {}
-    shares = {}
+    shares: dict[int, float] = {}
     for number, stage in enumerate(reversed(stages(network))):
         share = settings.backbone_rate / settings.head_rate * settings.layer_decay**number
         shares |= {id(variable): share for layer in stage for variable in layer.trainable_variables}
@@ -124,7 +127,9 @@ def with_rates(kind: type[Any], variables: list[Any], shares: dict[int, float]) 
     if not shares:
         return kind
 
-    class WithRates(kind):  # type: ignore[misc]
+    class WithRates(kind):
+        weight_decay: float | None
+
         def share(self, variable: Any) -> float:
             if not hasattr(self, "_shares"):
                 self._shares = {self._var_key(v): shares[id(v)] for v in variables if id(v) in shares}
@@ -144,19 +149,16 @@ def with_rates(kind: type[Any], variables: list[Any], shares: dict[int, float]) 
     return WithRates
 
 
-def _inputs(layer: keras.layers.Layer) -> list[Any]:
-    try:
-        given = layer.input
-    except (AttributeError, ValueError):  # an input layer
-        return []
-    return list(given) if isinstance(given, list | tuple) else [given]
+def _inputs(layer: Any) -> list[Any]:
+    nodes = layer._inbound_nodes  # `layer.input` would be the inner one of a nested chain
+    return list(nodes[0].input_tensors) if nodes else []
 
 
 def _producer(tensor: Any) -> Any:
     return tensor._keras_history.operation
 
 
-def _stride(layer: keras.layers.Layer) -> int:
+def _stride(layer: Any) -> int:
     """How much a layer, or a nested chain of them, shrinks its input."""
     if isinstance(layer, keras.Model):
         product = 1

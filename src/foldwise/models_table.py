@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -47,7 +48,7 @@ def show(listed: list[dict[str, Any]], width: int) -> str:
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("model", no_wrap=True)
-    columns = {
+    columns: dict[str, Callable[[dict[str, Any]], str]] = {
         "parameters": lambda one: f"{one['parameters']:,}",
         "side": lambda one: str(one["side"]),
         "ImageNet at 1 / 5": lambda one: _accuracy(one["top1"], one["top5"]),

@@ -7,7 +7,6 @@ import hashlib
 import importlib.util
 import os
 import re
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass

@@ -7,7 +7,7 @@ images -> pixels (to 0..255) -> resize -> bands (to what the backbone takes) -> 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -151,7 +151,7 @@ def resummed(backbone: keras.Model, channels: int) -> keras.Model:
 
     from foldwise.weights import leaves
 
-    def per_channel(numbers: object) -> object:
+    def per_channel(numbers: Any) -> Any:
         three = np.ravel(numbers).size == 3
         return [float(np.mean(numbers))] * channels if three else numbers
 
