@@ -170,7 +170,7 @@ def described(split: Split, targets: list[str]) -> pd.DataFrame:
 
 def beside(problem: Problem, rows: Rows, settings: EnsembleSettings) -> dict[str, Any]:
     """Score the second level without its column, and with all rows of equal value in one fold: skill and leak."""
-    column = settings.options["column"] or problem.column
+    column = str(settings.options["column"] or problem.column)
     scored = {
         "without the column (logit mean)": nested.nested(problem, rows, replace(settings, name="mean", options={})),
         f"on group folds ({column})": nested.nested(problem, replace(rows, fold=group_folds(rows, column)), settings),

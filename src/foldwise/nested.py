@@ -74,7 +74,9 @@ def fit_change(
 
     Each is chosen by the loss of what the one before gives out of fold.
     """
-    task, changes, about = problem.task, [], {}
+    task = problem.task
+    changes: list[Change] = []
+    about: dict[str, Any] = {}
     if settings.calibrate != "none":
         change, p, about["calibrate"] = _calibration(problem, rows, p, settings)
         changes.append(change)

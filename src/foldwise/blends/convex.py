@@ -13,7 +13,8 @@ from foldwise.blends.selection import select
 from foldwise.blends.values import Values, hessian, loss, slope, values_of, weighted
 
 GAP = 1e-9  # how far the loss may be above the minimum
-STEPS = 500
+STEPS = 100
+ROUNDING = 1e-15  # of a loss: near the minimum a step may gain less
 
 
 def convex(problem: Problem, train: Rows, other: Rows) -> Blended:
@@ -67,11 +68,12 @@ def minimise(values: Values) -> tuple[np.ndarray, float]:
     counts = select(values, 20)
     weights = counts / counts.sum()
     blend = _blend(values, weights)
-    now, gap = loss(values, blend), np.inf
+    now, gap, found = loss(values, blend), np.inf, (np.inf, weights)
     for _ in range(STEPS):
         slopes = slope(values, blend) / values.n
         gradient = _exact_products(values, slopes, weights)
         gap = float(weights @ gradient - gradient.min())
+        found = min(found, (gap, weights), key=lambda pair: pair[0])
         if gap <= GAP:
             break
         free = np.union1d(np.flatnonzero(weights), np.argsort(gradient)[:3])
@@ -82,13 +84,13 @@ def minimise(values: Values) -> tuple[np.ndarray, float]:
             trial /= trial.sum()
             trial_blend = _blend(values, trial)
             trial_loss = loss(values, trial_blend)
-            if trial_loss < now - 1e-4 * size * max(-float(gradient @ step), 0):
+            if trial_loss <= now - 1e-4 * size * max(-float(gradient @ step), 0) + ROUNDING:
                 weights, blend, now, moved = trial, trial_blend, trial_loss, True
                 break
             size /= 2
         if not moved:
             break
-    return weights, gap
+    return found[1], found[0]
 
 
 def _newton_step(

@@ -124,7 +124,7 @@ def features(
     safe = np.where(alone, 1, size)
     seen = np.where(np.isnan(hidden), 0.0, 1.0)
     n_known, n_positive = total(seen), total(np.where(seen > 0, np.nan_to_num(hidden), 0.0))
-    rate = float(np.nanmean(known)) if seen.any() else 0.5
+    rate = float(np.nanmean(hidden)) if seen.any() else 0.5
     medians = pd.Series(belief[counted]).groupby(codes[counted]).median().reindex(np.arange(n_codes)).to_numpy()[at]
     x = np.empty((len(rows), N_FEATURES))
     x[:, 0] = logits[rows]
@@ -190,7 +190,7 @@ def _around(
     distance = np.take_along_axis(distance, order, axis=1)
     weights = np.where(np.isfinite(distance), 1 / (distance + radius / 10), 0)
     near = np.take_along_axis(sorted_belief[window], order, axis=1)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore"):
         weighted = (weights * near).sum(axis=1) / weights.sum(axis=1)
         first = np.searchsorted(sorted_values, values[rows] - radius, "left")
         last = np.searchsorted(sorted_values, values[rows] + radius, "right")

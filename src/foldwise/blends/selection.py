@@ -19,6 +19,7 @@ SLACK = 2e-5  # of the product of two norms: rounding of BLOCK products in 8 lan
 SMALL = 256e6  # bytes of a matrix of which the squares are kept, too
 GROWTH = 1.25  # of a blend until distances are made anew
 FEW = 16
+EQUAL = 1e-13  # losses that differ by less are equal: 12 and 4 of two members are 3 and 1 of them
 LARGE = 1_000_000  # numbers from which on two threads are faster than one
 
 
@@ -86,7 +87,7 @@ def _select(values: Values, rounds: int, start: int, members: np.ndarray | None)
         counts[winner] += 1
         total += values.row(winner)
         now = winner_loss
-        if now < best_loss:
+        if now < best_loss - EQUAL:
             best_loss, best_counts = now, counts.copy()
     return best_counts
 

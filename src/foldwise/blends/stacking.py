@@ -64,10 +64,13 @@ def trees(rounds: int, depth: int, learning_rate: float, leaf: int) -> Any:
 
 def fit_outputs(model: Any, problem: Problem, train: Rows, other: Rows, columns: list[str]) -> np.ndarray:
     """Fit `model()` for each output, or once for classes, and return the probabilities (n, k) of other rows."""
+    from threadpoolctl import threadpool_limits
+
     known, asked = (_features(rows, problem, columns) for rows in (train, other))
     y = train.y
     if problem.task == "multiclass":
-        fitted = model().fit(np.concatenate([known[c] for c in range(train.k)], axis=1), y.argmax(axis=1))
+        with threadpool_limits(1):  # as in fit_one
+            fitted = model().fit(np.concatenate([known[c] for c in range(train.k)], axis=1), y.argmax(axis=1))
         p = np.full((len(other), train.k), TINY)
         p[:, fitted.classes_] = fitted.predict_proba(np.concatenate([asked[c] for c in range(train.k)], axis=1))
         return np.asarray(p / p.sum(axis=1, keepdims=True))
@@ -78,7 +81,10 @@ def fit_one(model: Any, known: np.ndarray, y: np.ndarray, asked: np.ndarray) -> 
     """Fit `model()` on features (n, f) and labels (n,), and return the probabilities of other rows."""
     if y.min() == y.max():  # one class: its smoothed share
         return np.full(len(asked), (y.sum() + 0.5) / (len(y) + 1))
-    return np.asarray(model().fit(known, y.astype(int)).predict_proba(asked)[:, 1])
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):  # many short parallel regions: where cores are shared, threads wait for each other
+        return np.asarray(model().fit(known, y.astype(int)).predict_proba(asked)[:, 1])
 
 
 def _features(rows: Rows, problem: Problem, columns: list[str]) -> list[np.ndarray]:

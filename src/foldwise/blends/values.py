@@ -31,7 +31,7 @@ THREADS = 2
 
 @dataclass(frozen=True)
 class Values:
-    """What each member contributes to the entries of a blend: float32 for all, float64 for the row that is asked for."""
+    """What each member contributes to the entries of a blend: float32 for all, float64 for a row on request."""
 
     rows: Rows
     average: Average
@@ -120,7 +120,7 @@ def slope(values: Values, blend: np.ndarray) -> np.ndarray:
     return np.asarray(_softmax(blend.reshape(-1, values.k)).ravel())
 
 
-def least_curvature(values: Values, blend: np.ndarray, size: int, low: float, high: float) -> np.ndarray:
+def least_curvature(values: Values, blend: np.ndarray, size: float, low: float, high: float) -> np.ndarray:
     """Return a lower bound (d,) of the second derivative of each entry's loss between `blend`, of size - 1
     members, and any blend that one more member with values in [low, high] makes of it; 0 where none is known.
     """
@@ -170,7 +170,7 @@ def weighted(rows: Rows, weights: np.ndarray, average: Average, task: Task) -> n
     """
     total = np.zeros((len(rows), rows.k))
     for j in np.flatnonzero(weights.reshape(rows.m, -1).any(axis=1)):
-        total += to_scale(rows.member(j), average, task) * weights[j]
+        total += to_scale(rows.member(int(j)), average, task) * weights[j]
     p = from_scale(total, average, task)
     if average == "arithmetic":
         p = np.clip(p, 0, 1)  # weights of thirds may sum to 1 + 1e-16
