@@ -80,7 +80,7 @@ class FitSettings:
 
 @dataclass
 class SplitSettings:
-    kind: Literal["stratified", "group", "stratified_group"] = "stratified"
+    kind: Literal["stratified", "group", "stratified_group", "other"] = "stratified"
     n_folds: Annotated[int, Field(ge=2, le=100)] = 5
     repeats: Annotated[int, Field(ge=1, le=100)] = 1
     seed: Seed = 0
@@ -124,6 +124,10 @@ class Settings:
     dry_run: bool = False
     submission: str | None = None
     message: str = ""
+    oof: str | None = None  # import: a file or a folder of out-of-fold predictions
+    test: str | None = None  # import: the same of test predictions
+    folds: str | None = None  # import: a file of the folds that the predictions were made on
+    name: Annotated[str, Field(pattern=r"^[\w.-]+$")] | None = None  # import: of the run, by default the file's
 
     @property
     def raw_dir(self) -> Path:

@@ -74,6 +74,7 @@ def _ensemble(
         "nested_score": float(losses.mean()),
         "nested_score_interval": metrics.bootstrap_interval(losses, dataset.train.groups),
         "n_rows": len(train),
+        "approximate": any(run.is_approximate for run in members),
         "ensemble": plain(how),
         "members": [
             {"run": run.name, "weight": weight, "log_loss": scores[run.name]}
@@ -115,7 +116,8 @@ def show(result: dict[str, Any], width: int) -> str:
             *(["nested log loss of every method; * is the chosen one:", *compared] if compared else []),
             f"blend of {len(result['members'])} runs ({how['name']}, {how['average']} mean), weight and log loss:",
             *lines,
-            f"nested log loss {result['nested_score']:.4f} (95 % interval {low:.4f} to {high:.4f})",
+            f"nested log loss {result['nested_score']:.4f} (95 % interval {low:.4f} to {high:.4f})"
+            + (", approximate: a member was made on other folds" if result["approximate"] else ""),
             *(["beside it, nested too:", *beside] if beside else []),
             f"submission: {result['file']}",
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from foldwise.blends.rows import Problem, Rows
 from foldwise.blends.values import to_scale, weighted
 
 
-def difference(losses: np.ndarray, others: np.ndarray, groups: np.ndarray | None = None) -> dict[str, object]:
+def difference(losses: np.ndarray, others: np.ndarray, groups: np.ndarray | None = None) -> dict[str, Any]:
     """Return the mean of losses - others (n,), its 95 % paired-bootstrap interval and its standard error.
 
     With groups (n,), whole groups are resampled.
@@ -52,6 +53,37 @@ def add_one(rows: Rows, problem: Problem, best: int) -> np.ndarray:
     """Return by how much the log loss of the member `best` falls when each other is averaged with it, (m,)."""
     alone = _mean_loss(rows, problem, np.array([best]))
     return np.array([alone - _mean_loss(rows, problem, np.unique([best, j])) for j in range(rows.m)])
+
+
+def table(names: list[str], rows: Rows, problem: Problem, groups: np.ndarray | None) -> str:
+    """Return the comparison of runs, best first, as text.
+
+    Below the diagonal of the matrix: the difference of log loss of the run of the line and that of the column, with
+    a star where its 95 % paired-bootstrap interval leaves 0 out. Above it: the correlation of their logits.
+    """
+    losses = [metrics.row_losses(rows.y, rows.member(j), problem.task) for j in range(rows.m)]
+    related, dropped, added = correlations(rows, problem), drop_one(rows, problem), add_one(rows, problem, 0)
+    lines = [
+        "",
+        "below the diagonal: difference of log loss, line minus column (* its 95 % interval leaves out 0);",
+        "above: correlation of logits; drop: what their mean loses without the run; add: what the best gains with it",
+        "   " + "".join(f"{i + 1:>9}" for i in range(rows.m)) + f"{'drop':>10}{'add':>9}",
+    ]
+    for i, name in enumerate(names):
+        cells = []
+        for j in range(rows.m):
+            if j < i:
+                gap = difference(losses[i], losses[j], groups)
+                low, high = gap["interval"]
+                cells.append(f"{gap['difference']:+.4f}{'*' if low > 0 or high < 0 else ' '}")
+            else:
+                cells.append("-  " if i == j else f"{related[i, j]:.3f} ")
+        lines.append(
+            f"{i + 1:>2} " + "".join(f"{cell:>9}" for cell in cells) + f"{dropped[i]:>+10.4f}{added[i]:>+9.4f}  {name}"
+        )
+    best = int(np.argmax(dropped))
+    lines.append(f"adds most to the mean of these: {names[best]}")
+    return "\n".join(lines)
 
 
 def _mean_loss(rows: Rows, problem: Problem, members: np.ndarray) -> float:
