@@ -78,7 +78,7 @@ def _run(arguments: list[str]) -> int:
     if hasattr(module, "show"):
         _print(module, result, settings.format)
     if hasattr(module, "details") and settings.format == "text":
-        print(module.details(settings, shutil.get_terminal_size((100, 24)).columns).rstrip())
+        print(module.details(settings), end="")
     return 0
 
 

@@ -83,7 +83,7 @@ def table(names: list[str], rows: Rows, problem: Problem, groups: np.ndarray | N
         )
     best = int(np.argmax(dropped))
     lines.append(f"adds most to the mean of these: {names[best]}")
-    return "\n".join(lines)
+    return "\n".join([*lines, ""])
 
 
 def _mean_loss(rows: Rows, problem: Problem, members: np.ndarray) -> float:

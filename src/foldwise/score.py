@@ -124,7 +124,7 @@ def show(reports: list[dict[str, Any]], width: int) -> str:
     return captured.get()
 
 
-def details(settings: Settings, width: int) -> str:
+def details(settings: Settings) -> str:
     """Return how the best runs compare: paired differences, correlations, and what each adds to their mean."""
     reports = score(settings)[:MOST]
     if len(reports) < 2:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from foldwise.blends.rows import Blended, Problem, Rows
 from foldwise.blends.selection import select
-from foldwise.blends.values import Values, hessian, loss, slope, values_of, weighted
+from foldwise.blends.values import Values, hessian, loss, one_thread, slope, values_of, weighted
 
 GAP = 1e-9  # how far the loss may be above the minimum
 STEPS = 100
@@ -65,6 +65,11 @@ def minimise(values: Values) -> tuple[np.ndarray, float]:
     it can be worse than neither. With the gradient g, loss(w) - minimum <= g w - min g, as the loss is convex:
     that gap is driven below 1e-9.
     """
+    with one_thread():
+        return _minimise(values)
+
+
+def _minimise(values: Values) -> tuple[np.ndarray, float]:
     counts = select(values, 20)
     weights = counts / counts.sum()
     blend = _blend(values, weights)

@@ -11,7 +11,17 @@ import numpy as np
 from pydantic import Field
 
 from foldwise.blends.rows import Blended, Problem, Rows
-from foldwise.blends.values import THREADS, Values, least_curvature, loss, loss_with, slope, values_of, weighted
+from foldwise.blends.values import (
+    THREADS,
+    Values,
+    least_curvature,
+    loss,
+    loss_with,
+    one_thread,
+    slope,
+    values_of,
+    weighted,
+)
 
 Rounds = Annotated[int, Field(ge=1)]
 BLOCK = 2048  # float32 products are added up over so many entries at most
@@ -56,9 +66,7 @@ def select(values: Values, rounds: int, start: int = 0, members: np.ndarray | No
     In each round the member whose addition gives the lowest loss is added; of equals the one that is better
     alone, then the one that comes first. What is returned is the state of lowest loss within `rounds` members.
     """
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1):  # BLAS's own threads wait for each other without end where cores are shared
+    with one_thread():
         return _select(values, rounds, start, members)
 
 

@@ -12,8 +12,10 @@ All three are convex in b, so a gradient bounds the loss of every other blend fr
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -91,6 +93,19 @@ def _contribution(values: Values, j: int) -> np.ndarray:
         np.abs(true, out=true)
         return np.maximum(true, TINY, out=true)
     return np.asarray(logit(p).ravel() * values.truth)
+
+
+def one_thread() -> AbstractContextManager[None]:
+    """Keep BLAS to one thread in a block: where cores are shared, its threads wait for each other without end."""
+    limited: AbstractContextManager[None] = _blas().limit(limits=1)
+    return limited
+
+
+@cache
+def _blas() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def loss(values: Values, blend: np.ndarray) -> float:
