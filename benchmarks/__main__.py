@@ -11,6 +11,7 @@ NAMES = {
     "training": "five folds: worker processes against a hand-written Keras loop",
     "overhead": "a training step of foldwise against a bare one",
     "agreement": "the nested score against the graded one, over 20 simulated competitions",
+    "selection": "greedy selection against every candidate computed in every round",
     "realism": "simulated against real Statoil figures",
 }
 

@@ -97,7 +97,7 @@ class Run:
     @property
     def is_approximate(self) -> bool:
         """Whether it was imported with folds of its own, so that scores and weights compare roughly."""
-        return bool(self.recipe["split_key"] == OTHER)
+        return bool(self.recipe.get("split_key") == OTHER)
 
 
 def make_recipe(settings: Settings, data_key: str, split_key: str) -> Recipe:
