@@ -1,90 +1,261 @@
-"""Blends: weights learned where they may be, scored where they were not."""
+"""Blends: what is learned from labels is learned where it may be, and scored where it was not."""
+
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from foldwise import ensemble
-from foldwise.config import EnsembleSettings
+from foldwise import blends, metrics, nested
+from foldwise.blends import values as values_module
+from foldwise.blends.convex import minimise
+from foldwise.blends.neighbours import features
+from foldwise.blends.rows import Problem, make_rows
+from foldwise.blends.selection import select
+from foldwise.blends.values import loss, values_of, weighted
+from foldwise.config import EnsembleSettings, checked_options, ensemble_method
+
+SIGMOID = lambda z: 1 / (1 + np.exp(-z))  # noqa: E731
+
+
+def rows_of(predictions, labels=None, fold=None, **columns):
+    n = predictions.shape[1]
+    return make_rows(predictions, pd.DataFrame({"id": [f"r{i}" for i in range(n)], **columns}), labels, fold)
+
+
+def how(name, **said):
+    given = said.pop("options", {})
+    return EnsembleSettings(name, checked_options(ensemble_method(name), given, "ensemble.options"), **said)
+
+
+def drawn(n=90, m=4, k=1, seed=0, skill=1.0, columns=True):
+    """Members that see a hidden logit through noise of their own; a column `angle` of 30 values and a `zone`."""
+    rng = np.random.default_rng(seed)
+    z = rng.normal(0, 1.5, (n, k))
+    y = (rng.random((n, k)) < SIGMOID(z)).astype(float)
+    p = SIGMOID(skill * z + rng.normal(0, 1, (m, n, k)))
+    extra = {"angle": rng.integers(0, 30, n) / 10, "zone": rng.integers(1, 4, n), "scan": np.arange(n) // 3}
+    return rows_of(p, y, np.arange(n) % 5, **(extra if columns else {}))
 
 
 def test_arithmetic_and_logit_means_by_hand():
-    predictions = np.array([[[0.9]], [[0.5]]])
+    rows = rows_of(np.array([[[0.9]], [[0.5]]]))
     halves = np.array([0.5, 0.5])
-    assert ensemble.blend(predictions, halves, "arithmetic", "binary")[0, 0] == pytest.approx(0.7)
+    assert weighted(rows, halves, "arithmetic", "binary")[0, 0] == pytest.approx(0.7)
     # logits ln 9 and 0, mean ln 3: 3 / 4
-    assert ensemble.blend(predictions, halves, "logit", "binary")[0, 0] == pytest.approx(0.75)
+    assert weighted(rows, halves, "logit", "binary")[0, 0] == pytest.approx(0.75)
 
 
 def test_logit_mean_of_classes_is_the_normalised_geometric_mean():
-    predictions = np.array([[[0.8, 0.1, 0.1]], [[0.2, 0.4, 0.4]]])
-    blended = ensemble.blend(predictions, np.array([0.5, 0.5]), "logit", "multiclass")
+    rows = rows_of(np.array([[[0.8, 0.1, 0.1]], [[0.2, 0.4, 0.4]]]))
     # sqrt(.16) = .4, sqrt(.04) = .2 twice: .5, .25, .25
-    assert blended[0] == pytest.approx([0.5, 0.25, 0.25])
+    assert weighted(rows, np.array([0.5, 0.5]), "logit", "multiclass")[0] == pytest.approx([0.5, 0.25, 0.25])
 
 
-def test_greedy_takes_the_good_member_alone():
-    labels = np.tile([[1.0], [0.0]], (50, 1))
-    good, bad = np.where(labels == 1, 0.9, 0.1), np.where(labels == 1, 0.1, 0.9)
-    for average in ("arithmetic", "logit"):
-        weights = ensemble.fit_weights(np.stack([bad, good]), labels, EnsembleSettings("greedy", average), "binary")
-        assert weights.tolist() == [0, 1]
+def test_label_free_methods_by_hand():
+    rows = rows_of(np.array([0.95, 0.3, 0.05, 0.92, 0.5, 0.08, 0.91, 0.4, 0.01]).reshape(3, 3, 1))
+    problem = Problem("binary")
+    # all above .8: the highest; all below .2: the lowest; else the logit mean of .3, .5, .4: odds (3/7 * 2/3)**(1/3)
+    found = blends.minmax(problem, rows, rows).probabilities[:, 0]
+    odds = (3 / 7 * 2 / 3) ** (1 / 3)
+    assert found == pytest.approx([0.95, odds / (1 + odds), 0.01])
+    assert blends.pushout(problem, rows, rows).probabilities[:, 0] == pytest.approx([0.999, 0.4, 0.001])
+    pair = rows_of(np.array([[[0.9]], [[0.3]]]))
+    # sqrt((.81 + .09) / 2) = .67082, sqrt((.01 + .49) / 2) = .5
+    assert blends.power(problem, pair, pair).probabilities[0, 0] == pytest.approx(0.6708204 / 1.1708204)
 
 
-def test_greedy_mixes_members_that_err_on_different_rows():
-    labels = np.ones((4, 1))
-    a, b = np.array([[0.9], [0.9], [0.2], [0.2]]), np.array([[0.2], [0.2], [0.9], [0.9]])
-    weights = ensemble.fit_weights(np.stack([a, b]), labels, EnsembleSettings("greedy", "arithmetic"), "binary")
-    assert weights.tolist() == [0.5, 0.5]
+def naive_selection(values, rounds, start):
+    """Restate Caruana's selection with every candidate computed in every round."""
+    matrix = np.stack([values.row(j) for j in range(values.rows.m)])
+    order = np.argsort(values.alone, kind="stable")
+    first = order[: min(start, rounds) or 1]
+    counts = np.bincount(first, minlength=len(matrix)).astype(float)
+    best = values_module.loss(values, matrix[first].mean(axis=0)), counts.copy()
+    for size in range(len(first) + 1, rounds + 1):
+        trials = [loss(values, (counts @ matrix + matrix[j]) / size) for j in order]
+        counts[order[int(np.argmin(trials))]] += 1
+        if min(trials) < best[0] - 1e-13:
+            best = min(trials), counts.copy()
+    return best[1]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from(["logit", "arithmetic"]),
+    st.sampled_from(["binary", "multilabel", "multiclass"]),
+    st.integers(0, 3),
+)
+def test_selection_is_that_of_a_straightforward_implementation(seed, average, task, start):
+    rng = np.random.default_rng(seed)
+    m, n, k = rng.integers(2, 30), rng.integers(20, 200), 1 if task == "binary" else 3
+    p = SIGMOID(rng.normal(0, 2, (n, k)) + rng.normal(0, rng.uniform(0.1, 2), (m, n, k)))
+    y = (rng.random((n, k)) < p.mean(axis=0)).astype(float)
+    if task == "multiclass":
+        p, y = p / p.sum(axis=2, keepdims=True), np.eye(k)[rng.integers(0, k, n)]
+    values = values_of(rows_of(p, y), average, task)
+    found, expected = (
+        counts / counts.sum() for counts in (select(values, 25, start), naive_selection(values, 25, start))
+    )
+    if found != pytest.approx(expected):  # two candidates of one round may differ by no more than rounding
+        matrix = np.stack([values.row(j) for j in range(m)])
+        assert abs(loss(values, found @ matrix) - loss(values, expected @ matrix)) < 1e-12
+
+
+def test_selection_of_equals_takes_the_first_of_them():
+    rows = drawn(m=1)
+    twins = rows_of(np.concatenate([rows.stack * 0 + 0.5, rows.stack, rows.stack]), rows.labels)
+    taken = select(values_of(twins, "logit", "binary"), 10)
+    assert taken[1] > 0
+    assert taken[2] == 0
+
+
+@pytest.mark.parametrize("average", ["logit", "arithmetic"])
+@pytest.mark.parametrize("task", ["binary", "multiclass"])
+def test_convex_weights_lose_to_no_member_and_not_to_greedy(average, task):
+    for seed in range(5):
+        rows = drawn(n=150, m=12, k=3 if task == "multiclass" else 1, seed=seed, skill=0.7)
+        if task == "multiclass":
+            p = rows.stack / rows.stack.sum(axis=2, keepdims=True)
+            rows = rows_of(p, np.eye(3)[np.random.default_rng(seed).integers(0, 3, 150)])
+        values = values_of(rows, average, task)
+        weights, gap = minimise(values)
+        assert weights.sum() == pytest.approx(1)
+        assert (weights >= 0).all()
+        assert gap <= 1e-9
+        counts = select(values, 50)
+        found, greedy = (
+            metrics.log_loss(rows.y, weighted(rows, w, average, task), task) for w in (weights, counts / counts.sum())
+        )
+        assert found <= greedy + 1e-12
+        assert found <= values.alone.min() + 1e-12
+
+
+def test_convex_weights_are_those_of_an_independent_solver():
+    from scipy.optimize import minimize
+
+    rows = drawn(n=200, m=5, seed=3)
+    values = values_of(rows, "arithmetic", "binary")
+    matrix = np.stack([values.row(j) for j in range(5)])
+    found = minimize(
+        lambda w: -np.log(w @ matrix).mean(),
+        np.full(5, 0.2),
+        jac=lambda w: -(matrix / (w @ matrix)).mean(axis=1),
+        bounds=[(0, 1)] * 5,
+        constraints={"type": "eq", "fun": lambda w: w.sum() - 1, "jac": lambda w: np.ones(5)},
+        method="SLSQP",
+        options={"ftol": 1e-14, "maxiter": 500},
+    )
+    assert minimise(values)[0] == pytest.approx(found.x, abs=1e-4)
 
 
 def test_best_keeps_the_members_of_lowest_loss():
-    labels = np.ones((3, 1))
-    predictions = np.stack([np.full((3, 1), p) for p in (0.5, 0.9, 0.7)])
-    weights = ensemble.fit_weights(predictions, labels, EnsembleSettings("mean", best=2), "binary")
-    assert weights.tolist() == [0, 0.5, 0.5]
+    labels = np.ones((6, 1))
+    rows = rows_of(np.stack([np.full((6, 1), p) for p in (0.5, 0.9, 0.7)]), labels, np.arange(6) % 3)
+    blended = nested.blend(Problem("binary"), rows, rows.unlabelled(), how("mean", best=2))
+    assert blended.weights.tolist() == [0, 0.5, 0.5]
 
 
-@settings(max_examples=30, deadline=None)
-@given(
-    hnp.arrays(np.float64, (3, 20, 1), elements=st.floats(0.02, 0.98)),
-    st.sampled_from(["mean", "greedy"]),
-    st.sampled_from(["logit", "arithmetic"]),
-)
-def test_weights_sum_to_one_and_greedy_never_loses_to_its_members(predictions, kind, average):
-    labels = np.tile([[1.0], [0.0]], (10, 1))
-    chosen = EnsembleSettings(kind, average)
-    weights = ensemble.fit_weights(predictions, labels, chosen, "binary")
-    assert weights.sum() == pytest.approx(1)
-    assert (weights >= 0).all()
-    if kind == "greedy":
-        losses = [ensemble.metrics.log_loss(labels, p) for p in predictions]
-        blended = ensemble.blend(predictions, weights, average, "binary")
-        assert ensemble.metrics.log_loss(labels, blended) <= min(losses) + 1e-12
+@settings(max_examples=20, deadline=None)
+@given(hnp.arrays(np.float64, (3, 20, 1), elements=st.floats(0.02, 0.98)), st.sampled_from(["mean", "greedy"]))
+def test_weights_sum_to_one_and_greedy_never_loses_to_its_members(predictions, name):
+    rows = rows_of(predictions, np.tile([[1.0], [0.0]], (10, 1)), np.arange(20) % 4)
+    for average in ("logit", "arithmetic"):
+        blended = nested.blend(Problem("binary"), rows, rows, how(name, average=average))
+        assert blended.weights.sum() == pytest.approx(1)
+        if name == "greedy":
+            losses = [metrics.log_loss(rows.y, p) for p in predictions]
+            assert metrics.log_loss(rows.y, blended.probabilities) <= min(losses) + 1e-12
 
 
-def test_the_nested_score_never_sees_the_labels_that_it_is_scored_on():
-    rng = np.random.default_rng(0)
-    labels = (rng.random((60, 1)) < 0.5).astype(float)
-    predictions = rng.uniform(0.1, 0.9, size=(4, 60, 1))
-    fold_of = np.arange(60) % 3
-    settings = EnsembleSettings("greedy", best=2)
-    before = ensemble.nested_predictions(predictions, labels, fold_of, settings, "binary")
-    nonsense = labels.copy()
-    nonsense[fold_of == 1] = 1 - nonsense[fold_of == 1]
-    after = ensemble.nested_predictions(predictions, nonsense, fold_of, settings, "binary")
-    assert (before[fold_of == 1] == after[fold_of == 1]).all()
-    assert (before[fold_of != 1] != after[fold_of != 1]).any()
+EVERY = [
+    *(how(name) for name in blends.__all__ if name not in ("neighbours", "boosted", "by_output")),
+    how("mean", best=2),
+    how("greedy", options={"bags": 3, "start": 2}),
+    how("boosted", options={"rounds": 10, "leaf": 5}),
+    how("by_output", options={"column": "zone", "shrinkage": 10}),
+    how("neighbours", options={"column": "angle", "rounds": 10, "leaf": 5}),
+    *(how("mean", calibrate=kind) for kind in ("auto", "temperature", "platt", "beta", "isotonic")),
+    how("mean", calibrate="platt", calibrate_by="zone", shrinkage=5, cap_by="scan", clip="auto"),
+    how("logistic", calibrate="temperature", clip="auto", options={"columns": ["angle"]}),
+]
 
 
-def test_fitting_noise_looks_good_only_when_it_is_not_nested():
+def sees_held_out_labels(chosen, rows, fold=1):
+    """Whether the answers for a fold change with the labels of that fold."""
+    problem = Problem("binary", test=drawn(n=20, seed=9).unlabelled(), column="angle")
+    before = nested.nested(problem, rows, chosen)
+    labels = rows.labels.copy()
+    labels[rows.fold == fold] = 1 - labels[rows.fold == fold]
+    after = nested.nested(problem, replace(rows, labels=labels), chosen)
+    return bool((before[rows.fold == fold] != after[rows.fold == fold]).any())
+
+
+@pytest.mark.parametrize("chosen", EVERY, ids=lambda s: f"{s.name}-{s.calibrate}-{s.clip}")
+def test_the_nested_score_never_sees_the_labels_that_it_is_scored_on(chosen):
+    assert not sees_held_out_labels(chosen, drawn())
+
+
+def test_a_leak_that_is_planted_is_found(monkeypatch):
+    rows = drawn()
+
+    def leaky(rows, answer):
+        result = np.empty((len(rows), rows.k))
+        for fold in range(5):
+            result[rows.fold == fold] = answer(rows, rows.only(rows.fold == fold))
+        return result
+
+    monkeypatch.setattr(nested, "crossed", leaky)
+    assert sees_held_out_labels(how("logistic"), rows)
+    assert sees_held_out_labels(how("mean", calibrate="platt"), rows)
+
+
+def test_a_leak_planted_in_the_neighbours_is_found(monkeypatch):
+    """Features of a fold that show the labels of the fold: what the training rows' own features must not do."""
+    rows = drawn()
+    values, logits = rows.table["angle"].to_numpy(), np.zeros(90)
+    known, counted = rows.y[:, 0].copy(), np.ones(90, bool)
+    fold = np.flatnonzero(rows.fold == 1)
+
+    def made(labels):
+        return features(values, logits, labels, fold, counted, 5, None)
+
+    flipped = known.copy()
+    flipped[fold] = 1 - flipped[fold]
+    assert (made(known)[:, 3:9] == made(flipped)[:, 3:9]).all()
+    others = known.copy()
+    others[rows.fold != 1] = 1 - others[rows.fold != 1]
+    assert (made(known)[:, 3:9] != made(others)[:, 3:9]).any()  # so the comparison above can fail
+
+
+def test_neighbour_features_by_hand():
+    values = np.array([1.0, 1.0, 1.0, 2.0, np.nan])
+    p = np.array([0.5, 0.6, 0.9, 0.2, 0.7])
+    known = np.array([np.nan, 1.0, np.nan, 0.0, 1.0])
+    x = features(values, np.log(p / (1 - p)), known, np.array([0, 4]), np.ones(5, bool), 2, 0.5)
+    # row 0 shares its value with rows 1 (a known 1) and 2 (a prediction of .9)
+    assert x[0, 1] == pytest.approx(np.log(3))
+    assert x[0, 3] == pytest.approx(0.95)  # (1 + .9) / 2
+    assert x[0, 4] == pytest.approx(0.9)  # the median of .5, 1, .9
+    assert x[0, 5] == 1
+    assert x[0, 6] == pytest.approx(np.log(1.5 / 0.5))  # one 1, no 0, and half of the known labels are 1
+    assert x[0, 7] == pytest.approx(0.95)  # both nearest are at distance 0
+    assert x[0, 8] == pytest.approx(0.95)
+    # a missing value has no neighbours: all that is said of it is its own prediction
+    assert x[1, [3, 4, 7, 8]] == pytest.approx([0.7] * 4)
+    assert x[1, [1, 5, 9]] == pytest.approx([0, 0, 0])
+
+
+@pytest.mark.parametrize("name", ["greedy", "convex", "logistic"])
+def test_fitting_noise_looks_good_only_when_it_is_not_nested(name):
     rng = np.random.default_rng(0)
     labels = (rng.random((80, 1)) < 0.5).astype(float)
-    predictions = rng.uniform(0.2, 0.8, size=(60, 80, 1))
-    settings = EnsembleSettings("greedy", "arithmetic")
-    weights = ensemble.fit_weights(predictions, labels, settings, "binary")
-    flattering = ensemble.metrics.log_loss(labels, ensemble.blend(predictions, weights, "arithmetic", "binary"))
-    nested = ensemble.nested_score(predictions, labels, np.arange(80) % 5, settings, "binary")
-    assert flattering < 0.67 < 0.69 < nested  # ln 2 = .693 is what noise deserves
+    rows = rows_of(rng.uniform(0.2, 0.8, size=(60, 80, 1)), labels, np.arange(80) % 5)
+    chosen = how(name, average="arithmetic")
+    flattering = metrics.log_loss(labels, nested.blend(Problem("binary"), rows, rows, chosen).probabilities)
+    honest = metrics.log_loss(labels, nested.nested(Problem("binary"), rows, chosen))
+    assert flattering < 0.67 < 0.69 < honest  # ln 2 = .693 is what noise deserves

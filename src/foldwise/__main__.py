@@ -16,7 +16,7 @@ from foldwise import __version__, config, pipeline
 from foldwise.errors import ConfigError, FoldwiseError, choices
 
 CONF = Path(__file__).parents[2] / "conf"
-TEXTS = ("root", "message", "submission")
+TEXTS = ("root", "message", "submission", "oof", "test", "folds", "ensemble.options.folder")
 NOTHING = ("tuned=null", "experiment=null")  # Hydra cannot be told to leave a group empty that is empty anyway
 
 USAGE = """\
@@ -77,9 +77,11 @@ def _run(arguments: list[str]) -> int:
     if len(sweep) > 1:
         return _run_sweep(name, module, sweep)
     settings = sweep[0]
-    result = getattr(module, name)(settings)
+    result = pipeline.function(name, module)(settings)
     if hasattr(module, "show"):
         _print(module, result, settings.format)
+    if hasattr(module, "details") and settings.format == "text":
+        print(module.details(settings), end="")
     return 0
 
 
@@ -91,7 +93,7 @@ def _run_sweep(name: str, module: Any, sweep: list[config.Settings]) -> int:
         reports = [run.report for run in module.train_all(sweep)]
         _print(score, sorted(reports, key=lambda report: report["log_loss"]), sweep[0].format)
         return 0
-    results = [getattr(module, name)(settings) for settings in sweep]
+    results = [pipeline.function(name, module)(settings) for settings in sweep]
     if hasattr(module, "show") and sweep[0].format == "json":  # one list, whatever a single command prints
         lists = [result if isinstance(result, list) else [result] for result in results]
         print(json.dumps([one for several in lists for one in several], indent=2))

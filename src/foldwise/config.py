@@ -24,6 +24,8 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
+ENSEMBLE_MODULES = {"compare": "compare", "files": "files"}  # ensemble names that are no function of foldwise.blends
+
 Options = dict[str, Any]
 Optimizer = Literal["adam", "adamw", "sgd", "rmsprop", "nadam", "lion", "lamb", "muon", "adagrad", "adadelta", "adamax"]
 
@@ -91,7 +93,7 @@ class FinetuneSettings:
 
 @dataclass
 class SplitSettings:
-    kind: Literal["stratified", "group", "stratified_group"] = "stratified"
+    kind: Literal["stratified", "group", "stratified_group", "other"] = "stratified"
     n_folds: Annotated[int, Field(ge=2, le=100)] = 5
     repeats: Annotated[int, Field(ge=1, le=100)] = 1
     seed: Seed = 0
@@ -101,11 +103,16 @@ class SplitSettings:
 
 @dataclass
 class EnsembleSettings:
-    kind: Literal["mean", "greedy"] = "greedy"
+    name: str = "greedy"  # a function of foldwise.blends, or compare, or files
+    options: Options = field(default_factory=dict)
     average: Literal["logit", "arithmetic"] = "logit"
     members: Literal["all"] | Annotated[list[str], Field(min_length=1)] = "all"
     best: Count | None = None
-    rounds: Count = 50
+    calibrate: Literal["none", "auto", "temperature", "platt", "beta", "isotonic"] = "none"
+    calibrate_by: str | None = None
+    shrinkage: NonNegative = 200.0
+    cap_by: str | None = None
+    clip: Literal["auto"] | Annotated[float, Field(ge=0, lt=0.5)] | None = None
 
 
 @dataclass
@@ -131,6 +138,10 @@ class Settings:
     dry_run: bool = False
     submission: str | None = None
     message: str = ""
+    oof: str | None = None  # import: a file or a folder of out-of-fold predictions
+    test: str | None = None  # import: the same of test predictions
+    folds: str | None = None  # import: a file of the folds that the predictions were made on
+    name: Annotated[str, Field(pattern=r"^[\w.-]+$")] | None = None  # import: of the run, by default the file's
 
     @property
     def raw_dir(self) -> Path:
@@ -166,6 +177,8 @@ def check(values: dict[str, Any]) -> Settings:
     _check_finetune(settings)
     augmentation = function_named("augment", settings.augment.name, "augment.name")
     settings.augment.options = checked_options(augmentation, settings.augment.options, "augment.options")
+    method = ensemble_method(settings.ensemble.name)
+    settings.ensemble.options = checked_options(method, settings.ensemble.options, "ensemble.options")
     return settings
 
 
@@ -212,6 +225,16 @@ def generator(settings: Settings) -> tuple[Callable[..., None], Options]:
     sizes = {"n_train": source.n_train, "n_test": source.n_test, "seed": source.seed}
     given = source.options | {name: value for name, value in sizes.items() if value is not None}
     return function, checked_options(function, given, "source")
+
+
+def ensemble_method(name: str) -> Callable[..., Any]:
+    """Return the function of `foldwise.blends`, or what does more than blend, that `ensemble.name` says."""
+    if name in ENSEMBLE_MODULES:
+        return getattr(importlib.import_module(f"foldwise.{ENSEMBLE_MODULES[name]}"), name)
+    valid = [*public_functions("blends"), *ENSEMBLE_MODULES]
+    if name not in valid:
+        raise ConfigError(f"ensemble.name={name}: no such way to blend; {choices(name, valid)}")
+    return public_functions("blends")[name]
 
 
 def function_named(module: str, name: str, key: str) -> Callable[..., Any]:

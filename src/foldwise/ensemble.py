@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import logging
+import tempfile
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from foldwise import metrics, runs, submission
+from foldwise import compare, files, metrics, nested, runs, submission
+from foldwise.blends.neighbours import group_folds
+from foldwise.blends.rows import Problem, Rows, make_rows
 from foldwise.config import EnsembleSettings, Settings, plain
-from foldwise.dataset import Task
+from foldwise.dataset import Dataset, Split
 from foldwise.errors import FoldwiseError, choices
 from foldwise.folds import read_folds, split_key
 from foldwise.prepare import prepare
@@ -20,7 +25,7 @@ from foldwise.storage import content_key
 
 log = logging.getLogger(__name__)
 
-CLIP = 1e-7  # of probabilities before they become logits
+IN_MEMORY = 1e9  # bytes of predictions in float64; more are kept in a file, in float32
 
 
 def ensemble(settings: Settings) -> dict[str, Any]:
@@ -28,39 +33,55 @@ def ensemble(settings: Settings) -> dict[str, Any]:
 
     Returns what the JSON holds (nested_score and its interval, members with weights and scores) and the file.
     """
+    if settings.ensemble.name == "files":
+        return files.ensemble(settings)
     reports = score(settings)
     dataset = prepare(settings)
-    table = read_folds(dataset, settings.split)
+    folds = read_folds(dataset, settings.split)
     members = choose([Run(settings.runs_dir / f"{r['model']}-{r['run_key']}") for r in reports], settings.ensemble)
-    ids, test_ids, targets, task = (
-        dataset.train.table["id"],
-        dataset.test.table["id"],
-        dataset.targets,
-        dataset.task,
-    )
-    predicted = np.stack([runs.out_of_fold(run, table, ids, targets) for run in members])  # (m, n, k)
-    fold_of = table[table["repeat"] == 0].set_index("id")["fold"].loc[ids].to_numpy()
-    labels = dataset.labels
-    nested = nested_predictions(predicted, labels, fold_of, settings.ensemble, task)
-    losses = metrics.row_losses(labels, nested, task)
-    weights = fit_weights(predicted, labels, settings.ensemble, task)
-    test = blend(
-        np.stack([runs.test_predictions(run, test_ids, targets) for run in members]),
-        weights,
-        settings.ensemble.average,
-        task,
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        train, test, problem = stacked(members, dataset, folds, Path(folder))
+        return _ensemble(settings, dataset, members, reports, train, test, problem)
+
+
+def _ensemble(
+    settings: Settings,
+    dataset: Dataset,
+    members: list[Run],
+    reports: list[dict[str, Any]],
+    train: Rows,
+    test: Rows,
+    problem: Problem,
+) -> dict[str, Any]:
+    how = settings.ensemble
+    beside_it: dict[str, Any] = {}
+    if how.name == "compare":
+        how, beside_it["compared"] = compare.compare(problem, train, how, **how.options)
+        log.info("chosen: %s", next(r["method"] for r in beside_it["compared"] if r["chosen"]))
+    predicted = nested.nested(problem, train, how)
+    losses = metrics.row_losses(dataset.labels, predicted, dataset.task)
+    blended = nested.blend(replace(problem, test=None), train, test, how)
+    if how.name == "neighbours":
+        beside_it["beside"] = beside(problem, train, how)
+    if how.name in compare.RISKY:
+        log.warning(
+            "%s overstates certainty: what it gains on the public leaderboard it loses on the private", how.name
+        )
     scores = {f"{r['model']}-{r['run_key']}": r["log_loss"] for r in reports}
-    about = {
+    weights = [None] * len(members) if blended.weights is None else [float(weight) for weight in blended.weights]
+    about: dict[str, Any] = {
         "competition": settings.competition.name,
         "nested_score": float(losses.mean()),
         "nested_score_interval": metrics.bootstrap_interval(losses, dataset.train.groups),
-        "n_rows": len(ids),
-        "ensemble": plain(settings.ensemble),
+        "n_rows": len(train),
+        "approximate": any(run.is_approximate for run in members),
+        "ensemble": plain(how),
         "members": [
-            {"run": run.name, "weight": float(weight), "log_loss": scores[run.name]}
+            {"run": run.name, "weight": weight, "log_loss": scores[run.name]}
             for run, weight in zip(members, weights, strict=True)
         ],
+        "learned": blended.about,
+        **beside_it,
         "split_key": split_key(dataset, settings.split),
         "data_key": dataset.data_key,
         "ids_key": dataset.ids_key,
@@ -68,25 +89,43 @@ def ensemble(settings: Settings) -> dict[str, Any]:
     }
     key = content_key([sorted(run.name for run in members), plain(settings.ensemble), dataset.data_key])[:8]
     stem = f"{settings.competition.name}_{about['nested_score']:.5f}_{key}"
-    predictions = pd.DataFrame(test, columns=targets)
-    predictions.insert(0, "id", test_ids)
+    predictions = pd.DataFrame(blended.probabilities, columns=dataset.targets)
+    predictions.insert(0, "id", dataset.test.table["id"])
     path = submission.write(settings, dataset, predictions, stem, about)
     return {"file": str(path), **about}
 
 
 def show(result: dict[str, Any], width: int) -> str:
     """Return the members with their weights, the nested score, and the file."""
+    if "correlations" in result:
+        return files.show(result, width)
     low, high = result["nested_score_interval"]
     how = result["ensemble"]
-    lines = [f"  {member['weight']:.3f}  {member['run']} ({member['log_loss']:.4f})" for member in result["members"]]
+    lines = [
+        f"  {_weight(member['weight'])}  {member['run']} ({member['log_loss']:.4f})"
+        for member in result["members"]
+        if member["weight"] != 0
+    ]
+    absent = len(result["members"]) - len(lines)
+    if absent:
+        lines.append(f"  and {absent} without weight")
+    compared = compare.table(result["compared"]) if "compared" in result else []
+    beside = [f"  {score['log_loss']:.4f}  {name}" for name, score in result.get("beside", {}).items()]
     return "\n".join(
         [
-            f"blend of {len(lines)} runs ({how['kind']}, {how['average']} mean), weight and log loss:",
+            *(["nested log loss of every method; * is the chosen one:", *compared] if compared else []),
+            f"blend of {len(result['members'])} runs ({how['name']}, {how['average']} mean), weight and log loss:",
             *lines,
-            f"nested log loss {result['nested_score']:.4f} (95 % interval {low:.4f} to {high:.4f})",
+            f"nested log loss {result['nested_score']:.4f} (95 % interval {low:.4f} to {high:.4f})"
+            + (", approximate: a member was made on other folds" if result["approximate"] else ""),
+            *(["beside it, nested too:", *beside] if beside else []),
             f"submission: {result['file']}",
         ]
     )
+
+
+def _weight(weight: float | None) -> str:
+    return "  -  " if weight is None else f"{weight:.3f}"
 
 
 def choose(candidates: list[Run], settings: EnsembleSettings) -> list[Run]:
@@ -104,71 +143,43 @@ def choose(candidates: list[Run], settings: EnsembleSettings) -> list[Run]:
     return chosen
 
 
-def fit_weights(predictions: np.ndarray, labels: np.ndarray, settings: EnsembleSettings, task: Task) -> np.ndarray:
-    """Learn the weights (m,), which sum to 1, of predictions (m, n, k) for labels (n, k).
-
-    mean: equal weights. greedy: Caruana et al. 2004, selection with replacement: up to `rounds` times the
-    member that lowers the log loss of the blend most is added, and the best blend on the way is kept.
-    With `best`, only that many members of lowest log loss take part.
-    """
-    m = len(predictions)
-    losses = [metrics.log_loss(labels, p, task) for p in predictions]
-    allowed = np.argsort(losses, kind="stable")[: settings.best or m]
-    if settings.kind == "mean":
-        weights = np.zeros(m)
-        weights[allowed] = 1 / len(allowed)
-        return weights
-    values = _to_scale(predictions, settings.average, task)
-    total, counts = np.zeros_like(values[0]), np.zeros(m)
-    best_loss, best_counts = np.inf, counts
-    for size in range(1, settings.rounds + 1):
-        trials = [
-            metrics.log_loss(labels, _from_scale((total + values[j]) / size, settings.average, task), task)
-            for j in allowed
-        ]
-        winner = allowed[int(np.argmin(trials))]
-        total, counts = total + values[winner], counts + (np.arange(m) == winner)
-        if min(trials) < best_loss:
-            best_loss, best_counts = min(trials), counts
-    return best_counts / best_counts.sum()
+def stacked(members: list[Run], dataset: Dataset, folds: pd.DataFrame, folder: Path) -> tuple[Rows, Rows, Problem]:
+    """Return the training and the test rows of all members and the problem; large ones lie in files in `folder`."""
+    targets, splits = dataset.targets, (dataset.train, dataset.test)
+    sizes = [len(split.table) * len(targets) * len(members) * 8 for split in splits]
+    stacks = [
+        np.empty((len(members), len(split.table), len(targets)))
+        if sum(sizes) <= IN_MEMORY
+        else np.lib.format.open_memmap(
+            folder / f"{i}.npy", "w+", np.float32, (len(members), len(split.table), len(targets))
+        )
+        for i, split in enumerate(splits)
+    ]
+    for j, run in enumerate(members):
+        stacks[0][j] = runs.out_of_fold(run, folds, dataset.train.table["id"], targets)
+        stacks[1][j] = runs.test_predictions(run, dataset.test.table["id"], targets)
+    fold_of = folds[folds["repeat"] == 0].set_index("id")["fold"].loc[dataset.train.table["id"]].to_numpy()
+    train = make_rows(stacks[0], described(dataset.train, targets), dataset.labels, fold_of)
+    test = make_rows(stacks[1], described(dataset.test, targets))
+    column = next(iter(dataset.auxiliary), "group" if "group" in dataset.train.table else None)
+    return train, test, Problem(dataset.task, test=test.scored(), column=column)
 
 
-def blend(predictions: np.ndarray, weights: np.ndarray, average: str, task: Task) -> np.ndarray:
-    """Average predictions (m, n, k) with weights (m,) to probabilities (n, k).
-
-    logit: the mean of the logits, or of the log probabilities of a multiclass task, turned into probabilities.
-    """
-    values = _to_scale(predictions, average, task)
-    return _from_scale(np.tensordot(weights, values, axes=1), average, task)
+def described(split: Split, targets: list[str]) -> pd.DataFrame:
+    """Return the table without the labels: what methods may know of a row."""
+    return split.table[[name for name in split.table if name not in targets]]
 
 
-def nested_predictions(
-    predictions: np.ndarray, labels: np.ndarray, fold_of: np.ndarray, settings: EnsembleSettings, task: Task
-) -> np.ndarray:
-    """Blend each fold's rows with weights learned on the other folds: (m, n, k), (n, k), (n,) -> (n, k)."""
-    result = np.empty_like(predictions[0])
-    for fold in np.unique(fold_of):
-        inside = fold_of == fold
-        weights = fit_weights(predictions[:, ~inside], labels[~inside], settings, task)
-        result[inside] = blend(predictions[:, inside], weights, settings.average, task)
-    return result
-
-
-def nested_score(
-    predictions: np.ndarray, labels: np.ndarray, fold_of: np.ndarray, settings: EnsembleSettings, task: Task
-) -> float:
-    """Return the pooled log loss of `nested_predictions`: what the blend scores on rows it was not fitted to."""
-    return metrics.log_loss(labels, nested_predictions(predictions, labels, fold_of, settings, task), task)
-
-
-def _to_scale(predictions: np.ndarray, average: str, task: Task) -> np.ndarray:
-    if average == "arithmetic":
-        return predictions
-    p = np.clip(predictions, CLIP, 1 - CLIP)
-    return np.log(p) if task == "multiclass" else np.log(p) - np.log1p(-p)
-
-
-def _from_scale(values: np.ndarray, average: str, task: Task) -> np.ndarray:
-    if average == "arithmetic":
-        return values
-    return metrics.probabilities(values, task)
+def beside(problem: Problem, rows: Rows, settings: EnsembleSettings) -> dict[str, Any]:
+    """Score the second level without its column, and with all rows of equal value in one fold: skill and leak."""
+    column = str(settings.options["column"] or problem.column)
+    scored = {
+        "without the column (logit mean)": nested.nested(problem, rows, replace(settings, name="mean", options={})),
+        f"on group folds ({column})": nested.nested(problem, replace(rows, fold=group_folds(rows, column)), settings),
+    }
+    losses = {name: metrics.row_losses(rows.y, p, problem.task) for name, p in scored.items()}
+    groups = rows.table["group"].to_numpy() if "group" in rows.table else None
+    return {
+        name: {"log_loss": float(loss.mean()), "log_loss_interval": metrics.bootstrap_interval(loss, groups)}
+        for name, loss in losses.items()
+    }

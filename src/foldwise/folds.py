@@ -27,6 +27,8 @@ def folds(settings: Settings) -> pd.DataFrame:
 
 def read_folds(dataset: Dataset, split: SplitSettings) -> pd.DataFrame:
     """Return the folds of `split`, assigning and writing them where that is not done yet."""
+    if split.kind == "other":
+        raise ConfigError("split.kind=other: only `foldwise import` takes predictions of other folds")
     path = folds_path(dataset, split)
     if not path.is_file():
         table = _assign_repeats(dataset, split)

@@ -4,6 +4,7 @@ download | simulate -> data/raw/<competition>/
 prepare             -> data/prepared/<competition>/<data key>/
 folds               -> .../folds_<split key>.parquet
 train               -> runs/<competition>/<model>-<run key>/fold_<k>/
+import              -> runs/<competition>/<name>-<key>/, from predictions made elsewhere
 score               -> the out-of-fold log loss of every run
 ensemble            -> submissions/<competition>_<nested score>_<key>.csv
 grade               -> the true score, where the truth is known
@@ -16,7 +17,9 @@ calls those before it where their result is not there yet; none reads a later on
 """
 
 import importlib
+from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 from foldwise.errors import ConfigError, FoldwiseError, choices
 
@@ -26,6 +29,7 @@ STAGES = {
     "prepare": "turn raw files into memory-mapped arrays and tables",
     "folds": "assign every training row to a fold",
     "train": "train the folds that are not finished",
+    "import": "take predictions made elsewhere as runs",
     "score": "show the out-of-fold log loss of every run",
     "ensemble": "blend runs and write a checked submission",
     "grade": "score a submission where the true labels are known",
@@ -34,6 +38,7 @@ STAGES = {
     "models": "list the models that can be named, with sizes, accuracies and where their weights are",
     "report": "write the HTML report (not built yet)",
 }
+MODULES = {"import": "outside", "models": "models_table"}  # names that a module cannot have, or another one has
 
 
 def check_stage(name: str) -> None:
@@ -46,4 +51,10 @@ def check_stage(name: str) -> None:
 
 def stage(name: str) -> ModuleType:
     """Import the module of a stage."""
-    return importlib.import_module("foldwise.models_table" if name == "models" else f"foldwise.{name}")
+    return importlib.import_module(f"foldwise.{MODULES.get(name, name)}")
+
+
+def function(name: str, module: ModuleType) -> Callable[..., Any]:
+    """Return the function of a stage in its module."""
+    found: Callable[..., Any] = getattr(module, "import_" if name == "import" else name)
+    return found

@@ -36,6 +36,7 @@ from foldwise.weights import sha256
 
 log = logging.getLogger(__name__)
 
+OTHER = "other"  # the split key of imported predictions that were made on folds of their own
 TRAIN_VERSION = 1  # bumped whenever the same recipe would predict something else
 PACKAGES = ("foldwise", "tensorflow", "keras", "numpy", "albumentations")
 
@@ -97,6 +98,11 @@ class Run:
 
     def is_finished(self) -> bool:
         return not self.missing()
+
+    @property
+    def is_approximate(self) -> bool:
+        """Whether it was imported with folds of its own, so that scores and weights compare roughly."""
+        return bool(self.recipe.get("split_key") == OTHER)
 
 
 def make_recipe(settings: Settings, data_key: str, split_key: str) -> Recipe:
@@ -188,6 +194,8 @@ def held_out(run: Run, folds: pd.DataFrame) -> pd.DataFrame:
     parts = [pd.read_parquet(run.fold_path(fit) / "held_out.parquet") for fit in range(run.n_fits)]
     pooled = pd.concat(parts, ignore_index=True)
     keys = ["id", "repeat", "fold"]
+    if run.is_approximate:
+        folds = pooled
     if pooled.duplicated(["id", "repeat"]).any() or len(pooled) != len(folds):
         raise FoldwiseError(_no_partition(run, f"{len(pooled)} predictions for {len(folds)} held-out rows"))
     joined = folds[keys].merge(pooled, on=keys, how="left", validate="one_to_one")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from foldwise.storage import write_json
 
 log = logging.getLogger(__name__)
 
+MOST = 8  # runs that are compared with each other
+
 
 def score(settings: Settings) -> list[dict[str, Any]]:
     """Return the `run.json` of every finished run on this data and split, best first.
@@ -29,7 +32,11 @@ def score(settings: Settings) -> list[dict[str, Any]]:
     folds = read_folds(dataset, settings.split)
     key = split_key(dataset, settings.split)
     every = runs.all_runs(settings.runs_dir)
-    mine = [run for run in every if run.recipe["split_key"] == key]
+    mine = [
+        run
+        for run in every
+        if run.recipe["split_key"] == key or (run.is_approximate and run.recipe["ids_key"] == dataset.ids_key)
+    ]
     finished = [run for run in mine if run.is_finished()]
     if len(mine) > len(finished):
         log.info(
@@ -102,9 +109,9 @@ def show(reports: list[dict[str, Any]], width: int) -> str:
     for report in reports:
         low, high = report["log_loss_interval"]
         cells = {
-            "log loss": f"{report['log_loss']:.4f}",
+            "log loss": f"{'~' if report.get('split_key') == runs.OTHER else ''}{report['log_loss']:.4f}",
             "95 % interval": f"{low:.3f}-{high:.3f}",
-            "folds, sd": f"{np.std(report['fold_log_loss'], ddof=1):.3f}",
+            "folds, sd": f"{np.std(report['fold_log_loss'], ddof=1):.3f}" if len(report["fold_log_loss"]) > 1 else "-",
             "accuracy": f"{report['accuracy']:.4f}",
             "F1": f"{report['f1']:.4f}",
             "AUC": "-" if report["auc"] is None else f"{report['auc']:.4f}",
@@ -115,3 +122,20 @@ def show(reports: list[dict[str, Any]], width: int) -> str:
     with console.capture() as captured:
         console.print(shown)
     return captured.get()
+
+
+def details(settings: Settings) -> str:
+    """Return how the best runs compare: paired differences, correlations, and what each adds to their mean."""
+    reports = score(settings)[:MOST]
+    if len(reports) < 2:
+        return ""
+    import tempfile
+
+    from foldwise import paired
+    from foldwise.ensemble import stacked
+
+    dataset = prepare(settings)
+    members = [Run(settings.runs_dir / f"{r['model']}-{r['run_key']}") for r in reports]
+    with tempfile.TemporaryDirectory() as folder:
+        rows, _, problem = stacked(members, dataset, read_folds(dataset, settings.split), Path(folder))
+        return paired.table([run.name for run in members], rows, problem, dataset.train.groups)

@@ -17,7 +17,7 @@ from foldwise.solution import usage
 
 VERSION = 1
 SMALLEST = (20, 10)  # n_train, n_test
-TABLES, TRAIN, TEST, SCENES = 1, 2, 3, 4  # random streams
+TABLES, TRAIN, TEST, SCENES, SHUFFLE = 1, 2, 3, 4, 5  # random streams
 
 
 def draw_ids(rng: np.random.Generator, n: int) -> list[str]:
@@ -59,12 +59,18 @@ def records(rows: Rows, ids: list[str], seed: int, stream: int) -> Iterator[str]
         yield f'{{"id":"{name}","band_1":[{hh}],"band_2":[{hv}],"inc_angle":{shown}{label}}}'
 
 
-def draw_tables(n_train: int, n_test: int, seed: int) -> tuple[Rows, Rows, np.random.Generator]:
+def draw_tables(
+    n_train: int, n_test: int, seed: int, angle_tells: bool = True
+) -> tuple[Rows, Rows, np.random.Generator]:
     """Draw both tables, and return the random stream behind them for what follows."""
     rng = np.random.default_rng([seed, TABLES])
     passes = draw_passes(rng)
     train = draw_train(rng, passes, n_train)
-    return train, draw_test(rng, passes, n_test, train), rng
+    test = draw_test(rng, passes, n_test, train)
+    if not angle_tells:
+        shuffle = np.random.default_rng([seed, SHUFFLE])
+        train, test = (rows._replace(label=shuffle.permutation(rows.label)) for rows in (train, test))
+    return train, test, rng
 
 
 def write_list(path: Path, objects: Iterator[str]) -> None:
@@ -81,6 +87,7 @@ def simulate(
     n_train: Annotated[int, Field(ge=SMALLEST[0])] = 1604,
     n_test: Annotated[int, Field(ge=SMALLEST[1])] = 8424,
     seed: Annotated[int, Field(ge=0)] = 0,
+    angle_tells: bool = True,  # false: labels are shuffled over the angles, which then say nothing about them
 ) -> None:
     """Write train.json, test.json, sample_submission.csv and solution.csv into the empty folder raw_dir.
 
@@ -94,7 +101,7 @@ def simulate(
             f"n_train must be at least {SMALLEST[0]} and n_test at least {SMALLEST[1]}, "
             f"got n_train={n_train} and n_test={n_test}"
         )
-    train, test, rng = draw_tables(n_train, n_test, seed)
+    train, test, rng = draw_tables(n_train, n_test, seed, angle_tells)
     scored = np.full(n_test, "Ignored", dtype=object)
     scored[~test.generated] = usage(int((~test.generated).sum()), seed)
     ids = draw_ids(rng, n_train + n_test)

@@ -1,0 +1,30 @@
+"""Ways to blend: `method(problem, train, other, **options) -> Blended`.
+
+A method learns what it learns from the labelled rows `train` and answers for the rows `other`, whose labels it
+does not get. `foldwise.nested` calls it, once for each fold with the other folds as `train`, and once with all
+rows for the test set; so nothing that is fitted to labels ever sees a row that it is scored on. Its keyword-only
+arguments are the schema of `ensemble.options`.
+
+To add a method, write such a function, name it here and in a YAML in `conf/ensemble/`.
+"""
+
+from foldwise.blends.averages import mean, minmax, power, pushout, rank, single
+from foldwise.blends.convex import by_output, convex
+from foldwise.blends.neighbours import neighbours
+from foldwise.blends.selection import greedy
+from foldwise.blends.stacking import boosted, logistic
+
+__all__ = [
+    "boosted",
+    "by_output",
+    "convex",
+    "greedy",
+    "logistic",
+    "mean",
+    "minmax",
+    "neighbours",
+    "power",
+    "pushout",
+    "rank",
+    "single",
+]

@@ -1,0 +1,146 @@
+"""Weights on the simplex that minimise log loss, for all outputs or for each class or zone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from foldwise.blends.rows import Blended, Problem, Rows
+from foldwise.blends.selection import select
+from foldwise.blends.values import Values, hessian, loss, one_thread, slope, values_of, weighted
+
+GAP = 1e-9  # how far the loss may be above the minimum
+STEPS = 100
+ROUNDING = 1e-15  # of a loss: near the minimum a step may gain less
+
+
+def convex(problem: Problem, train: Rows, other: Rows) -> Blended:
+    """Find the weights, none negative and their sum 1, of lowest log loss."""
+    weights, gap = minimise(values_of(train, problem.average, problem.task))
+    return Blended(weighted(other, weights, problem.average, problem.task), weights, {"gap": gap})
+
+
+def by_output(
+    problem: Problem,
+    train: Rows,
+    other: Rows,
+    *,
+    column: str | None = None,  # of the table, weights for each of its values; null: for each output or class
+    shrinkage: Annotated[float, Field(ge=0)] = 200.0,  # rows that the weights of all count for
+) -> Blended:
+    """Find convex weights for each output (class, zone), drawn to those of all outputs where it has few rows.
+
+    With n rows of its own, the weights of an output are (n own + shrinkage pooled) / (n + shrinkage). A class
+    of several is weighed against the rest, and the results are divided by their sum.
+    """
+    pooled, _ = minimise(values_of(train, problem.average, problem.task))
+    result = weighted(other, pooled, problem.average, problem.task)
+    about: dict[str, list[float]] = {}
+    if column is not None:
+        known, asked = (rows.table[column].to_numpy() for rows in (train, other))
+        for value in np.unique(known.astype(str)):
+            mine = known.astype(str) == value
+            weights = _shrunk(train.only(mine), pooled, shrinkage, problem)
+            at = np.flatnonzero(asked.astype(str) == value)
+            result[at] = weighted(other.only(at), weights, problem.average, problem.task)
+            about[value] = weights.tolist()
+        return Blended(result, pooled, {"weights": about})
+    one = replace(problem, task="binary")
+    for c in range(train.k):
+        weights = _shrunk(_output(train, c), pooled, shrinkage, one)
+        result[:, c] = weighted(_output(other, c), weights, problem.average, "binary")[:, 0]
+        about[str(c)] = weights.tolist()
+    if problem.task == "multiclass":
+        result /= result.sum(axis=1, keepdims=True)
+    return Blended(result, pooled, {"weights": about})
+
+
+def minimise(values: Values) -> tuple[np.ndarray, float]:
+    """Return the weights (m,) of lowest loss on the simplex, and how far their loss can be above the minimum.
+
+    Newton's method on an active set, begun at the better of a short greedy selection and the best member, so that
+    it can be worse than neither. With the gradient g, loss(w) - minimum <= g w - min g, as the loss is convex:
+    that gap is driven below 1e-9.
+    """
+    with one_thread():
+        return _minimise(values)
+
+
+def _minimise(values: Values) -> tuple[np.ndarray, float]:
+    counts = select(values, 20)
+    weights = counts / counts.sum()
+    blend = _blend(values, weights)
+    now, gap, found = loss(values, blend), np.inf, (np.inf, weights)
+    for _ in range(STEPS):
+        slopes = slope(values, blend) / values.n
+        gradient = _exact_products(values, slopes, weights)
+        gap = float(weights @ gradient - gradient.min())
+        found = min(found, (gap, weights), key=lambda pair: pair[0])
+        if gap <= GAP:
+            break
+        free = np.union1d(np.flatnonzero(weights), np.argsort(gradient)[:3])
+        step = _newton_step(values, blend, weights, gradient, free)
+        size, moved = 1.0, False
+        while size > 1e-12:
+            trial = np.maximum(weights + size * step, 0)
+            trial /= trial.sum()
+            trial_blend = _blend(values, trial)
+            trial_loss = loss(values, trial_blend)
+            if trial_loss <= now - 1e-4 * size * max(-float(gradient @ step), 0) + ROUNDING:
+                weights, blend, now, moved = trial, trial_blend, trial_loss, True
+                break
+            size /= 2
+        if not moved:
+            break
+    return found[1], found[0]
+
+
+def _newton_step(
+    values: Values, blend: np.ndarray, weights: np.ndarray, gradient: np.ndarray, free: np.ndarray
+) -> np.ndarray:
+    """Return the step (m,) to the minimum of the quadratic model over the simplex of the free members.
+
+    The minimum is found by non-negative least squares: with H = R'R it minimises |R u - c|**2 for the new weights
+    u >= 0, and a heavy row makes their sum 1.
+    """
+    from scipy.optimize import nnls
+
+    h = hessian(values, blend, free) / values.n
+    h[np.diag_indices_from(h)] += 1e-10 * max(float(np.trace(h)) / len(free), 1e-12)
+    root = np.linalg.cholesky(h).T  # R
+    target = root @ weights[free] - np.linalg.solve(root.T, gradient[free])
+    # adding a constant to the gradient moves no minimum on the simplex; the heavy row enforces the sum
+    heavy = 1e4 * float(abs(root).max())
+    rows = np.vstack([root, np.full(len(free), heavy)])
+    u = nnls(rows, np.append(target, heavy), maxiter=50 * len(free))[0]
+    step = np.zeros(len(weights))
+    step[free] = u / u.sum() - weights[free]
+    return step
+
+
+def _exact_products(values: Values, slopes: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Multiply all members in float32, and those that decide in float64: used ones and the lowest."""
+    products = (values.matrix @ slopes.astype(np.float32)).astype(np.float64)
+    for j in np.union1d(np.flatnonzero(weights), np.argsort(products)[:20]):
+        products[j] = float(values.row(int(j)) @ slopes)
+    return products
+
+
+def _blend(values: Values, weights: np.ndarray) -> np.ndarray:
+    total = np.zeros(values.matrix.shape[1])
+    for j in np.flatnonzero(weights):
+        total += weights[j] * values.row(int(j))
+    return total
+
+
+def _shrunk(rows: Rows, pooled: np.ndarray, shrinkage: float, problem: Problem) -> np.ndarray:
+    own, _ = minimise(values_of(rows, problem.average, problem.task))
+    return np.asarray((len(rows) * own + shrinkage * pooled) / (len(rows) + shrinkage))
+
+
+def _output(rows: Rows, c: int) -> Rows:
+    labels = None if rows.labels is None else rows.labels[:, c : c + 1]
+    return replace(rows, stack=rows.stack[:, :, c : c + 1], labels=labels)

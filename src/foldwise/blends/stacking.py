@@ -1,0 +1,103 @@
+"""Stacking: a model of scikit-learn on the members' logits."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field
+
+from foldwise.blends.rows import Blended, Problem, Rows
+from foldwise.blends.values import TINY, to_scale
+
+Count = Annotated[int, Field(ge=1)]
+Columns = Annotated[list[str], Field()]
+
+
+def logistic(
+    problem: Problem,
+    train: Rows,
+    other: Rows,
+    *,
+    strength: Annotated[float, Field(gt=0)] = 1.0,  # of the penalty, in rows: an inverse variance of the coefficients
+    columns: Columns = [],  # noqa: B006  numeric columns of the table that join the logits
+) -> Blended:
+    """Fit a ridge logistic regression on standardised logits; of several outputs, one each on its own logits."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    def model() -> Any:
+        return make_pipeline(StandardScaler(), LogisticRegression(C=1 / strength, max_iter=2000, tol=1e-8))
+
+    return Blended(fit_outputs(model, problem, train, other, columns))
+
+
+def boosted(
+    problem: Problem,
+    train: Rows,
+    other: Rows,
+    *,
+    rounds: Count = 70,
+    depth: Count = 3,
+    learning_rate: Annotated[float, Field(gt=0)] = 0.1,
+    leaf: Count = 40,  # rows in a leaf, at least
+    columns: Columns = [],  # noqa: B006
+) -> Blended:
+    """Fit small gradient-boosted trees on the logits; of several outputs, one each on its own logits."""
+    return Blended(fit_outputs(lambda: trees(rounds, depth, learning_rate, leaf), problem, train, other, columns))
+
+
+def trees(rounds: int, depth: int, learning_rate: float, leaf: int) -> Any:
+    """Return scikit-learn's boosted trees, without early stopping, which would draw rows at random."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    return HistGradientBoostingClassifier(
+        max_iter=rounds,
+        max_depth=depth,
+        learning_rate=learning_rate,
+        min_samples_leaf=leaf,
+        early_stopping=False,
+        random_state=0,
+    )
+
+
+def fit_outputs(model: Any, problem: Problem, train: Rows, other: Rows, columns: list[str]) -> np.ndarray:
+    """Fit `model()` for each output, or once for classes, and return the probabilities (n, k) of other rows."""
+    from threadpoolctl import threadpool_limits
+
+    known, asked = (_features(rows, problem, columns) for rows in (train, other))
+    y = train.y
+    if problem.task == "multiclass":
+        with threadpool_limits(1):  # as in fit_one
+            fitted = model().fit(np.concatenate([known[c] for c in range(train.k)], axis=1), y.argmax(axis=1))
+        p = np.full((len(other), train.k), TINY)
+        p[:, fitted.classes_] = fitted.predict_proba(np.concatenate([asked[c] for c in range(train.k)], axis=1))
+        return np.asarray(p / p.sum(axis=1, keepdims=True))
+    return np.stack([fit_one(model, known[c], y[:, c], asked[c]) for c in range(train.k)], axis=1)
+
+
+def fit_one(model: Any, known: np.ndarray, y: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Fit `model()` on features (n, f) and labels (n,), and return the probabilities of other rows."""
+    if y.min() == y.max():  # one class: its smoothed share
+        return np.full(len(asked), (y.sum() + 0.5) / (len(y) + 1))
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):  # many short parallel regions: where cores are shared, threads wait for each other
+        return np.asarray(model().fit(known, y.astype(int)).predict_proba(asked)[:, 1])
+
+
+def _features(rows: Rows, problem: Problem, columns: list[str]) -> list[np.ndarray]:
+    """Return features (n, m + columns) for each output; the columns once, for the first class of several."""
+    scale = [to_scale(rows.member(j), "logit", problem.task) for j in range(rows.m)]
+    extra = np.stack([rows.table[name].to_numpy(np.float64) for name in columns], axis=1) if columns else None
+    if extra is not None:
+        missing = np.isnan(extra)
+        extra = np.where(missing, 0.0, extra)  # a missing value is told by a column of its own
+        extra = np.hstack([extra, missing[:, missing.any(axis=0)]]) if missing.any() else extra
+    found = []
+    for c in range(rows.k):
+        own = np.stack([one[:, c] for one in scale], axis=1)
+        once = problem.task == "multiclass" and c > 0
+        found.append(own if extra is None or once else np.hstack([own, extra]))
+    return found

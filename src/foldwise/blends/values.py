@@ -1,0 +1,216 @@
+"""The log loss of a weighted mean as a convex function of the mean, on either scale.
+
+A blend is b = w @ V, where row j of V holds what member j contributes. Per entry of b:
+
+log      -log b             V: the probability of the true label; the arithmetic mean
+softplus log(1 + exp(-b))   V: the logit of the true label; the logit mean of binary outputs
+softmax  log sum_c exp b_c  V: log p_c - log p_true for each class c; the logit mean of classes
+
+All three are convex in b, so a gradient bounds the loss of every other blend from below.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from foldwise.blends.rows import Average, Rows
+
+if TYPE_CHECKING:
+    from foldwise.dataset import Task
+
+CLIP = 1e-7  # of probabilities before they become logits
+TINY = 1e-15  # as metrics.EPSILON; a constant of its own, to be imported without pandas
+N_FACTORS = 16  # probabilities of at least TINY whose product is still a float64
+KEPT = 256e6  # bytes of rows in float64 that are kept
+THREADS = 2
+
+
+@dataclass(frozen=True)
+class Values:
+    """What each member contributes to the entries of a blend: float32 for all, float64 for a row on request."""
+
+    rows: Rows
+    average: Average
+    task: Task
+    kind: Literal["log", "softplus", "softmax"]
+    n: int  # entries over which the loss is averaged
+    k: int  # of softmax: classes, d = n * k
+    truth: np.ndarray  # log: 1 - y; softplus: 2 y - 1; softmax, and log of classes: the number of the true class
+    matrix: np.ndarray  # (m, d) float32
+    alone: np.ndarray  # (m,) the loss of each member by itself
+    kept: dict[int, np.ndarray] = field(default_factory=dict)
+
+    def row(self, j: int) -> np.ndarray:
+        """What member j contributes, float64 (d,)."""
+        if j in self.kept:
+            return self.kept[j]
+        one = _contribution(self, j)
+        if (len(self.kept) + 1) * one.nbytes <= KEPT:
+            self.kept[j] = one
+        return one
+
+
+def values_of(rows: Rows, average: Average, task: Task) -> Values:
+    """Return the values of labelled rows."""
+    n, k, y = len(rows), rows.k, rows.y
+    kind: Literal["log", "softplus", "softmax"]
+    if task == "multiclass":
+        kind, entries, truth = "log" if average == "arithmetic" else "softmax", n, y.argmax(axis=1)
+    elif average == "arithmetic":
+        kind, entries, truth = "log", n * k, (1 - y).ravel()
+    else:
+        kind, entries, truth = "softplus", n * k, (2 * y - 1).ravel()
+    width = n * k if kind == "softmax" else entries
+    matrix, alone = np.empty((rows.m, width), np.float32), np.empty(rows.m)
+    values = Values(rows, average, task, kind, entries, k, truth, matrix, alone)
+
+    def fill(j: int) -> None:
+        one = _contribution(values, j)
+        matrix[j], alone[j] = one, loss(values, one)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(fill, range(rows.m), chunksize=16))
+    return values
+
+
+def _contribution(values: Values, j: int) -> np.ndarray:
+    p = values.rows.member(j)
+    if values.task == "multiclass":
+        at = np.arange(len(p)), values.truth
+        p = p / p.sum(axis=1, keepdims=True)
+        if values.kind == "log":
+            return np.maximum(p[at], TINY)
+        logs = np.log(np.clip(p, CLIP, 1 - CLIP))
+        return np.asarray((logs - logs[at][:, None]).ravel())
+    if values.kind == "log":
+        true = p.ravel() - values.truth  # p, or p - 1
+        np.abs(true, out=true)
+        return np.maximum(true, TINY, out=true)
+    return np.asarray(logit(p).ravel() * values.truth)
+
+
+def one_thread() -> AbstractContextManager[None]:
+    """Keep BLAS to one thread in a block: where cores are shared, its threads wait for each other without end."""
+    limited: AbstractContextManager[None] = _blas().limit(limits=1)
+    return limited
+
+
+@cache
+def _blas() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+def loss(values: Values, blend: np.ndarray) -> float:
+    """Return the mean log loss of a blend (d,)."""
+    if values.kind == "log":
+        return -_sum_of_logs(blend) / values.n
+    if values.kind == "softplus":
+        return float(np.log1p(np.exp(-abs(blend))).sum() - np.minimum(blend, 0).sum()) / values.n
+    b = blend.reshape(-1, values.k)
+    top = b.max(axis=1)
+    return float((top + np.log(np.exp(b - top[:, None]).sum(axis=1))).sum()) / values.n
+
+
+def loss_with(values: Values, total: np.ndarray, row: np.ndarray, size: int) -> float:
+    """Return the loss of the mean of `size` rows, given the sum of all but one and that one."""
+    if values.kind == "log":  # log (a / size) = log a - log size: one pass less over the entries
+        return float(np.log(size)) - _sum_of_logs(total + row) / values.n
+    return loss(values, (total + row) / size)
+
+
+def slope(values: Values, blend: np.ndarray) -> np.ndarray:
+    """Return the gradient of the sum of losses with respect to the blend, (d,): divide by n for the mean."""
+    if values.kind == "log":
+        return -1 / blend
+    if values.kind == "softplus":
+        return -_sigmoid(-blend)
+    return np.asarray(_softmax(blend.reshape(-1, values.k)).ravel())
+
+
+def least_curvature(values: Values, blend: np.ndarray, size: float, low: float, high: float) -> np.ndarray:
+    """Return a lower bound (d,) of the second derivative of each entry's loss between `blend`, of size - 1
+    members, and any blend that one more member with values in [low, high] makes of it; 0 where none is known.
+    """
+    if values.kind == "softmax":
+        return np.zeros_like(blend)
+    highest = blend + (high - blend) / size
+    if values.kind == "log":  # 1 / b**2 falls
+        return 1 / highest**2
+    extreme = np.maximum(abs(highest), abs(blend + (low - blend) / size))
+    p = _sigmoid(extreme)  # p (1 - p) falls on both sides of 0
+    return np.asarray(p * (1 - p))
+
+
+def hessian(values: Values, blend: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """Return the second derivative of the sum of losses with respect to the weights of some members, (a, a)."""
+    v = np.stack([values.row(int(j)) for j in members])
+    if values.kind == "log":
+        v = v / blend
+        return np.asarray(v @ v.T)
+    if values.kind == "softplus":
+        p = _sigmoid(blend)
+        return np.asarray((v * (p * (1 - p))) @ v.T)
+    p = _softmax(blend.reshape(-1, values.k))  # (n, k)
+    weighted = v * p.ravel()
+    mean = weighted.reshape(len(v), -1, values.k).sum(axis=2)  # (a, n)
+    return np.asarray(weighted @ v.T - mean @ mean.T)
+
+
+def to_scale(p: np.ndarray, average: Average, task: Task) -> np.ndarray:
+    """Return probabilities (n, k) on the scale of the average: themselves, logits, or log probabilities."""
+    if average == "arithmetic":
+        return p
+    return np.log(np.clip(p, CLIP, 1 - CLIP)) if task == "multiclass" else logit(p)
+
+
+def from_scale(values: np.ndarray, average: Average, task: Task) -> np.ndarray:
+    """Return the probabilities (n, k) of values on the scale of the average."""
+    if average == "arithmetic":
+        return values
+    return _softmax(values) if task == "multiclass" else _sigmoid(values)
+
+
+def weighted(rows: Rows, weights: np.ndarray, average: Average, task: Task) -> np.ndarray:
+    """Average the members of rows with weights (m,), or (m, k) for each output, to probabilities (n, k).
+
+    logit: the mean of the logits, or of the log probabilities of a multiclass task, turned into probabilities.
+    """
+    total = np.zeros((len(rows), rows.k))
+    for j in np.flatnonzero(weights.reshape(rows.m, -1).any(axis=1)):
+        total += to_scale(rows.member(int(j)), average, task) * weights[j]
+    p = from_scale(total, average, task)
+    if average == "arithmetic":
+        p = np.clip(p, 0, 1)  # weights of thirds may sum to 1 + 1e-16
+        if task == "multiclass":
+            p = p / p.sum(axis=1, keepdims=True)
+    return p
+
+
+def logit(p: np.ndarray) -> np.ndarray:
+    """Return the logits of probabilities, clipped to [CLIP, 1 - CLIP]."""
+    p = np.clip(p, CLIP, 1 - CLIP)
+    return np.asarray(np.log(p) - np.log1p(-p))
+
+
+def _sum_of_logs(p: np.ndarray) -> float:
+    """Sum the logs of probabilities of at least TINY: a log of products costs a sixteenth of the logs."""
+    whole = len(p) - len(p) % N_FACTORS
+    products = np.multiply.reduce(p[:whole].reshape(N_FACTORS, -1), axis=0)
+    return float(np.log(products).sum() + np.log(p[whole:]).sum())
+
+
+def _sigmoid(values: np.ndarray) -> np.ndarray:
+    return np.asarray(np.exp(-np.logaddexp(0, -values)))
+
+
+def _softmax(values: np.ndarray) -> np.ndarray:
+    shifted = np.exp(values - values.max(axis=1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))

@@ -1,0 +1,107 @@
+"""`ensemble=files`: blend files of test predictions that have no out-of-fold ones, with no score to trust."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from foldwise import submission
+from foldwise.blends.rows import Problem, make_rows
+from foldwise.blends.values import weighted
+from foldwise.config import Settings, plain
+from foldwise.errors import ConfigError, FoldwiseError
+from foldwise.paired import correlations
+from foldwise.prepare import prepare
+from foldwise.storage import content_key
+
+log = logging.getLogger(__name__)
+
+How = Literal["mean", "geometric", "rank", "median", "minmax", "pushout"]
+
+
+def files(*, folder: str | None = None, how: How = "median") -> None:
+    """The options of `ensemble=files`: a folder of CSV or parquet files, and how to blend them."""
+
+
+def ensemble(settings: Settings) -> dict[str, Any]:
+    """Blend the submissions in a folder; write a checked submission whose nested score is unknown.
+
+    rank: the mean of ranks, mapped to the mean of the sorted predictions, so that it stays a probability.
+    Returns the file, its members and the correlations of their logits.
+    """
+    from foldwise import blends
+    from foldwise.outside import SUFFIXES, read_predictions
+
+    folder, how = settings.ensemble.options["folder"], settings.ensemble.options["how"]
+    if folder is None:
+        raise ConfigError("ensemble.options.folder: not set; name a folder of test predictions, CSV or parquet")
+    paths = sorted(p for p in Path(folder).glob("*") if p.suffix in SUFFIXES)
+    if len(paths) < 2:
+        raise FoldwiseError(f"{folder}: expected at least two .csv or .parquet files, found {len(paths)}")
+    dataset = prepare(settings)
+    ids, targets = dataset.test.table["id"], dataset.targets
+    tables = [read_predictions(path, ids, targets, dataset.task) for path in paths]
+    stack = np.stack([table[targets].to_numpy() for table in tables])
+    rows, problem = make_rows(stack, dataset.test.table), Problem(dataset.task)
+    equal = np.full(len(paths), 1 / len(paths))
+    if how in ("mean", "geometric"):
+        p = weighted(rows, equal, "logit" if how == "geometric" else "arithmetic", dataset.task)
+    elif how == "median":
+        p = np.median(stack, axis=0)
+    elif how == "rank":
+        p = ranked(stack)
+    else:
+        log.warning("%s overstates certainty: what it gains on the public leaderboard it loses on the private", how)
+        p = getattr(blends, how)(problem, rows, rows).probabilities
+    if dataset.task == "multiclass":
+        p = p / p.sum(axis=1, keepdims=True)
+    related = correlations(rows.scored(), problem)
+    about: dict[str, Any] = {
+        "competition": settings.competition.name,
+        "nested_score": None,
+        "nested_score_interval": None,
+        "ensemble": plain(settings.ensemble),
+        "members": [path.name for path in paths],
+        "correlations": [[None if np.isnan(c) else float(c) for c in line] for line in related],
+        "data_key": dataset.data_key,
+        "ids_key": dataset.ids_key,
+        "source": settings.source.kind,
+    }
+    predictions = pd.DataFrame(p, columns=targets)
+    predictions.insert(0, "id", ids)
+    key = content_key([[path.name for path in paths], how, stack.sum(axis=1).tolist(), dataset.data_key])[:8]
+    path = submission.write(settings, dataset, predictions, f"{settings.competition.name}_unscored_{key}", about)
+    return {"file": str(path), **about}
+
+
+def ranked(stack: np.ndarray) -> np.ndarray:
+    """Average the ranks of the members (m, n, k), and give the sorted mean predictions in that order: (n, k)."""
+    from scipy.stats import rankdata
+
+    mean_rank = np.mean([rankdata(one, axis=0) for one in stack], axis=0)
+    levels = np.sort(stack, axis=1).mean(axis=0)  # (n, k), rising
+    place = (rankdata(mean_rank, axis=0) - 1).clip(0, len(levels) - 1)
+    at = np.arange(len(levels))
+    return np.stack([np.interp(place[:, c], at, levels[:, c]) for c in range(stack.shape[2])], axis=1)
+
+
+def show(result: dict[str, Any], width: int) -> str:
+    """Return the correlations of the files, and the submission."""
+    names = result["members"]
+    lines = [
+        f"  {i + 1:>3} {name:<32} {' '.join('  -  ' if c is None else f'{c:.3f}' for c in line)}"
+        for i, (name, line) in enumerate(zip(names, result["correlations"], strict=True))
+    ]
+    how = result["ensemble"]["options"]["how"]
+    return "\n".join(
+        [
+            f"{how} of {len(names)} files; correlations of their logits:",
+            *lines,
+            "no out-of-fold predictions, so no nested score: nothing says how good this is",
+            f"submission: {result['file']}",
+        ]
+    )

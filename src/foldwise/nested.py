@@ -1,0 +1,163 @@
+"""The one way in which anything is fitted to labels: on the other folds, for the fold that is held out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from foldwise import blends, metrics
+from foldwise.blends import calibration
+from foldwise.blends.rows import Blended, Problem, Rows
+from foldwise.paired import standard_error
+
+if TYPE_CHECKING:
+    from foldwise.config import EnsembleSettings
+
+Change = Callable[[np.ndarray, Rows], np.ndarray]  # probabilities (n, k) of rows -> better ones
+INNER = 5  # folds that are made where there is only one
+
+
+def nested(problem: Problem, rows: Rows, settings: EnsembleSettings) -> np.ndarray:
+    """Blend each fold's rows by what was learned on the other folds: (n, k)."""
+    return crossed(rows, lambda train, other: blend(problem, train, other, settings).probabilities)
+
+
+def crossed(rows: Rows, answer: Callable[[Rows, Rows], np.ndarray]) -> np.ndarray:
+    """Answer for each fold's rows, their labels withheld, from the rows of the other folds: (n, k)."""
+    fold_of = folds_of(rows)
+    rows = replace(rows, fold=fold_of)
+    result = np.empty((len(rows), rows.k))
+    for fold in np.unique(fold_of):
+        inside = fold_of == fold
+        result[inside] = answer(rows.only(~inside), rows.only(inside).unlabelled())
+    return result
+
+
+def blend(problem: Problem, train: Rows, other: Rows, settings: EnsembleSettings) -> Blended:
+    """Learn a blend from labelled rows and answer for other rows.
+
+    First the method itself, on the `best` members if that is said; then calibration, cap and clipping, which are
+    fitted to what the method answers for training rows that it was not fitted to.
+    """
+    plain = replace(settings, calibrate="none", cap_by=None, clip=None)
+    if settings != plain:
+        inner = nested(problem, train, plain)
+        change, about = fit_change(problem, train, inner, settings)
+        blended = blend(problem, train, other, plain)
+        return replace(blended, probabilities=change(blended.probabilities, other), about={**blended.about, **about})
+    method = getattr(blends, settings.name)
+    members = best_members(problem, train, settings.best)
+    problem = replace(problem, average=settings.average, test=problem.test.of(members) if problem.test else None)
+    blended = method(problem, train.of(members), other.of(members), **settings.options)
+    if blended.weights is not None and len(members) < train.m:
+        weights = np.zeros((train.m, *blended.weights.shape[1:]))
+        weights[members] = blended.weights
+        blended = replace(blended, weights=weights)
+    return blended
+
+
+def best_members(problem: Problem, train: Rows, best: int | None) -> np.ndarray:
+    """Return the numbers of the `best` members of lowest log loss, in order; all by default."""
+    if best is None or best >= train.m:
+        return np.arange(train.m)
+    losses = [metrics.log_loss(train.y, train.member(j), problem.task) for j in range(train.m)]
+    return np.sort(np.argsort(losses, kind="stable")[:best])
+
+
+def fit_change(
+    problem: Problem, rows: Rows, p: np.ndarray, settings: EnsembleSettings
+) -> tuple[Change, dict[str, Any]]:
+    """Fit calibration, cap and clipping, in this order, to predictions (n, k) of labelled rows.
+
+    Each is chosen by the loss of what the one before gives out of fold.
+    """
+    task = problem.task
+    changes: list[Change] = []
+    about: dict[str, Any] = {}
+    if settings.calibrate != "none":
+        change, p, about["calibrate"] = _calibration(problem, rows, p, settings)
+        changes.append(change)
+    if settings.cap_by is not None:
+        most = _lowest(
+            rows, task, {most: calibration.cap(p, _column(rows, settings.cap_by), most) for most in calibration.CAPS}
+        )
+        changes.append(lambda q, asked: calibration.cap(q, _column(asked, str(settings.cap_by)), most))
+        p, about["cap"] = changes[-1](p, rows), most if np.isfinite(most) else None
+    if settings.clip is not None:
+        floor = ceiling = float(settings.clip) if settings.clip != "auto" else 0.0
+        if settings.clip == "auto":
+            floor = _lowest(rows, task, {f: calibration.clip(p, f, 0, task) for f in calibration.FLOORS})
+            if task != "multiclass":
+                ceiling = _lowest(rows, task, {c: calibration.clip(p, floor, c, task) for c in calibration.FLOORS})
+        changes.append(lambda q, _: calibration.clip(q, floor, ceiling, task))
+        about |= {"floor": floor, "ceiling": ceiling}
+
+    def change_all(q: np.ndarray, asked: Rows) -> np.ndarray:
+        for change in changes:
+            q = change(q, asked)
+        return q
+
+    return change_all, about
+
+
+def _calibration(
+    problem: Problem, rows: Rows, p: np.ndarray, settings: EnsembleSettings
+) -> tuple[Change, np.ndarray, str]:
+    """Return the curve, what it makes of each fold's predictions when fitted to the others, and its name.
+
+    auto: the curve of lowest loss out of fold, if it is lower than without by more than its standard error.
+    """
+    by, task = settings.calibrate_by, problem.task
+    at = np.arange(len(rows))
+
+    def fitted(kind: Any, part: np.ndarray) -> Change:
+        column = None if by is None else _column(rows, by)[part]
+        curve = calibration.fit_curve_by(kind, p[part], rows.y[part], task, column, settings.shrinkage)
+        return lambda q, asked: curve(q, None if by is None else _column(asked, by))
+
+    def out_of_fold(kind: Any) -> np.ndarray:
+        fold_of, result = folds_of(rows), np.empty_like(p)
+        for fold in np.unique(fold_of):
+            inside = fold_of == fold
+            result[inside] = fitted(kind, at[~inside])(p[inside], rows.only(inside))
+        return result
+
+    kinds = calibration.KINDS if settings.calibrate == "auto" else (settings.calibrate,)
+    tried = {kind: out_of_fold(kind) for kind in kinds}
+    losses = {kind: metrics.row_losses(rows.y, q, task) for kind, q in tried.items()}
+    chosen = min(kinds, key=lambda kind: losses[kind].mean())
+    if settings.calibrate == "auto":
+        gains = metrics.row_losses(rows.y, p, task) - losses[chosen]
+        if gains.mean() <= standard_error(gains, _groups(rows)):
+            return (lambda q, _: q), p, "none"
+    return fitted(chosen, at), tried[chosen], str(chosen)
+
+
+def folds_of(rows: Rows) -> np.ndarray:
+    """Return the folds of rows; where there is only one, groups (or else rows) are dealt to five."""
+    if rows.fold is not None and len(np.unique(rows.fold)) > 1:
+        return rows.fold
+    groups = _groups(rows)
+    codes = np.arange(len(rows)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    return np.asarray(codes % INNER)
+
+
+def _lowest(rows: Rows, task: Any, tried: dict[float, np.ndarray]) -> float:
+    """Return the setting of lowest loss, the later in the list of nearly equal ones where none is needed."""
+    losses = {setting: metrics.log_loss(rows.y, p, task) for setting, p in tried.items()}
+    return min(losses, key=lambda setting: (round(losses[setting], 12), setting if setting < 1 else -setting))
+
+
+def _groups(rows: Rows) -> np.ndarray | None:
+    return rows.table["group"].to_numpy() if "group" in rows.table else None
+
+
+def _column(rows: Rows, name: str) -> np.ndarray:
+    from foldwise.errors import FoldwiseError
+
+    if name not in rows.table:
+        raise FoldwiseError(f"the data has no column {name!r}; it has {', '.join(rows.table.columns)}")
+    return np.asarray(rows.table[name].astype(str).to_numpy())
