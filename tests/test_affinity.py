@@ -1,66 +1,51 @@
-"""Threads of a pool keep to shares of the cores."""
+"""Threads of a pool keep to shares of the cores. In processes of their own: in this one, libraries start threads too."""
 
+import json
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
 
-from foldwise.affinity import spread_new_threads
-
-linux_with_two_cores = pytest.mark.skipif(
+pytestmark = pytest.mark.skipif(
     not Path("/proc/self/task").is_dir() or len(os.sched_getaffinity(0)) < 2, reason="needs Linux and two cores"
 )
 
-
-class Pool:
-    """Threads that wait until they are told to end."""
-
-    def __init__(self, n: int) -> None:
-        self.end = threading.Event()
-        self.threads = [threading.Thread(target=self.end.wait) for _ in range(n)]
-
-    def start(self) -> None:
-        for thread in self.threads:
-            thread.start()
-
-    def cores(self) -> list[set[int]]:
-        return [os.sched_getaffinity(thread.native_id) for thread in self.threads]
-
-
-@pytest.fixture
-def pool(request):
-    made = Pool(request.param)
-    yield made
-    made.end.set()
-
-
-@linux_with_two_cores
-@pytest.mark.parametrize("pool", [2], indirect=True)
-def test_each_thread_has_a_share_of_the_cores(pool):
-    spread_new_threads(pool.start, 2)
-    every = sorted(os.sched_getaffinity(0))
-    assert pool.cores() == [set(every[0::2]), set(every[1::2])]
-
-
-@linux_with_two_cores
-@pytest.mark.parametrize("pool", [1, 3], indirect=True)
-def test_a_pool_of_another_size_is_left_alone(pool):
-    spread_new_threads(pool.start, 2 if len(pool.threads) == 1 else 1)
-    assert pool.cores() == [os.sched_getaffinity(0)] * len(pool.threads)
-
-
-@linux_with_two_cores
-def test_the_compute_threads_of_a_worker_are_spread():
-    script = """
-import os, queue
+POOL = """
+import json, os, sys, threading
+from foldwise.affinity import spread_new_threads
+n, expected = map(int, sys.argv[1:])
+end = threading.Event()
+pool = [threading.Thread(target=end.wait) for _ in range(n)]
+spread_new_threads(lambda: [thread.start() for thread in pool], expected)
+print(json.dumps([sorted(os.sched_getaffinity(thread.native_id)) for thread in pool]))
+end.set()
+"""
+WORKER = """
+import json, os, queue
 from foldwise import workers
 os.environ.update(workers._environment())
 workers._start(queue.SimpleQueue(), 2, False)
 shares = [os.sched_getaffinity(int(task)) for task in os.listdir("/proc/self/task")]
-print(sum(share != os.sched_getaffinity(0) for share in shares))
+print(json.dumps(sum(share != os.sched_getaffinity(0) for share in shares)))
 """
-    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
-    assert said.stdout.split() == ["2"]
+
+
+def said_by(script, *arguments):
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout)
+
+
+def test_each_thread_has_a_share_of_the_cores():
+    every = sorted(os.sched_getaffinity(0))
+    assert said_by(POOL, 2, 2) == [every[0::2], every[1::2]]
+
+
+@pytest.mark.parametrize(("n", "expected"), [(1, 2), (3, 1)])
+def test_a_pool_of_another_size_is_left_alone(n, expected):
+    assert said_by(POOL, n, expected) == [sorted(os.sched_getaffinity(0))] * n
+
+
+def test_the_compute_threads_of_a_worker_are_spread():
+    assert said_by(WORKER) == 2

@@ -21,6 +21,7 @@ from foldwise.samples import Structure
 BACKBONES = sorted(
     name for name, builder in public_functions("models").items() if "backbone" not in checked_options(builder, {}, "")
 )
+SMALL = ["logistic_regression", "mlp", "small_cnn"]  # the pretrained ones share a way in, which one of them stands for
 FUSIONS = ["concat", "max", "mean", "attention"]
 STRUCTURE = Structure({"zone": 17}, None, {}, True)
 
@@ -44,17 +45,19 @@ def sample_inputs(n=5, shape=(4, 32, 32, 1), seed=0):
 
 @pytest.mark.parametrize(
     ("backbone", "fusion"),
-    [(name, fusion) for name in BACKBONES for fusion in FUSIONS if name == "small_cnn" or fusion in ("concat", "mean")],
+    [(name, fusion) for name in SMALL for fusion in FUSIONS if name == "small_cnn" or fusion in ("concat", "mean")]
+    + [("efficientnet_lite0", "concat"), ("efficientnet_lite0", "mean")],
 )
 def test_any_builder_becomes_one_of_many_views(backbone, fusion):
-    model = build(backbone, fusion)
+    pretrained = backbone not in SMALL
+    model = build(backbone, fusion, backbone_options={"weights": None, "side": 64} if pretrained else {})
     images, angles, zones = sample_inputs()
     logits = np.asarray(model([images, angles, zones], training=False))
     assert logits.shape == (5, 1)
     assert logits.dtype == np.float32
     assert np.isfinite(logits).all()
     assert samples.input_names(model) == ["images", "angles", "categories"]
-    assert [layer.name for layer in samples.layers_named(model, "scale")] == ["scale"]
+    assert [layer.name for layer in samples.layers_named(model, "scale")] == ([] if pretrained else ["scale"])
     garbage = np.where(np.isfinite(angles)[..., None, None, None], images, 1e6).astype(np.float32)
     assert np.array_equal(np.asarray(model([garbage, angles, zones], training=False)), logits)
     seen = images.copy()

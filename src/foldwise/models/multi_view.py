@@ -185,16 +185,20 @@ def region_nets(
 def _features(backbone: str, shape: parts.Shape, options: Options, as_map: bool) -> keras.Model:
     """Build the part of another builder's model that ends at its features, or at its feature map (h', w', f).
 
-    The features are what enters its layer `logits`; the map is the last 4-D tensor before it. A model without
-    one (its pixels are flattened at once) has a map of 1 x 1: its features.
+    A pretrained network pools its map in the layer `features`. Of other models the features are what enters the
+    layer `logits`, and the map is the last 4-D tensor before it; one without (its pixels are flattened at once) has a
+    map of 1 x 1: its features.
     """
     import keras
 
     from foldwise import models
 
     model = getattr(models, backbone)(shape, 1, **options)
-    features = model.get_layer("logits").input
-    if as_map:
+    pool = next((layer for layer in model.layers if layer.name == "features"), None)
+    features = model.get_layer("logits").input if pool is None else pool.output
+    if as_map and pool is not None:
+        features = pool.input
+    elif as_map:
         inner = [layer for layer in model.layers if layer.name not in ("images", "scale", "logits")]
         maps = [layer.output for layer in inner if len(getattr(layer.output, "shape", ())) == 4]
         features = maps[-1] if maps else keras.layers.Reshape((1, 1, features.shape[-1]))(features)
