@@ -7,6 +7,9 @@ BIN := .venv/bin
 FOLDWISE := $(BIN)/foldwise
 SAY = competition=$(COMPETITION) $(ARGS)
 DEMO_statoil = source.n_train=600 source.n_test=300
+DEMO_passenger_screening = source.n_train=60 source.n_test=20
+MODELS_passenger_screening = multi_view,region_nets
+MODELS = $(or $(MODELS_$(COMPETITION)),logistic_regression,mlp,small_cnn)
 TENSORFLOW := $(shell sed -n 's/^tensorflow-cpu\(==[0-9.]*\).*/\1/p' requirements.txt)
 
 .DEFAULT_GOAL := help
@@ -14,7 +17,7 @@ TENSORFLOW := $(shell sed -n 's/^tensorflow-cpu\(==[0-9.]*\).*/\1/p' requirement
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo '  with COMPETITION=statoil|digit_recognizer|digits_8x8|faces and ARGS="key=value ..."'
+	@echo '  with COMPETITION=statoil|passenger_screening|digit_recognizer|digits_8x8|faces and ARGS="key=value ..."'
 
 ifdef GPU
 .PHONY: .venv/ready
@@ -33,10 +36,10 @@ setup: .venv/ready ## install everything into .venv (GPU=1: the CUDA build of Te
 lock: ## resolve requirements.txt and the tools of development into requirements.lock
 	$(BIN)/uv pip compile --quiet --system-certs --universal --python-version 3.11 --no-header requirements.txt --group pyproject.toml:dev --output-file requirements.lock
 
-demo: setup ## from raw files to a graded submission: three models, five folds
+demo: setup ## from raw files to a graded submission: several models, five folds
 	$(FOLDWISE) simulate $(SAY) $(DEMO_$(COMPETITION))
 	$(FOLDWISE) prepare $(SAY) $(DEMO_$(COMPETITION))
-	$(FOLDWISE) train -m model=logistic_regression,mlp,small_cnn $(SAY) $(DEMO_$(COMPETITION))
+	$(FOLDWISE) train -m model=$(MODELS) $(SAY) $(DEMO_$(COMPETITION))
 	$(FOLDWISE) ensemble $(SAY) $(DEMO_$(COMPETITION))
 	$(FOLDWISE) grade $(SAY) $(DEMO_$(COMPETITION))
 

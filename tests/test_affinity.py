@@ -1,4 +1,4 @@
-"""Threads of a pool keep to shares of the cores. In processes of their own: in this one, libraries start threads too."""
+"""Threads of a pool keep to shares of the cores: in processes of their own, since libraries start threads here too."""
 
 import json
 import os
