@@ -50,7 +50,7 @@ def sample_inputs(n=5, shape=(4, 32, 32, 1), seed=0):
 )
 def test_any_builder_becomes_one_of_many_views(backbone, fusion):
     pretrained = backbone not in SMALL
-    model = build(backbone, fusion, backbone_options={"weights": None, "side": 64} if pretrained else {})
+    model = build(backbone, fusion, backbone_options={"weights": "imagenet", "side": 64} if pretrained else {})
     images, angles, zones = sample_inputs()
     logits = np.asarray(model([images, angles, zones], training=False))
     assert logits.shape == (5, 1)

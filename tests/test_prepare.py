@@ -177,7 +177,7 @@ def test_generated_files_are_not_taken_for_the_hosts(settings) -> None:
     simulate(settings(*TINY))
     one = settings(*KAGGLE)
     with pytest.raises(
-        FoldwiseError, match=r"holds generated files \(statoil_simulator, n_train=20, n_test=12, seed=0\)"
+        FoldwiseError, match=r"holds generated files \(statoil_simulator, n_train=20, n_test=12, seed=0, angle_tells=True\)"
     ):
         prepare(one)
     assert left_in(one.prepared_dir) == []
