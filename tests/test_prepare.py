@@ -176,9 +176,8 @@ def test_the_files_of_the_host_are_never_overwritten(settings, name: str) -> Non
 def test_generated_files_are_not_taken_for_the_hosts(settings) -> None:
     simulate(settings(*TINY))
     one = settings(*KAGGLE)
-    with pytest.raises(
-        FoldwiseError, match=r"holds generated files \(statoil_simulator, n_train=20, n_test=12, seed=0, angle_tells=True\)"
-    ):
+    expected = r"holds generated files \(statoil_simulator, n_train=20, n_test=12, seed=0, angle_tells=True\)"
+    with pytest.raises(FoldwiseError, match=expected):
         prepare(one)
     assert left_in(one.prepared_dir) == []
 
