@@ -179,6 +179,24 @@ def test_shifts_stay_within_their_pixels():
     assert (at.max(axis=1) - at.min(axis=1)).min() > 5.5
 
 
+def test_half_of_the_samples_stay_as_sharp_as_at_test_time():
+    images = np.random.default_rng(0).integers(0, 256, size=(300, 2, 20, 20, 1)).astype(np.uint8)
+    augmentation = body(**(STILL | {"shift": 2, "rotate": 4.0, "zoom": 0.06}))
+    augmentation.meet(images, {}, np.zeros((300, 1)), np.arange(300), Structure())
+    result = augmentation({"images": images}, np.zeros((300, 1)), np.arange(300))[0]["images"]
+    inner, shifts = images[:, :, 4:16, 4:16], [(y, x) for y in range(2, 7) for x in range(2, 7)]
+    found = [
+        [np.array_equal(one[:, y : y + 12, x : x + 12], part) for y, x in shifts]
+        for one, part in zip(result, inner, strict=True)
+    ]
+    exact = np.any(found, axis=1)
+    assert 0.4 < exact.mean() < 0.6
+    for drawn in zip(*(shifts[np.argmax(one)] for one in np.array(found)[exact]), strict=True):
+        assert set(drawn) == {2, 3, 4, 5, 6}
+    spread = result.std(axis=(1, 2, 3, 4))
+    assert spread[~exact].max() < spread[exact].min()  # interpolated noise is smoother
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.float16])
 def test_a_sample_does_not_depend_on_its_batch_and_a_rerun_repeats(dtype):
     dataset = zone_data(dtype=dtype)

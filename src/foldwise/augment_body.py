@@ -34,7 +34,8 @@ def body(
     """Change each sample as a body may change: the views of a sample share every change.
 
     mirror: half of the samples are seen in a mirror: views, categories, labels and angles move together.
-    shift, rotate, zoom: at most so many pixels, degrees and shares.
+    shift, rotate, zoom: at most so many pixels, degrees and shares. Half of the samples are shifted by whole pixels
+        alone, which leaves them as sharp as they are at test time; interpolation smooths the others.
     gain, offset: pixels are multiplied by up to 1 +- gain; up to +- offset times the sample's mean is added.
     drop_views: share of the views that are left out (one stays), where the data have angles to tell which.
     transplant: share of the positive samples whose threat is moved into a negative training sample of the same
@@ -115,11 +116,13 @@ class Body:
         import cv2
 
         views = _views(image)
-        (h, w), draw = views.shape[1:3], rng.uniform(-1, 1, size=6)
+        (h, w), draw = views.shape[1:3], rng.uniform(-1, 1, size=7)
         if self.shift or self.rotate or self.zoom:
             centre = ((w - 1) / 2, (h - 1) / 2)
-            matrix = cv2.getRotationMatrix2D(centre, self.rotate * draw[0], 1 + self.zoom * draw[1])
-            matrix[:, 2] = matrix[:, 2] + self.shift * draw[2:4]
+            turned = draw[6] > 0
+            matrix = cv2.getRotationMatrix2D(centre, turned * self.rotate * draw[0], 1 + turned * self.zoom * draw[1])
+            move = self.shift * draw[2:4]
+            matrix[:, 2] = matrix[:, 2] + (move if turned else move.round())
             for view in np.flatnonzero(present):
                 moved = cv2.warpAffine(views[view], matrix, (w, h), borderMode=cv2.BORDER_REPLICATE)
                 views[view] = moved.reshape(views[view].shape)  # OpenCV drops a single channel
