@@ -94,7 +94,7 @@ def test_an_unchanged_file_is_hashed_once(settings, monkeypatch: pytest.MonkeyPa
     one = settings(*KAGGLE)
     write_files(one.raw_dir, statoil_files())
     key = data_key(one)
-    monkeypatch.setattr("foldwise.prepare.hashlib", None)  # would fail if a file were hashed
+    monkeypatch.setattr("foldwise.prepare.sha256", None)  # would fail if a file were hashed
     assert data_key(one) == key
 
 

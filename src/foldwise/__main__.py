@@ -81,7 +81,7 @@ def _run(arguments: list[str]) -> int:
     if hasattr(module, "show"):
         _print(module, result, settings.format)
     if hasattr(module, "details") and settings.format == "text":
-        print(module.details(settings), end="")
+        print(module.details(settings, result), end="")
     return 0
 
 

@@ -37,6 +37,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "pushout": {"name": "pushout"},
 }
 RISKY = ("minmax", "pushout")  # never chosen: what they gain by luck they lose on the private leaderboard
+RISK = "%s overstates certainty: what it gains on the public leaderboard it loses on the private"
 
 
 def compare(
@@ -51,7 +52,7 @@ def compare(
     unknown = [name for name in names if name not in METHODS]
     if unknown:
         raise ConfigError(f"ensemble.options.methods={unknown[0]}: no such method; {choices(unknown[0], METHODS)}")
-    y, groups = rows.y, rows.table["group"].to_numpy() if "group" in rows.table else None
+    y, groups = rows.y, rows.groups
     losses, reports = {}, {}
     for name in dict.fromkeys(["single", *sorted(names, key=list(METHODS).index)]):
         one = method_settings(name, settings)

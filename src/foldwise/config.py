@@ -24,7 +24,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
-ENSEMBLE_MODULES = {"compare": "compare", "files": "files"}  # ensemble names that are no function of foldwise.blends
+ENSEMBLE_MODULES = ("compare", "files")  # ensemble names that are no function of foldwise.blends
 
 Options = dict[str, Any]
 Optimizer = Literal["adam", "adamw", "sgd", "rmsprop", "nadam", "lion", "lamb", "muon", "adagrad", "adadelta", "adamax"]
@@ -230,7 +230,7 @@ def generator(settings: Settings) -> tuple[Callable[..., None], Options]:
 def ensemble_method(name: str) -> Callable[..., Any]:
     """Return the function of `foldwise.blends`, or what does more than blend, that `ensemble.name` says."""
     if name in ENSEMBLE_MODULES:
-        return getattr(importlib.import_module(f"foldwise.{ENSEMBLE_MODULES[name]}"), name)
+        return getattr(importlib.import_module(f"foldwise.{name}"), name)
     valid = [*public_functions("blends"), *ENSEMBLE_MODULES]
     if name not in valid:
         raise ConfigError(f"ensemble.name={name}: no such way to blend; {choices(name, valid)}")

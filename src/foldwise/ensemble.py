@@ -64,9 +64,7 @@ def _ensemble(
     if how.name == "neighbours":
         beside_it["beside"] = beside(problem, train, how)
     if how.name in compare.RISKY:
-        log.warning(
-            "%s overstates certainty: what it gains on the public leaderboard it loses on the private", how.name
-        )
+        log.warning(compare.RISK, how.name)
     scores = {f"{r['model']}-{r['run_key']}": r["log_loss"] for r in reports}
     weights = [None] * len(members) if blended.weights is None else [float(weight) for weight in blended.weights]
     about: dict[str, Any] = {
@@ -178,8 +176,7 @@ def beside(problem: Problem, rows: Rows, settings: EnsembleSettings) -> dict[str
         f"on group folds ({column})": nested.nested(problem, replace(rows, fold=group_folds(rows, column)), settings),
     }
     losses = {name: metrics.row_losses(rows.y, p, problem.task) for name, p in scored.items()}
-    groups = rows.table["group"].to_numpy() if "group" in rows.table else None
     return {
-        name: {"log_loss": float(loss.mean()), "log_loss_interval": metrics.bootstrap_interval(loss, groups)}
+        name: {"log_loss": float(loss.mean()), "log_loss_interval": metrics.bootstrap_interval(loss, rows.groups)}
         for name, loss in losses.items()
     }

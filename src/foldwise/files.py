@@ -12,6 +12,7 @@ import pandas as pd
 from foldwise import submission
 from foldwise.blends.rows import Problem, make_rows
 from foldwise.blends.values import weighted
+from foldwise.compare import RISK
 from foldwise.config import Settings, plain
 from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.paired import correlations
@@ -55,7 +56,7 @@ def ensemble(settings: Settings) -> dict[str, Any]:
     elif how == "rank":
         p = ranked(stack)
     else:
-        log.warning("%s overstates certainty: what it gains on the public leaderboard it loses on the private", how)
+        log.warning(RISK, how)
         p = getattr(blends, how)(problem, rows, rows).probabilities
     if dataset.task == "multiclass":
         p = p / p.sum(axis=1, keepdims=True)

@@ -131,7 +131,7 @@ def _calibration(
     chosen = min(kinds, key=lambda kind: losses[kind].mean())
     if settings.calibrate == "auto":
         gains = metrics.row_losses(rows.y, p, task) - losses[chosen]
-        if gains.mean() <= standard_error(gains, _groups(rows)):
+        if gains.mean() <= standard_error(gains, rows.groups):
             return (lambda q, _: q), p, "none"
     return fitted(chosen, at), tried[chosen], str(chosen)
 
@@ -140,7 +140,7 @@ def folds_of(rows: Rows) -> np.ndarray:
     """Return the folds of rows; where there is only one, groups (or else rows) are dealt to five."""
     if rows.fold is not None and len(np.unique(rows.fold)) > 1:
         return rows.fold
-    groups = _groups(rows)
+    groups = rows.groups
     codes = np.arange(len(rows)) if groups is None else np.unique(groups, return_inverse=True)[1]
     return np.asarray(codes % INNER)
 
@@ -149,10 +149,6 @@ def _lowest(rows: Rows, task: Any, tried: dict[float, np.ndarray]) -> float:
     """Return the setting of lowest loss, the later in the list of nearly equal ones where none is needed."""
     losses = {setting: metrics.log_loss(rows.y, p, task) for setting, p in tried.items()}
     return min(losses, key=lambda setting: (round(losses[setting], 12), setting if setting < 1 else -setting))
-
-
-def _groups(rows: Rows) -> np.ndarray | None:
-    return rows.table["group"].to_numpy() if "group" in rows.table else None
 
 
 def _column(rows: Rows, name: str) -> np.ndarray:

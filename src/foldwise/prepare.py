@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import shutil
@@ -14,7 +13,7 @@ from foldwise.config import Settings, competition_module
 from foldwise.dataset import Dataset
 from foldwise.errors import FoldwiseError
 from foldwise.simulate import generated_by, raw_files
-from foldwise.storage import content_key, write_json, written_aside
+from foldwise.storage import content_key, sha256, write_json, written_aside
 
 log = logging.getLogger(__name__)
 
@@ -82,8 +81,7 @@ def _digests(raw_dir: Path, cache: Path) -> dict[str, str]:
         if known.get(name, [])[:2] == state:
             found[name] = known[name]
         else:
-            with path.open("rb") as file:
-                found[name] = [*state, hashlib.file_digest(file, "sha256").hexdigest()]
+            found[name] = [*state, sha256(path)]
     if found != known:
         write_json(cache, found)
     return {name: digest for name, (_, _, digest) in found.items()}

@@ -31,8 +31,7 @@ from foldwise.config import (
     public_functions,
 )
 from foldwise.errors import FoldwiseError
-from foldwise.storage import content_key, write_json, written_aside
-from foldwise.weights import sha256
+from foldwise.storage import content_key, sha256, write_json, written_aside
 
 log = logging.getLogger(__name__)
 

@@ -124,9 +124,9 @@ def show(reports: list[dict[str, Any]], width: int) -> str:
     return captured.get()
 
 
-def details(settings: Settings) -> str:
-    """Return how the best runs compare: paired differences, correlations, and what each adds to their mean."""
-    reports = score(settings)[:MOST]
+def details(settings: Settings, reports: list[dict[str, Any]]) -> str:
+    """Return how the best of the scored runs compare: paired differences, correlations, what each adds to the mean."""
+    reports = reports[:MOST]
     if len(reports) < 2:
         return ""
     import tempfile

@@ -57,6 +57,12 @@ def content_key(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+def sha256(path: Path) -> str:
+    """Hash a file's contents."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 @contextlib.contextmanager
 def clear_csv_errors(name: str) -> Iterator[None]:
     """Say what pandas cannot read in the block as a FoldwiseError that names the file."""

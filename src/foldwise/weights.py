@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import importlib.util
 import os
 import re
@@ -17,7 +16,7 @@ import numpy as np
 
 from foldwise.checkpoints import read_checkpoint
 from foldwise.errors import ConfigError, FoldwiseError
-from foldwise.storage import written_aside
+from foldwise.storage import sha256, written_aside
 
 if TYPE_CHECKING:
     import keras
@@ -133,12 +132,6 @@ def one_at_a_time(path: Path) -> Iterator[None]:
         yield
 
 
-def sha256(path: Path) -> str:
-    """Hash a file's contents."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def check_named(weights: str | None) -> None:
     """Raise ConfigError unless `weights` is nothing, imagenet, or an existing file of a kind that is read."""
     if weights is None or weights == "imagenet":
@@ -150,12 +143,6 @@ def check_named(weights: str | None) -> None:
         )
     if not Path(weights).is_file():
         raise ConfigError(f"model.options.weights={weights}: no such file")
-
-
-def identity(model: str, weights: str | None) -> str | None:
-    """What a recipe keeps of its weights: the hash of a file's contents, wherever it lies."""
-    check_named(weights)
-    return weights if weights in (None, "imagenet") else sha256(Path(str(weights)))
 
 
 def loader(name: str, weights: str | None, rename: Rename | None) -> Callable[[keras.Model], None] | None:

@@ -42,6 +42,11 @@ class Rows:
         assert self.labels is not None
         return np.asarray(self.labels, np.float64)
 
+    @property
+    def groups(self) -> np.ndarray | None:
+        """The group of each row (n,), where rows have one."""
+        return self.table["group"].to_numpy() if "group" in self.table else None
+
     def member(self, j: int) -> np.ndarray:
         """The probabilities of one member, float64 (n, k)."""
         one = self.stack[j]

@@ -80,7 +80,8 @@ def read(
     _check_unlabelled(files, {*train, *test}, damaged)
     people, sheet = [*train, *test], csv.work_dir / "people.png"
     if groups == "auto":
-        group_of = outlines.people({scan: files[scan] for scan in people if scan in files}, sheet)
+        there = {scan: files[scan] for scan in people if scan in files}
+        group_of = outlines.people(there, sheet, _processes(len(there), raw_url))
     else:
         group_of = tables.groups(csv, persons if groups == "persons" else None, people)
     angles = _angles(plan) if layout == "zone" else None
@@ -182,9 +183,14 @@ def _all_prepared(plan: Plan, scans: list[Scan], split: str, raw_url: str | None
     """Cut every scan, several at once; yield what is wrong with each, or an empty string."""
     done = sum(scan.part.is_file() for scan in scans)
     log.info("%s: %d scans%s", split, len(scans), f", {done} of them are done already" if done else "")
-    alone = (raw_url or "").startswith("memory:") or len(scans) - done < (REMOTE_SCANS if raw_url else LOCAL_SCANS)
-    problems: Iterable[str] = in_processes(partial(prepared, plan), scans, 1 if alone else cores())
+    problems: Iterable[str] = in_processes(partial(prepared, plan), scans, _processes(len(scans) - done, raw_url))
     return track(problems, f"preparing {split} scans", len(scans))
+
+
+def _processes(n_scans: int, raw_url: str | None) -> int:
+    """How many processes pay for their start; memory:// is this process's own."""
+    alone = (raw_url or "").startswith("memory:") or n_scans < (REMOTE_SCANS if raw_url else LOCAL_SCANS)
+    return 1 if alone else cores()
 
 
 def _report(problem: str, scan: str, split: str, damaged: str) -> None:

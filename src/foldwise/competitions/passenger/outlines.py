@@ -14,7 +14,7 @@ import numpy as np
 
 from foldwise.competitions.passenger.scans import upright_views
 from foldwise.errors import FoldwiseError
-from foldwise.processes import cores, in_processes
+from foldwise.processes import in_processes
 from foldwise.progress import track
 
 log = logging.getLogger(__name__)
@@ -24,13 +24,12 @@ SIDES = (0, 4, 8, 12)  # the views from the front, the person's left, the back a
 ACROSS = 24  # scans in a row of the contact sheet
 
 
-def people(locations: dict[str, str], sheet: Path) -> dict[str, str]:
+def people(locations: dict[str, str], sheet: Path, processes: int = 1) -> dict[str, str]:
     """Return the person of each scan (path or URL) by its name; write a contact sheet of them for the eye.
 
     A scan that cannot be read is a person of its own: it is reported when it is cut.
     """
-    here = any(location.startswith("memory:") for location in locations.values()) or len(locations) < 8
-    looked = in_processes(_looked_at, locations.values(), 1 if here else cores())
+    looked = in_processes(_looked_at, locations.values(), processes)
     found = dict(zip(locations, track(looked, "telling people apart", len(locations)), strict=True))
     seen = {scan: look for scan, look in found.items() if look is not None}
     numbers = clusters(np.array([widths for widths, _ in seen.values()]))
