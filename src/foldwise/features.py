@@ -83,9 +83,8 @@ def head(model: keras.Model) -> keras.Model:
 
 
 def _store(recipe: Recipe, dataset: Dataset, path: Path) -> None:
-    from foldwise.fit import build_model, check_values, set_policy
+    from foldwise.fit import build_model, check_values
 
-    set_policy(recipe.fit)
     model = build_model(recipe, dataset)
     check_values(model, dataset.train.images[:ROWS])
     extract = _extractor(model)

@@ -90,13 +90,13 @@ def build_model(recipe: Recipe, dataset: Dataset) -> keras.Model:
     builder = function_named("models", recipe.model.name, "model.name")
     dataset = samples.by_image(dataset)
     asked = {"structure": samples.structure_of(dataset)} if "structure" in inspect.signature(builder).parameters else {}
-    return builder(dataset.train.images.shape[1:], len(dataset.targets), **asked, **recipe.model.options)
-
-
-def set_policy(fit: FitSettings) -> None:
-    """Choose 16-bit or 32-bit floats for the layers built from now on."""
     half = "mixed_float16" if tf.config.list_physical_devices("GPU") else "mixed_bfloat16"
-    keras.config.set_dtype_policy(half if fit.mixed_precision else "float32")
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(half if recipe.fit.mixed_precision else "float32")
+    try:
+        return builder(dataset.train.images.shape[1:], len(dataset.targets), **asked, **recipe.model.options)
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def check_values(model: keras.Model, images: np.ndarray) -> None:
@@ -166,7 +166,6 @@ def _train_one(
 ) -> tuple[keras.Model, pd.DataFrame]:
     fit = recipe.fit
     keras.backend.clear_session()
-    set_policy(fit)
     keras.utils.set_random_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
     labels = dataset.labels[rows]
     weights = _balanced(labels, dataset.task) if fit.class_weights else None
