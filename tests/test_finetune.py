@@ -1,6 +1,8 @@
 """What trains in each phase, how fast, and that a backbone which runs once says what one in every epoch says."""
 
+import inspect
 from dataclasses import replace
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -10,11 +12,13 @@ from test_fit import make_recipe as small_recipe
 
 from foldwise import features, finetune, models
 from foldwise import fit as fitting
-from foldwise.config import AugmentSettings, FinetuneSettings, FitSettings
+from foldwise.config import AugmentSettings, FinetuneSettings, FitSettings, public_functions
 from foldwise.errors import ConfigError, FoldwiseError
-from foldwise.runs import make_recipe, run_name
+from foldwise.runs import code_key, make_recipe, run_name
 from foldwise.weights import load_keras
 
+INNER = "model.options.backbone_options"
+NESTED = ("model.options.backbone=efficientnet_lite0", f"~{INNER}")
 OPTIONS = {"side": 32, "weights": "imagenet", "values": (-35.0, 0.0), "bands": "difference"}
 
 
@@ -170,6 +174,7 @@ def test_a_model_that_is_not_tuned_keeps_its_run_key(settings):
         (["model=efficientnet_lite0", "finetune=head", "finetune.views=2"], "augment=none makes no views"),
         (["model=efficientnet_lite0", "model.options.weights=x.pth"], "weights=x.pth: no such file"),
         (["model=efficientnet_lite0", "model.options.weights=x.zip"], "weights=x.zip: expected imagenet, null, or"),
+        (["model=multi_view", *NESTED, f"{INNER}.weights=x.pth"], f"{INNER}.weights=x.pth: no such file"),
         (["model=efficientnet_lite0", "finetune=some"], "no such choice"),
     ],
 )
@@ -178,13 +183,39 @@ def test_settings_that_do_not_go_together_stop_at_once(settings, words, message)
         settings(*words)
 
 
-def test_weights_of_a_file_enter_the_run_key_by_content(settings, tmp_path):
+@pytest.mark.parametrize(
+    ("model", "key"),
+    [(["model=efficientnet_lite0"], "model.options"), (["model=multi_view", *NESTED], INNER)],
+    ids=["own", "of the backbone"],
+)
+def test_weights_of_a_file_enter_the_run_key_by_content(settings, tmp_path, model, key):
     path, keys = tmp_path / "mine.weights.h5", []
-    for content in (b"one", b"two"):
+    for content in (b"one", b"two", b"one"):
         path.write_bytes(content)
-        made = settings("model=efficientnet_lite0", f"model.options.weights={path}")
-        keys.append(run_name(make_recipe(made, "data", "split")))
-    assert keys[0] != keys[1]
+        keys.append(run_name(make_recipe(settings(*model, f"{key}.weights={path}"), "data", "split")))
+    assert keys[0] == keys[2] != keys[1]
+
+
+def test_what_reads_pretrained_weights_is_code_of_pretrained_models_alone(monkeypatch):
+    names = ["application", "efficientnet_lite0", "small_cnn"]
+    before = [code_key(public_functions("models")[name]) for name in names]
+    read_text = Path.read_text
+    monkeypatch.setattr(Path, "read_text", lambda p, *a: read_text(p, *a) + "x" * (p.name == "zoo.csv"))
+    assert [code_key(public_functions("models")[n]) != b for n, b in zip(names, before, strict=True)] == [
+        True,
+        False,
+        False,
+    ]
+    monkeypatch.undo()
+    source = inspect.getsource
+    monkeypatch.setattr(
+        inspect, "getsource", lambda m: source(m) + "\nX = 1\n" * (m.__name__ == "foldwise.checkpoints")
+    )
+    assert [code_key(public_functions("models")[n]) != b for n, b in zip(names, before, strict=True)] == [
+        True,
+        True,
+        False,
+    ]
 
 
 @pytest.mark.parametrize("kind", ["backbone", "whole", "keras"])
