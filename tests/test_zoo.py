@@ -2,6 +2,8 @@
 
 import importlib
 import itertools
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -258,3 +260,16 @@ def test_the_table_of_models_holds_the_talks(settings):
     assert listed["efficientnet_lite0"]["here"] is True
     text = models_table.show(list(listed.values()), 200)
     assert "NASNetLarge           88,949,818   331        82.5 / 96.0  82.7 / 96.2" in text
+
+
+def test_the_table_of_models_loads_neither_tensorflow_nor_pandas():
+    code = """if True:
+        import sys
+        from foldwise.__main__ import main
+        status = main(["models", "format=json"])
+        loaded = [name for name in ("tensorflow", "keras", "pandas.core") if name in sys.modules]
+        import pandas
+        pandas.Series
+        sys.exit(f"{status} {loaded} {'pandas.core' in sys.modules}")"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1] == "0 [] True"
