@@ -76,6 +76,8 @@ class FitSettings:
     mixed_precision: bool = False
     seed: Seed = 0
     n_seeds: Count = 1
+    refit: bool = False
+    refit_seeds: Count = 3
 
 
 @dataclass

@@ -44,9 +44,10 @@ def train_fold(
     report: Report | None = None,
     features: Features | None = None,
 ) -> FoldResult:
-    """Train on the rows outside `held_out` (n,) bool and predict those inside it and the test rows.
+    """Train on the rows outside `held_out` (n,) bool and predict those inside it, if any, and the test rows.
 
-    fit: the number of the fold, counted on over repeats; with `recipe.fit.seed` it decides every random draw.
+    fit: the number of the fold, counted on over repeats, or the one after them of a refit; with `recipe.fit.seed`
+    it decides every random draw.
     The labels of the held-out rows are never looked at. With `fit.n_seeds` several models are trained and their
     probabilities averaged.
     features: what the frozen backbone said of all images; then the head alone is trained.
@@ -260,6 +261,8 @@ class _Predictor:
         self._logits = tf.function(logits, input_signature=signature)
 
     def __call__(self, images: np.ndarray, beside: Batch | None, rows: np.ndarray) -> np.ndarray:
+        if len(rows) == 0:  # a refit holds none out
+            return np.empty((0, self._n_outputs))
         parts, step = [], samples.rows_at_once(images, self.rows)
         for start in range(0, len(rows), step):
             part = rows[start : start + step]

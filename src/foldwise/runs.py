@@ -8,6 +8,7 @@ import inspect
 import json
 import logging
 import pkgutil
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -57,7 +58,7 @@ class Recipe:
 
     @property
     def n_fits(self) -> int:
-        """Folds times repeats; fits are numbered repeat by repeat."""
+        """Folds times repeats; fits are numbered repeat by repeat, and the refit on all rows after them."""
         return self.split.n_folds * self.split.repeats
 
 
@@ -87,13 +88,23 @@ class Run:
     def n_fits(self) -> int:
         return int(self.recipe["split"]["n_folds"] * self.recipe["split"]["repeats"])
 
+    @property
+    def refits(self) -> bool:
+        """Whether one more fit, on all rows, makes the test predictions."""
+        return bool(self.recipe.get("fit", {}).get("refit"))
+
+    @property
+    def fits(self) -> range:
+        """The numbers of all fits: those of the folds, and the next one where the run refits."""
+        return range(self.n_fits + self.refits)
+
     def fold_path(self, fit: int) -> Path:
-        """The folder of one fit: `fold_<k>`, where k counts on over repeats."""
-        return self.path / f"fold_{fit}"
+        """The folder of one fit: `fold_<k>`, where k counts on over repeats, or `refit`."""
+        return self.path / ("refit" if fit == self.n_fits else f"fold_{fit}")
 
     def missing(self) -> list[int]:
         """The fits that are not finished."""
-        return [fit for fit in range(self.n_fits) if not self.fold_path(fit).is_dir()]
+        return [fit for fit in self.fits if not self.fold_path(fit).is_dir()]
 
     def is_finished(self) -> bool:
         return not self.missing()
@@ -162,6 +173,8 @@ def run_name(recipe: Recipe) -> str:
     values = plain(recipe)
     if recipe.finetune.mode == "none":
         del values["finetune"]  # nothing is tuned, so nothing of it decides anything
+    if not recipe.fit.refit:
+        del values["fit"]["refit"], values["fit"]["refit_seeds"]
     return f"{recipe.model.name}-{content_key(values)}"
 
 
@@ -172,6 +185,14 @@ def open_run(runs_dir: Path, recipe: Recipe) -> Run:
         with written_aside(run.path / "recipe.yaml") as aside:
             aside.write_text(yaml.safe_dump(plain(recipe), sort_keys=False))
     return run
+
+
+def take_folds(run: Run, other: Run) -> None:
+    """Copy the finished folds of a run of the same recipe without its refit, instead of training them again."""
+    for fit in range(run.n_fits):
+        if not run.fold_path(fit).is_dir() and other.path.joinpath(f"fold_{fit}").is_dir():
+            with written_aside(run.fold_path(fit)) as aside:
+                shutil.copytree(other.path / f"fold_{fit}", aside)
 
 
 def all_runs(runs_dir: Path) -> list[Run]:
@@ -213,8 +234,9 @@ def out_of_fold(run: Run, folds: pd.DataFrame, ids: pd.Series, targets: list[str
 
 
 def test_predictions(run: Run, ids: pd.Series, targets: list[str]) -> np.ndarray:
-    """Return the test probabilities (n_test, k) in the order of `ids`, averaged over all folds and repeats."""
-    parts = [pd.read_parquet(run.fold_path(fit) / "test.parquet").set_index("id") for fit in range(run.n_fits)]
+    """Return the test probabilities (n_test, k) in the order of `ids`: the refit's, or the mean of all folds'."""
+    fits = [run.n_fits] if run.refits else range(run.n_fits)
+    parts = [pd.read_parquet(run.fold_path(fit) / "test.parquet").set_index("id") for fit in fits]
     return np.asarray(np.mean([aligned(part[targets], ids, run.name) for part in parts], axis=0))
 
 
@@ -231,16 +253,17 @@ def aligned(predictions: pd.DataFrame, ids: pd.Series, name: str) -> np.ndarray:
 def write_fold(
     run: Run,
     fit: int,
-    held_out: pd.DataFrame,
+    held_out: pd.DataFrame | None,
     test: pd.DataFrame,
     history: pd.DataFrame,
     models: list[Any],
     about: dict[str, Any],
 ) -> None:
-    """Write a finished fold's folder, whole or not at all."""
+    """Write a finished fold's folder, whole or not at all; a refit holds no row out."""
     with written_aside(run.fold_path(fit)) as aside:
         aside.mkdir()
-        held_out.to_parquet(aside / "held_out.parquet", index=False)
+        if held_out is not None:
+            held_out.to_parquet(aside / "held_out.parquet", index=False)
         test.to_parquet(aside / "test.parquet", index=False)
         history.to_csv(aside / "history.csv", index=False)
         for number, model in enumerate(models):
@@ -250,7 +273,7 @@ def write_fold(
 
 def fold_reports(run: Run) -> Iterator[dict[str, Any]]:
     """The `fold.json` of every finished fit: seconds, images_per_second, device."""
-    for fit in range(run.n_fits):
+    for fit in run.fits:
         yield json.loads((run.fold_path(fit) / "fold.json").read_text())
 
 

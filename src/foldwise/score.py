@@ -82,6 +82,8 @@ def score_run(run: Run, dataset: Dataset, folds: pd.DataFrame) -> dict[str, Any]
         "versions": reports[0]["versions"],
         "device": reports[0]["device"],
     }
+    if run.refits:
+        report["test_predictions"] = f"refit on all rows, seeds: {run.recipe['fit']['refit_seeds']}"
     write_json(path, report)
     return report
 

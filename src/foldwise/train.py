@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from foldwise.config import Settings
 from foldwise.dataset import Dataset
 from foldwise.folds import folds_path, read_folds
 from foldwise.prepare import prepare
-from foldwise.runs import Run, make_recipe, open_run
+from foldwise.runs import Run, make_recipe, open_run, run_name, take_folds
 from foldwise.score import score_run
 from foldwise.workers import FoldTask, train_folds
 
@@ -33,17 +34,20 @@ def train_all(sweep: list[Settings]) -> list[Run]:
         if run in runs:
             continue
         runs[run] = settings, dataset
+        if recipe.fit.refit:
+            take_folds(run, Run(settings.runs_dir / run_name(replace(recipe, fit=replace(recipe.fit, refit=False)))))
         missing = run.missing()
         if missing:
             (run.path / "run.json").unlink(missing_ok=True)  # it may tell the score of folds that are gone
         tasks += [FoldTask(run, recipe, fit, len(dataset.train.images), dataset.path, path) for fit in missing]
-        done = recipe.n_fits - len(missing)
+        done = len(run.fits) - len(missing)
         if done:
             log.info(
-                "%s: %d of %d folds are trained already%s",
+                "%s: %d of %d folds%s are trained already%s",
                 run.name,
                 done,
-                recipe.n_fits,
+                len(run.fits),
+                " (one is the refit)" if run.refits else "",
                 "" if missing else ": nothing to do",
             )
 
