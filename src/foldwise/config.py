@@ -78,6 +78,7 @@ class FitSettings:
     n_seeds: Count = 1
     refit: bool = False
     refit_seeds: Count = 3
+    snapshots: Count = 1
 
 
 @dataclass
@@ -177,6 +178,7 @@ def check(values: dict[str, Any]) -> Settings:
     builder = function_named("models", settings.model.name, "model.name")
     settings.model.options = checked_options(builder, settings.model.options, "model.options")
     _check_finetune(settings)
+    _check_snapshots(settings)
     augmentation = function_named("augment", settings.augment.name, "augment.name")
     settings.augment.options = checked_options(augmentation, settings.augment.options, "augment.options")
     method = ensemble_method(settings.ensemble.name)
@@ -288,6 +290,29 @@ def _check_finetune(settings: Settings) -> None:
         )
     if finetune.views > 1 and settings.augment.name == "none":
         raise ConfigError(f"finetune.views={finetune.views}: augment=none makes no views; say augment=flips or another")
+
+
+def _check_snapshots(settings: Settings) -> None:
+    """Raise ConfigError where the schedule or the epochs leave no cycles to take snapshots of."""
+    fit, finetune = settings.fit, settings.finetune
+    if fit.snapshots == 1:
+        return
+    if fit.schedule != "cosine":
+        raise ConfigError(
+            f"fit.snapshots={fit.snapshots}: a {fit.schedule} rate has no cycles; say fit.schedule=cosine"
+        )
+    if finetune.mode == "gradual":
+        raise ConfigError(
+            f"fit.snapshots={fit.snapshots}: finetune=gradual trains each stage with a schedule of its own; choose "
+            "finetune=all, finetune=last_block or finetune=head"
+        )
+    head = finetune.head_epochs if finetune.mode in ("last_block", "all") else 0
+    if fit.epochs - head < fit.snapshots or fit.warmup_epochs >= (fit.epochs - head) // fit.snapshots:
+        raise ConfigError(
+            f"fit.snapshots={fit.snapshots}: expected a cycle of an epoch at least, and longer than the warm-up; "
+            f"fit.epochs={fit.epochs} with {head} of the head alone and fit.warmup_epochs={fit.warmup_epochs:g} make "
+            f"cycles of {(fit.epochs - head) / fit.snapshots:g}"
+        )
 
 
 def _check_generator(settings: Settings, reader: types.ModuleType) -> None:

@@ -6,7 +6,7 @@ import inspect
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from foldwise import augment, finetune, metrics, samples
+from foldwise import augment, finetune, metrics, samples, snapshots
 from foldwise.batches import Batches
 from foldwise.config import FitSettings, function_named
 from foldwise.dataset import Dataset, Task
@@ -33,7 +33,7 @@ class FoldResult:
     held_out: np.ndarray  # (n_f, k) probabilities of the held-out rows, in the order of the data
     test: np.ndarray  # (n_test, k) probabilities
     history: pd.DataFrame  # seed, epoch, loss, learning_rate, seconds
-    models: list[keras.Model]  # one for each seed
+    models: list[keras.Model]  # one for each seed, and with fit.snapshots one for each of its cycles
 
 
 def train_fold(
@@ -48,8 +48,8 @@ def train_fold(
 
     fit: the number of the fold, counted on over repeats, or the one after them of a refit; with `recipe.fit.seed`
     it decides every random draw.
-    The labels of the held-out rows are never looked at. With `fit.n_seeds` several models are trained and their
-    probabilities averaged.
+    The labels of the held-out rows are never looked at. With `fit.n_seeds` several models are trained, with
+    `fit.snapshots` several are kept of each training, and the probabilities of all are averaged.
     features: what the frozen backbone said of all images; then the head alone is trained.
 
     Raises FoldwiseError where the loss stops being a number, or the fold cuts an image that answers several rows.
@@ -68,15 +68,16 @@ def train_fold(
     for number in range(recipe.fit.n_seeds):
         before = number * recipe.fit.epochs * len(rows)  # images that the seeds before trained on
         seed = (recipe.fit.seed + number, fit)
-        model, history = _train_one(recipe, dataset, rows, beside_train, seed, before, report, features)
-        batch = PREDICT_ROWS if finetune.backbone(model) is None else recipe.fit.batch_size
-        images = (dataset.train.images, dataset.test.images)
-        predict = _Predictor(model, dataset.task, recipe.augment.test_views, samples.structure_of(dataset), batch)
-        if features is not None:
-            images, predict = (features.train, features.test), _Predictor(head(model), dataset.task, "stored")
-        inside.append(predict(images[0], beside_train, np.flatnonzero(held_out)))
-        outside.append(predict(images[1], beside_test, np.arange(len(images[1]))))
-        models.append(model)
+        kept, history = _train_one(recipe, dataset, rows, beside_train, seed, before, report, features)
+        for model in kept:
+            batch = PREDICT_ROWS if finetune.backbone(model) is None else recipe.fit.batch_size
+            images = (dataset.train.images, dataset.test.images)
+            predict = _Predictor(model, dataset.task, recipe.augment.test_views, samples.structure_of(dataset), batch)
+            if features is not None:
+                images, predict = (features.train, features.test), _Predictor(head(model), dataset.task, "stored")
+            inside.append(predict(images[0], beside_train, np.flatnonzero(held_out)))
+            outside.append(predict(images[1], beside_test, np.arange(len(images[1]))))
+        models += kept
         histories.append(history.assign(seed=recipe.fit.seed + number))
     return FoldResult(
         np.mean(inside, axis=0).reshape(-1, k),
@@ -118,7 +119,12 @@ def check_values(model: keras.Model, images: np.ndarray) -> None:
 
 
 def learning_rate(fit: FitSettings, steps_per_epoch: int) -> Any:
-    """Return Keras' schedule: constant or cosine decay to 0, after a linear warm-up from 0."""
+    """Return Keras' schedule: constant or cosine decay to 0, after a linear warm-up from 0.
+
+    With `fit.snapshots` the decay starts again at every cycle, and the warm-up is part of the first.
+    """
+    if fit.snapshots > 1:
+        return snapshots.Cycles(fit.learning_rate, snapshots.ends(fit), steps_per_epoch, fit.warmup_epochs)
     steps, warmup = fit.epochs * steps_per_epoch, round(fit.warmup_epochs * steps_per_epoch)
     if fit.schedule == "cosine":
         start = 0.0 if warmup else fit.learning_rate
@@ -164,7 +170,7 @@ def _train_one(
     before: int,
     report: Report | None,
     features: Features | None,
-) -> tuple[keras.Model, pd.DataFrame]:
+) -> tuple[list[keras.Model], pd.DataFrame]:
     fit = recipe.fit
     keras.backend.clear_session()
     keras.utils.set_random_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
@@ -179,17 +185,23 @@ def _train_one(
     _set_scale(model, dataset.train.images, rows, samples.present(beside))
     check_values(model, dataset.train.images[rows[: fit.batch_size]])
     loss = keras.losses.CategoricalCrossentropy if dataset.task == "multiclass" else keras.losses.BinaryCrossentropy
-    watch = _Watch(len(rows), before, report)
-    for phase in finetune.phases(recipe.finetune, fit, model):
+    watch, kept = _Watch(len(rows), before, report), snapshots.Kept(model)
+    phases = finetune.phases(recipe.finetune, fit, model)
+    for phase in phases:
         finetune.unfreeze(model, recipe.finetune, phase)
         trained = model if features is None else head(model)
         variables, shares = trained.trainable_variables, finetune.rates(model, recipe.finetune)
         of_phase = finetune.fit_of_phase(fit, recipe.finetune, phase)
+        of_phase = replace(of_phase, snapshots=fit.snapshots if phase is phases[-1] else 1)
+        kept.epochs = [phase.first + end for end in snapshots.ends(of_phase)[:-1]]
         trained.compile(optimizer(of_phase, len(batches), variables, shares), loss(from_logits=True))
         # else TensorFlow traces the training step twice: a first time to create the optimizer's variables
         trained.optimizer.build(variables)
-        trained.fit(batches, initial_epoch=phase.first, epochs=phase.last, verbose=0, shuffle=False, callbacks=[watch])
-    return model, pd.DataFrame(watch.history)
+        trained.fit(
+            batches, initial_epoch=phase.first, epochs=phase.last, verbose=0, shuffle=False, callbacks=[watch, kept]
+        )
+    models = [snapshots.with_weights(build_model(recipe, dataset), weights) for weights in kept.weights]
+    return [*models, model], pd.DataFrame(watch.history)
 
 
 def _set_scale(model: keras.Model, images: np.ndarray, rows: np.ndarray, present: np.ndarray | None = None) -> None:

@@ -175,6 +175,8 @@ def run_name(recipe: Recipe) -> str:
         del values["finetune"]  # nothing is tuned, so nothing of it decides anything
     if not recipe.fit.refit:
         del values["fit"]["refit"], values["fit"]["refit_seeds"]
+    if recipe.fit.snapshots == 1:
+        del values["fit"]["snapshots"]
     return f"{recipe.model.name}-{content_key(values)}"
 
 
