@@ -14,10 +14,10 @@ from foldwise import configure, dataset, fit, runs, score, train
 def test_the_refit_trains_on_all_rows_and_makes_the_test_predictions(tmp_path):
     data = write_data(tmp_path / "data")
     run = train_here(make_recipe(refit=True, refit_seeds=2), data, tmp_path / "runs")
-    assert sorted(path.name for path in run.path.iterdir()) == ["fold_0", "fold_1", "fold_2", "recipe.yaml", "refit"]
+    assert sorted(path.name for path in run.path.iterdir()) == ["fold_0", "fold_1", "recipe.yaml", "refit"]
     there, folds = dataset.read(data), pd.read_parquet(data / "folds.parquet")
     nothing = np.zeros(len(IDS), bool)
-    by_hand = [fit.train_fold(make_recipe(seed=seed), there, nothing, 3).test for seed in (0, 1)]
+    by_hand = [fit.train_fold(make_recipe(seed=seed), there, nothing, 2).test for seed in (0, 1)]
     predicted = runs.test_predictions(run, there.test.table["id"], ["y"])
     assert predicted == pytest.approx((by_hand[0] + by_hand[1]) / 2)
     assert sorted(path.name for path in (run.path / "refit").iterdir()) == [
@@ -25,7 +25,7 @@ def test_the_refit_trains_on_all_rows_and_makes_the_test_predictions(tmp_path):
     ]
     report = score.score_run(run, there, folds)
     assert report["test_predictions"] == "refit on all rows, seeds: 2"
-    assert len(report["fold_log_loss"]) == 3
+    assert len(report["fold_log_loss"]) == 2
 
     first = make_recipe()  # a fold is that of the recipe without a refit, to the bit
     plain = train_here(first, data, tmp_path / "runs", [1])
@@ -34,7 +34,7 @@ def test_the_refit_trains_on_all_rows_and_makes_the_test_predictions(tmp_path):
 
     before = (run.path / "refit" / "test.parquet").read_bytes()
     shutil.rmtree(run.path / "refit")
-    assert run.missing() == [3]
+    assert run.missing() == [runs.REFIT]
     assert not run.is_finished()
     train_here(make_recipe(refit=True, refit_seeds=2), data, tmp_path / "runs")
     assert run.is_finished()
@@ -44,13 +44,13 @@ def test_the_refit_trains_on_all_rows_and_makes_the_test_predictions(tmp_path):
 def test_the_finished_folds_of_the_same_recipe_without_refit_are_taken_over(tmp_path):
     recipe = make_recipe(refit=True)
     plain = runs.open_run(tmp_path, replace(recipe, fit=replace(recipe.fit, refit=False)))
-    for number in (0, 2):
+    for number in [1]:
         table = pd.DataFrame({"id": ["r0"], "y": [number / 10]})
         runs.write_fold(plain, number, table, table, table, [], {})
     run = runs.open_run(tmp_path, recipe)
     runs.take_folds(run, plain)
-    assert run.missing() == [1, 3]
-    assert pd.read_parquet(run.path / "fold_2" / "test.parquet")["y"].tolist() == [0.2]
+    assert run.missing() == [0, runs.REFIT]
+    assert pd.read_parquet(run.path / "fold_1" / "test.parquet")["y"].tolist() == [0.1]
 
 
 def test_settings_that_are_off_are_in_no_key():

@@ -95,6 +95,14 @@ class FinetuneSettings:
 
 
 @dataclass
+class PseudoSettings:
+    runs: list[str] | None = field(default_factory=list)  # None: to be said
+    labels: Literal["hard", "soft"] = "hard"
+    confidence: Fraction = 0.95
+    weight: Positive = 1.0
+
+
+@dataclass
 class SplitSettings:
     kind: Literal["stratified", "group", "stratified_group", "other"] = "stratified"
     n_folds: Annotated[int, Field(ge=2, le=100)] = 5
@@ -136,6 +144,7 @@ class Settings:
     ensemble: EnsembleSettings
     execution: ExecutionSettings
     finetune: FinetuneSettings = field(default_factory=FinetuneSettings)
+    pseudo: PseudoSettings = field(default_factory=PseudoSettings)
     root: str = "."
     format: Literal["text", "json"] = "text"
     dry_run: bool = False
@@ -181,6 +190,7 @@ def check(values: dict[str, Any]) -> Settings:
     _check_snapshots(settings)
     augmentation = function_named("augment", settings.augment.name, "augment.name")
     settings.augment.options = checked_options(augmentation, settings.augment.options, "augment.options")
+    _check_pseudo(settings)
     method = ensemble_method(settings.ensemble.name)
     settings.ensemble.options = checked_options(method, settings.ensemble.options, "ensemble.options")
     return settings
@@ -312,6 +322,23 @@ def _check_snapshots(settings: Settings) -> None:
             f"fit.snapshots={fit.snapshots}: expected a cycle of an epoch at least, and longer than the warm-up; "
             f"fit.epochs={fit.epochs} with {head} of the head alone and fit.warmup_epochs={fit.warmup_epochs:g} make "
             f"cycles of {(fit.epochs - head) / fit.snapshots:g}"
+        )
+
+
+def _check_pseudo(settings: Settings) -> None:
+    """Raise ConfigError where pseudo-labels lack the runs that give them, or runs the settings."""
+    pseudo = settings.pseudo
+    if pseudo.runs is None:
+        raise ConfigError(
+            "pseudo.runs=null: expected the finished runs whose models label the test rows, for example "
+            "pseudo.runs=[small_cnn-0123456789ab]; `foldwise score` lists them"
+        )
+    if not pseudo.runs and pseudo != PseudoSettings():
+        raise ConfigError("pseudo: no runs label test rows; say pseudo.runs=[RUN], or leave the other settings out")
+    if pseudo.runs and settings.augment.options.get("transplant"):
+        raise ConfigError(
+            f"augment.options.transplant={settings.augment.options['transplant']}: it needs true labels to tell which "
+            "images are empty; say augment.options.transplant=0 with pseudo.runs"
         )
 
 

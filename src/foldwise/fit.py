@@ -20,6 +20,7 @@ from foldwise.config import FitSettings, function_named
 from foldwise.dataset import Dataset, Task
 from foldwise.errors import FoldwiseError
 from foldwise.features import Features, head, head_recipe
+from foldwise.pseudo import Extra, hard, joined
 from foldwise.runs import Recipe
 from foldwise.samples import Batch, Structure
 
@@ -43,6 +44,7 @@ def train_fold(
     fit: int,
     report: Report | None = None,
     features: Features | None = None,
+    extra: Extra | None = None,
 ) -> FoldResult:
     """Train on the rows outside `held_out` (n,) bool and predict those inside it, if any, and the test rows.
 
@@ -51,6 +53,7 @@ def train_fold(
     The labels of the held-out rows are never looked at. With `fit.n_seeds` several models are trained, with
     `fit.snapshots` several are kept of each training, and the probabilities of all are averaged.
     features: what the frozen backbone said of all images; then the head alone is trained.
+    extra: test images that train beside the rows, without features.
 
     Raises FoldwiseError where the loss stops being a number, or the fold cuts an image that answers several rows.
     """
@@ -65,10 +68,12 @@ def train_fold(
     beside_test = samples.beside(dataset, dataset.test, auxiliary.test)
     inside, models, histories = [], [], []
     outside = []
+    drawn = _drawn(recipe, dataset, rows, beside_train, beside_test, features, extra)
+    n_images = len(drawn[-1])
     for number in range(recipe.fit.n_seeds):
-        before = number * recipe.fit.epochs * len(rows)  # images that the seeds before trained on
+        before = number * recipe.fit.epochs * n_images  # images that the seeds before trained on
         seed = (recipe.fit.seed + number, fit)
-        kept, history = _train_one(recipe, dataset, rows, beside_train, seed, before, report, features)
+        kept, history = _train_one(recipe, dataset, rows, beside_train, drawn, seed, before, report, features)
         for model in kept:
             batch = PREDICT_ROWS if finetune.backbone(model) is None else recipe.fit.batch_size
             images = (dataset.train.images, dataset.test.images)
@@ -161,11 +166,33 @@ def optimizer(
     return kind(learning_rate(fit, steps_per_epoch), **options)
 
 
+def _drawn(
+    recipe: Recipe,
+    dataset: Dataset,
+    rows: np.ndarray,
+    beside: Batch,
+    beside_test: Batch,
+    features: Features | None,
+    extra: Extra | None,
+) -> tuple[Any, Batch, np.ndarray, np.ndarray | None, np.ndarray]:
+    """Return what batches are drawn from: images, what stands beside them, labels, weights, and positions (m,)."""
+    weighted = recipe.fit.class_weights
+    if extra is None:
+        labels = dataset.labels[rows]
+        images = dataset.train.images if features is None else features.drawn
+        return images, beside, labels, _balanced(labels, dataset.task) if weighted else None, rows
+    both, beside, labels, weights, rows = joined(extra, dataset, rows, beside, beside_test)
+    if weighted:
+        weights = weights * _balanced(hard(labels, dataset.task), dataset.task)
+    return both, beside, labels, weights, rows
+
+
 def _train_one(
     recipe: Recipe,
     dataset: Dataset,
     rows: np.ndarray,
     beside: Batch,
+    drawn: tuple[Any, Batch, np.ndarray, np.ndarray | None, np.ndarray],
     seed: tuple[int, int],
     before: int,
     report: Report | None,
@@ -174,18 +201,14 @@ def _train_one(
     fit = recipe.fit
     keras.backend.clear_session()
     keras.utils.set_random_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
-    labels = dataset.labels[rows]
-    weights = _balanced(labels, dataset.task) if fit.class_weights else None
-    images, settings = dataset.train.images, recipe.augment
-    if features is not None:
-        images, settings = features.drawn, head_recipe(recipe).augment
+    settings = recipe.augment if features is None else head_recipe(recipe).augment
     model = build_model(recipe, dataset)
     names, structure, stored = samples.input_names(model), samples.structure_of(dataset), features is not None
-    batches = Batches(images, beside, labels, weights, rows, fit.batch_size, settings, seed, names, structure, stored)
+    batches = Batches(*drawn, fit.batch_size, settings, seed, names, structure, stored)
     _set_scale(model, dataset.train.images, rows, samples.present(beside))
     check_values(model, dataset.train.images[rows[: fit.batch_size]])
     loss = keras.losses.CategoricalCrossentropy if dataset.task == "multiclass" else keras.losses.BinaryCrossentropy
-    watch, kept = _Watch(len(rows), before, report), snapshots.Kept(model)
+    watch, kept = _Watch(len(drawn[-1]), before, report), snapshots.Kept(model)
     phases = finetune.phases(recipe.finetune, fit, model)
     for phase in phases:
         finetune.unfreeze(model, recipe.finetune, phase)

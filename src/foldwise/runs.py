@@ -10,7 +10,7 @@ import logging
 import pkgutil
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +25,7 @@ from foldwise.config import (
     FinetuneSettings,
     FitSettings,
     ModelSettings,
+    PseudoSettings,
     Settings,
     SplitSettings,
     competition_module,
@@ -37,6 +38,7 @@ from foldwise.storage import content_key, sha256, write_json, written_aside
 log = logging.getLogger(__name__)
 
 OTHER = "other"  # the split key of imported predictions that were made on folds of their own
+REFIT = -1  # the number of the fit on all rows, among those of the folds
 TRAIN_VERSION = 1  # bumped whenever the same recipe would predict something else
 PACKAGES = ("foldwise", "tensorflow", "keras", "numpy", "albumentations")
 
@@ -54,11 +56,12 @@ class Recipe:
     augment: AugmentSettings
     fit: FitSettings
     finetune: FinetuneSettings = field(default_factory=FinetuneSettings)
+    pseudo: PseudoSettings = field(default_factory=PseudoSettings)
     version: int = TRAIN_VERSION
 
     @property
     def n_fits(self) -> int:
-        """Folds times repeats; fits are numbered repeat by repeat, and the refit on all rows after them."""
+        """Folds times repeats; fits are numbered repeat by repeat."""
         return self.split.n_folds * self.split.repeats
 
 
@@ -94,13 +97,13 @@ class Run:
         return bool(self.recipe.get("fit", {}).get("refit"))
 
     @property
-    def fits(self) -> range:
-        """The numbers of all fits: those of the folds, and the next one where the run refits."""
-        return range(self.n_fits + self.refits)
+    def fits(self) -> list[int]:
+        """The numbers of all fits: those of the folds, and REFIT where the run refits."""
+        return [*range(self.n_fits), *([REFIT] if self.refits else [])]
 
     def fold_path(self, fit: int) -> Path:
         """The folder of one fit: `fold_<k>`, where k counts on over repeats, or `refit`."""
-        return self.path / ("refit" if fit == self.n_fits else f"fold_{fit}")
+        return self.path / ("refit" if fit == REFIT else f"fold_{fit}")
 
     def missing(self) -> list[int]:
         """The fits that are not finished."""
@@ -140,6 +143,7 @@ def make_recipe(settings: Settings, data_key: str, split_key: str) -> Recipe:
         settings.augment,
         settings.fit,
         settings.finetune,
+        replace(settings.pseudo, runs=sorted(set(settings.pseudo.runs or []))),
     )
 
 
@@ -177,6 +181,8 @@ def run_name(recipe: Recipe) -> str:
         del values["fit"]["refit"], values["fit"]["refit_seeds"]
     if recipe.fit.snapshots == 1:
         del values["fit"]["snapshots"]
+    if not recipe.pseudo.runs:
+        del values["pseudo"]
     return f"{recipe.model.name}-{content_key(values)}"
 
 
@@ -237,7 +243,7 @@ def out_of_fold(run: Run, folds: pd.DataFrame, ids: pd.Series, targets: list[str
 
 def test_predictions(run: Run, ids: pd.Series, targets: list[str]) -> np.ndarray:
     """Return the test probabilities (n_test, k) in the order of `ids`: the refit's, or the mean of all folds'."""
-    fits = [run.n_fits] if run.refits else range(run.n_fits)
+    fits = [REFIT] if run.refits else range(run.n_fits)
     parts = [pd.read_parquet(run.fold_path(fit) / "test.parquet").set_index("id") for fit in fits]
     return np.asarray(np.mean([aligned(part[targets], ids, run.name) for part in parts], axis=0))
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldwise import metrics, runs
+from foldwise import metrics, pseudo, runs
 from foldwise.config import Settings
 from foldwise.dataset import Dataset
 from foldwise.errors import FoldwiseError
@@ -84,6 +84,8 @@ def score_run(run: Run, dataset: Dataset, folds: pd.DataFrame) -> dict[str, Any]
     }
     if run.refits:
         report["test_predictions"] = f"refit on all rows, seeds: {run.recipe['fit']['refit_seeds']}"
+    if run.recipe.get("pseudo", {}).get("runs"):
+        report["pseudo"] = pseudo.effect(run, dataset, folds, losses)
     write_json(path, report)
     return report
 
@@ -140,4 +142,5 @@ def details(settings: Settings, reports: list[dict[str, Any]]) -> str:
     members = [Run(settings.runs_dir / f"{r['model']}-{r['run_key']}") for r in reports]
     with tempfile.TemporaryDirectory() as folder:
         rows, _, problem = stacked(members, dataset, read_folds(dataset, settings.split), Path(folder))
-        return paired.table([run.name for run in members], rows, problem, dataset.train.groups)
+        table = paired.table([run.name for run in members], rows, problem, dataset.train.groups)
+    return table + "".join(f"{pseudo.told(report)}\n" for report in reports if "pseudo" in report)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
+from foldwise import pseudo
 from foldwise.config import Settings
 from foldwise.dataset import Dataset
 from foldwise.folds import folds_path, read_folds
@@ -30,6 +31,7 @@ def train_all(sweep: list[Settings]) -> list[Run]:
         read_folds(dataset, settings.split)
         path = folds_path(dataset, settings.split)
         recipe = make_recipe(settings, dataset.data_key, path.stem.removeprefix("folds_"))
+        pseudo.sources(settings.runs_dir, recipe.pseudo.runs or [], recipe.split_key)
         run = open_run(settings.runs_dir, recipe)
         if run in runs:
             continue
@@ -62,6 +64,8 @@ def train_all(sweep: list[Settings]) -> list[Run]:
             low,
             high,
         )
+        if "pseudo" in report:
+            log.info(pseudo.told(report))
 
     for run in runs:
         if run.is_finished():
