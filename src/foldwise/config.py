@@ -215,6 +215,13 @@ def checked_options(function: Callable[..., Any], given: Options, prefix: str) -
     return checked
 
 
+def weights_named(options: Options, prefix: str = "model.options") -> dict[str, str | None]:
+    """The weights that a model's options name, and those of the builder it is made of, by their keys."""
+    own = {f"{prefix}.weights": options["weights"]} if "weights" in options else {}
+    inner = options.get("backbone_options")
+    return own | (weights_named(inner, f"{prefix}.backbone_options") if inner else {})
+
+
 def plain(value: Any) -> Any:
     """Return settings or options as plain JSON values."""
     return TypeAdapter(Any).dump_python(asdict(value) if is_dataclass(value) else value, mode="json")  # type: ignore[arg-type]
@@ -282,11 +289,11 @@ def known_key(key: str) -> None:
 def _check_finetune(settings: Settings) -> None:
     """Raise ConfigError where the model, the epochs or the augmentation do not go with the fine-tuning."""
     finetune, options = settings.finetune, settings.model.options
-    if "weights" in options:
+    for key, weights in weights_named(options).items():
         from foldwise.weights import check_named
 
-        check_named(options["weights"])
-    elif finetune.mode != "none":
+        check_named(weights, key)
+    if "weights" not in options and finetune.mode != "none":
         builders = public_functions("models")
         pretrained = [name for name, builder in builders.items() if "weights" in _option_schema(builder)]
         raise ConfigError(
