@@ -150,6 +150,7 @@ class Settings:
     dry_run: bool = False
     submission: str | None = None
     message: str = ""
+    by: str | None = None  # score, ensemble, grade: a column, for whose values the log loss is told too
     oof: str | None = None  # import: a file or a folder of out-of-fold predictions
     test: str | None = None  # import: the same of test predictions
     folds: str | None = None  # import: a file of the folds that the predictions were made on

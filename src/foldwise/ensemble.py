@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldwise import compare, files, metrics, nested, runs, submission
+from foldwise import breakdown, compare, files, metrics, nested, runs, submission
 from foldwise.blends.neighbours import group_folds
 from foldwise.blends.rows import Problem, Rows, make_rows
 from foldwise.config import EnsembleSettings, Settings, plain
 from foldwise.dataset import Dataset, Split
-from foldwise.errors import FoldwiseError, choices
+from foldwise.errors import ConfigError, FoldwiseError, choices
 from foldwise.folds import read_folds, split_key
 from foldwise.prepare import prepare
 from foldwise.runs import Run
@@ -34,6 +34,8 @@ def ensemble(settings: Settings) -> dict[str, Any]:
     Returns what the JSON holds (nested_score and its interval, members with weights and scores) and the file.
     """
     if settings.ensemble.name == "files":
+        if settings.by is not None:
+            raise ConfigError(f"by={settings.by}: ensemble=files blends what has no known score; leave it out")
         return files.ensemble(settings)
     reports = score(settings)
     dataset = prepare(settings)
@@ -67,6 +69,9 @@ def _ensemble(
         log.warning(compare.RISK, how.name)
     scores = {f"{r['model']}-{r['run_key']}": r["log_loss"] for r in reports}
     weights = [None] * len(members) if blended.weights is None else [float(weight) for weight in blended.weights]
+    if settings.by is not None:
+        parts = breakdown.breakdown(dataset.train.table, settings.by, dataset.labels, losses, dataset.task)
+        beside_it |= {"by": settings.by, "log_loss_by": parts}
     about: dict[str, Any] = {
         "competition": settings.competition.name,
         "nested_score": float(losses.mean()),
@@ -117,6 +122,7 @@ def show(result: dict[str, Any], width: int) -> str:
             f"nested log loss {result['nested_score']:.4f} (95 % interval {low:.4f} to {high:.4f})"
             + (", approximate: a member was made on other folds" if result["approximate"] else ""),
             *(["beside it, nested too:", *beside] if beside else []),
+            *([breakdown.show(result["by"], {"nested": result["log_loss_by"]}, width)] if "by" in result else []),
             f"submission: {result['file']}",
         ]
     )

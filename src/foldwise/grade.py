@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldwise import metrics, submission
+from foldwise import breakdown, metrics, submission
 from foldwise.config import Settings, competition_module
 from foldwise.dataset import Dataset, Split
 from foldwise.errors import FoldwiseError
@@ -21,7 +21,8 @@ def grade(settings: Settings) -> dict[str, Any]:
     """Score a submission (the newest, or `submission=FILE`) against `solution.csv`.
 
     Only rows whose `Usage` is Public or Private count; without that column all rows do. Returns the file,
-    n_scored, log_loss with its interval, public_score, private_score, accuracy, and the nested score.
+    n_scored, log_loss with its interval, public_score, private_score, accuracy, and the nested score; with
+    `by=COLUMN` also `by` and `log_loss_by`, what `breakdown` tells of that column.
 
     Raises FoldwiseError where there is no solution, or where its ids are not the submission's.
     """
@@ -49,6 +50,11 @@ def grade(settings: Settings) -> dict[str, Any]:
         raise FoldwiseError("solution.csv: no row's Usage is Public or Private, so that nothing is scored")
     groups = _groups(dataset.test, solution.iloc[:, 0])
     groups = None if groups is None else groups[scored]
+    by: dict[str, Any] = {}
+    if settings.by is not None:
+        table = dataset.test.table.set_index("id", drop=False).loc[solution.iloc[:, 0]][scored]
+        parts = breakdown.breakdown(table, settings.by, truth[scored], losses[scored], dataset.task)
+        by = {"by": settings.by, "log_loss_by": parts}
     return {
         "file": str(path),
         "n_scored": int(scored.sum()),
@@ -59,6 +65,7 @@ def grade(settings: Settings) -> dict[str, Any]:
         "accuracy": metrics.for_humans(truth[scored], predicted[scored], dataset.task)["accuracy"],
         "nested_score": about.get("nested_score"),
         "nested_score_interval": about.get("nested_score_interval"),
+        **by,
     }
 
 
@@ -92,6 +99,8 @@ def show(result: dict[str, Any], width: int) -> str:
     for name in ("public_score", "private_score", "accuracy"):
         if result[name] is not None:
             lines.append(f"  {name.replace('_', ' '):<15}{result[name]:.4f}")
+    if "by" in result:
+        lines.append(breakdown.show(result["by"], {"true log loss": result["log_loss_by"]}, width))
     return "\n".join(lines)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldwise import metrics, pseudo, runs
+from foldwise import breakdown, metrics, pseudo, runs
 from foldwise.config import Settings
 from foldwise.dataset import Dataset
 from foldwise.errors import FoldwiseError
@@ -25,6 +25,8 @@ MOST = 8  # runs that are compared with each other
 
 def score(settings: Settings) -> list[dict[str, Any]]:
     """Return the `run.json` of every finished run on this data and split, best first.
+
+    With `by=COLUMN` each has `by`, the column, and `log_loss_by`, what `breakdown` tells of it.
 
     Raises FoldwiseError where there is none.
     """
@@ -53,7 +55,8 @@ def score(settings: Settings) -> list[dict[str, Any]]:
             f"no finished run of {settings.competition.name} on this data and split; "
             f"`foldwise train competition={settings.competition.name}` trains one"
         )
-    return sorted((score_run(run, dataset, folds) for run in finished), key=lambda report: report["log_loss"])
+    reports = [score_run(run, dataset, folds) | _by(run, dataset, folds, settings.by) for run in finished]
+    return sorted(reports, key=lambda report: report["log_loss"])
 
 
 def score_run(run: Run, dataset: Dataset, folds: pd.DataFrame) -> dict[str, Any]:
@@ -88,6 +91,15 @@ def score_run(run: Run, dataset: Dataset, folds: pd.DataFrame) -> dict[str, Any]
         report["pseudo"] = pseudo.effect(run, dataset, folds, losses)
     write_json(path, report)
     return report
+
+
+def _by(run: Run, dataset: Dataset, folds: pd.DataFrame, column: str | None) -> dict[str, Any]:
+    """Return what `by=COLUMN` adds to the report of a run."""
+    if column is None:
+        return {}
+    table, labels = dataset.train.table, dataset.labels
+    losses = metrics.row_losses(labels, runs.out_of_fold(run, folds, table["id"], dataset.targets), dataset.task)
+    return {"by": column, "log_loss_by": breakdown.breakdown(table, column, labels, losses, dataset.task)}
 
 
 def fold_losses(run: Run, dataset: Dataset, folds: pd.DataFrame) -> list[float]:
@@ -125,7 +137,8 @@ def show(reports: list[dict[str, Any]], width: int) -> str:
     console = Console(width=width, no_color=True)
     with console.capture() as captured:
         console.print(shown)
-    return captured.get()
+    parts = {f"{r['model']}-{r['run_key']}": r["log_loss_by"] for r in reports if "by" in r}
+    return captured.get() + (breakdown.show(reports[0]["by"], parts, width) if parts else "")
 
 
 def details(settings: Settings, reports: list[dict[str, Any]]) -> str:
