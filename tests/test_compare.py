@@ -139,7 +139,7 @@ def test_drop_one_names_who_adds_most():
     assert dropped.argmin() == 3  # the mean is better without the one that says the opposite
     assert dropped[3] < 0
     assert paired.correlations(poor, Problem("binary"))[0, 3] == pytest.approx(-1)
-    assert "adds most" in paired.table(["a", "b", "c", "d"], poor, Problem("binary"), None)
+    assert "adds most" in paired.table(["a", "b", "c", "d"], poor, Problem("binary"))
 
 
 def test_calibration_curves_by_hand():

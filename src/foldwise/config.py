@@ -24,6 +24,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
+Metric = Literal["log_loss", "auc", "accuracy", "f1", "kappa", "rmsle"]
 ENSEMBLE_MODULES = ("compare", "files")  # ensemble names that are no function of foldwise.blends
 
 Options = dict[str, Any]
@@ -36,6 +37,8 @@ class CompetitionSettings:
     reader: str  # a module of foldwise.competitions
     slug: str | None = None  # the competition's name on Kaggle
     options: Options = field(default_factory=dict)  # keyword arguments of the reader's read()
+    metric: Metric = "log_loss"  # the objective: what runs and blends are ranked and chosen by
+    shown: list[Metric] = field(default_factory=list)  # further metrics that `score` shows
 
 
 @dataclass

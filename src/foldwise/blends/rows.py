@@ -10,6 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
+    from foldwise.config import Metric
     from foldwise.dataset import Task
 
 Average = Literal["logit", "arithmetic"]
@@ -82,6 +83,7 @@ class Problem:
     average: Average = "logit"  # the scale on which weighted members are averaged
     test: Rows | None = None  # unlabelled rows that statistics may use, those that are scored
     column: str | None = None  # of the table, whose repeated values may tell the label
+    metric: Metric = "log_loss"  # what members, methods and changes are chosen by
 
 
 @dataclass

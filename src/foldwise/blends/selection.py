@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
 from foldwise.blends.rows import Blended, Problem, Rows
+from foldwise.blends.search import select_by
 from foldwise.blends.values import (
     THREADS,
     Values,
@@ -44,10 +45,13 @@ def greedy(
     share: Annotated[float, Field(gt=0, le=1)] = 0.5,  # of the members in a bag
     seed: Annotated[int, Field(ge=0)] = 0,  # of the bags
 ) -> Blended:
-    """Add the member that lowers the log loss of the blend most, `rounds` times; keep the best blend on the way."""
-    values = values_of(train, problem.average, problem.task)
+    """Add the member that improves the blend most, `rounds` times; keep the best blend on the way."""
+    if problem.metric == "log_loss":
+        choose = partial(select, values_of(train, problem.average, problem.task))
+    else:
+        choose = partial(select_by, problem, train)
     if bags == 1:
-        counts = select(values, rounds, start)
+        counts = choose(rounds, start)
         weights = counts / counts.sum()
     else:
         rng = np.random.default_rng(seed)
@@ -55,7 +59,7 @@ def greedy(
         weights = np.zeros(train.m)
         for _ in range(bags):
             bag = np.sort(rng.choice(train.m, size, replace=False))
-            counts = select(values, rounds, start, bag)
+            counts = choose(rounds, start, bag)
             weights += counts / counts.sum() / bags
     return Blended(weighted(other, weights, problem.average, problem.task), weights)
 
