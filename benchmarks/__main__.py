@@ -12,7 +12,7 @@ NAMES = {
     "overhead": "a training step of foldwise against a bare one",
     "finetuning": "pretrained weights: modes, features once, and plain Keras by hand",
     "agreement": "the nested score against the graded one, over 20 simulated competitions",
-    "selection": "greedy selection against every candidate computed in every round",
+    "selection": "greedy selection: foldwise against AutoGluon",
     "realism": "simulated against real Statoil figures",
     "passenger": "read a view and prepare 200 body scans: foldwise, numpy and cv2 by hand",
     "passenger_realism": "how hard simulated body scans are, beside the real figures",

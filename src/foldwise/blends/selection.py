@@ -115,7 +115,9 @@ class Screen:
 
     def __init__(self, values: Values) -> None:
         self.values, self.matrix = values, values.matrix
-        self.range = float(self.matrix.min()), float(self.matrix.max())
+        # of each entry; of probabilities one range for all, as the curvature of hard rows would set off from the rest
+        axis = 0 if values.kind == "softplus" else None
+        self.range = tuple(np.asarray(end(axis=axis), np.float64) for end in (self.matrix.min, self.matrix.max))
         self.squared = self.matrix**2 if self.matrix.nbytes <= SMALL else None
         ones = np.ones(self.matrix.shape[1])
         self.norms = np.sqrt(np.maximum(self._of_squares(np.zeros_like(ones), ones), 0)) * (1 + SLACK)
