@@ -178,7 +178,7 @@ EVERY = [
     how("greedy", options={"bags": 3, "start": 2}),
     how("boosted", options={"rounds": 10, "leaf": 5}),
     how("by_output", options={"column": "zone", "shrinkage": 10}),
-    how("neighbours", options={"column": "angle", "rounds": 10, "leaf": 5}),
+    how("neighbours", options={"column": "angle", "rounds": 10, "leaf": 5, "checked": False}),
     *(how("mean", calibrate=kind) for kind in ("auto", "temperature", "platt", "beta", "isotonic")),
     how("mean", calibrate="platt", calibrate_by="zone", shrinkage=5, cap_by="scan", clip="auto"),
     how("logistic", calibrate="temperature", clip="auto", options={"columns": ["angle"]}),
@@ -212,6 +212,32 @@ def test_a_leak_that_is_planted_is_found(monkeypatch):
     monkeypatch.setattr(nested, "crossed", leaky)
     assert sees_held_out_labels(how("logistic"), rows)
     assert sees_held_out_labels(how("mean", calibrate="platt"), rows)
+    assert sees_held_out_labels(how("neighbours", options={"column": "angle", "rounds": 2, "checked": False}), rows)
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_the_column_is_used_only_where_it_wins_inside_the_folds(tells):
+    """Twins of one value and label: a coin for each pair, which no member knows, or for each row."""
+    rng = np.random.default_rng(0)
+    pair = rng.permutation(200) % 100
+    y = rng.integers(0, 2, 100)[pair] if tells else rng.integers(0, 2, 200)
+    rows = rows_of(rng.uniform(0.4, 0.6, (2, 200, 1)), y[:, None], np.arange(200) % 5, angle=pair / 7)
+    problem, quick = Problem("binary", column="angle"), {"rounds": 5, "nearest": 3}
+    plain, checked, free = (
+        nested.blend(problem, rows, rows.unlabelled(), chosen)
+        for chosen in (
+            how("mean"),
+            how("neighbours", options=quick),
+            how("neighbours", options={**quick, "checked": False}),
+        )
+    )
+    assert checked.about["wins"] is tells
+    assert checked.weights is None
+    expected = free if tells else plain
+    assert (checked.probabilities == expected.probabilities).all()
+    assert (free.probabilities != plain.probabilities).any()
+    # whichever is taken, the labels of a held-out fold change no bit of its answers
+    assert not sees_held_out_labels(how("neighbours", options=quick), rows)
 
 
 def test_a_leak_planted_in_the_neighbours_is_found(monkeypatch):
