@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from foldwise import blends, metrics, nested
+from foldwise.blends import selection
 from foldwise.blends import values as values_module
 from foldwise.blends.convex import minimise
 from foldwise.blends.neighbours import features
@@ -104,6 +105,18 @@ def test_selection_is_that_of_a_straightforward_implementation(seed, average, ta
     if found != pytest.approx(expected):  # two candidates of one round may differ by no more than rounding
         matrix = np.stack([values.row(j) for j in range(m)])
         assert abs(loss(values, found @ matrix) - loss(values, expected @ matrix)) < 1e-12
+
+
+@pytest.mark.parametrize("name", ["mean", "greedy", "convex"])
+def test_predictions_in_a_file_are_blended_as_those_in_memory(name, tmp_path, monkeypatch):
+    rows = drawn(n=300, m=12, seed=2)
+    stack = np.lib.format.open_memmap(tmp_path / "stack.npy", "w+", np.float32, rows.stack.shape)
+    stack[:] = rows.stack
+    in_memory = replace(rows, stack=stack.astype(np.float64))
+    expected = nested.nested(Problem("binary"), in_memory, how(name))
+    monkeypatch.setattr(selection, "SMALL", 0)  # no squares are kept,
+    monkeypatch.setattr(values_module, "KEPT", 0)  # nor rows in float64
+    assert nested.nested(Problem("binary"), replace(rows, stack=stack), how(name)) == pytest.approx(expected, abs=1e-12)
 
 
 def test_selection_of_equals_takes_the_first_of_them():

@@ -41,18 +41,26 @@ def correlations(rows: Rows, problem: Problem) -> np.ndarray:
 
 
 def drop_one(rows: Rows, problem: Problem) -> np.ndarray:
-    """Return by how much the log loss of the mean of all members rises without each of them, (m,)."""
+    """Return by how much the log loss of the mean of all members rises without each of them, (m,).
+
+    That is what the mean of the others gains when the member joins it.
+    """
     if rows.m < 2:
         return np.zeros(rows.m)
-    return np.array([_mean_loss(rows, problem, np.delete(np.arange(rows.m), j)) for j in range(rows.m)]) - _mean_loss(
-        rows, problem, np.arange(rows.m)
+    return np.array([_mean_loss(rows, problem, 1 - one) for one in np.eye(rows.m)]) - _mean_loss(
+        rows, problem, np.ones(rows.m)
     )
 
 
-def add_one(rows: Rows, problem: Problem, best: int) -> np.ndarray:
-    """Return by how much the log loss of the member `best` falls when each other is averaged with it, (m,)."""
-    alone = _mean_loss(rows, problem, np.array([best]))
-    return np.array([alone - _mean_loss(rows, problem, np.unique([best, j])) for j in range(rows.m)])
+def add_one(rows: Rows, problem: Problem) -> np.ndarray:
+    """Return by how much the log loss of the mean of all members falls when each of them counts twice, (m,).
+
+    Above zero for a member that deserves more than an equal weight: the next step of a greedy selection.
+    """
+    every = np.ones(rows.m)
+    return _mean_loss(rows, problem, every) - np.array(
+        [_mean_loss(rows, problem, every + one) for one in np.eye(rows.m)]
+    )
 
 
 def table(names: list[str], rows: Rows, problem: Problem, groups: np.ndarray | None) -> str:
@@ -62,11 +70,12 @@ def table(names: list[str], rows: Rows, problem: Problem, groups: np.ndarray | N
     a star where its 95 % paired-bootstrap interval leaves 0 out. Above it: the correlation of their logits.
     """
     losses = [metrics.row_losses(rows.y, rows.member(j), problem.task) for j in range(rows.m)]
-    related, dropped, added = correlations(rows, problem), drop_one(rows, problem), add_one(rows, problem, 0)
+    related, dropped, added = correlations(rows, problem), drop_one(rows, problem), add_one(rows, problem)
     lines = [
         "",
         "below the diagonal: difference of log loss, line minus column (* its 95 % interval leaves out 0);",
-        "above: correlation of logits; drop: what their mean loses without the run; add: what the best gains with it",
+        "above: correlation of logits; drop: what the mean of all loses without the run; add: what it gains if that",
+        "counts twice",
         "   " + "".join(f"{i + 1:>9}" for i in range(rows.m)) + f"{'drop':>10}{'add':>9}",
     ]
     for i, name in enumerate(names):
@@ -86,7 +95,6 @@ def table(names: list[str], rows: Rows, problem: Problem, groups: np.ndarray | N
     return "\n".join([*lines, ""])
 
 
-def _mean_loss(rows: Rows, problem: Problem, members: np.ndarray) -> float:
-    weights = np.zeros(rows.m)
-    weights[members] = 1 / len(members)
-    return metrics.log_loss(rows.y, weighted(rows, weights, problem.average, problem.task), problem.task)
+def _mean_loss(rows: Rows, problem: Problem, votes: np.ndarray) -> float:
+    p = weighted(rows, votes / votes.sum(), problem.average, problem.task)
+    return metrics.log_loss(rows.y, p, problem.task)

@@ -68,7 +68,7 @@ def _inside(problem: Problem, train: Rows, name: str, answer: Callable[[Rows, Ro
 
     plain = mean(replace(problem, average="logit"), train, train).probabilities
     losses = [row_losses(train.y, p, problem.task) for p in (crossed(train, answer), plain)]
-    groups = train.groups if train.groups is not None else _codes(column_values(train, name))
+    groups = train.groups if train.groups is not None else codes_of(column_values(train, name))
     error = standard_error(losses[1] - losses[0], groups)
     second, first = (float(loss.mean()) for loss in losses)
     return {"second_level": second, "logit_mean": first, "standard_error": error, "wins": first - second > error}
@@ -151,7 +151,7 @@ def features(
     mask[rows] = True
     hidden = np.where(mask, np.nan, known)  # a row's own label stays out, whoever calls
     belief = np.where(np.isnan(hidden), p, hidden)
-    missing, codes = np.isnan(values), _codes(values)
+    missing, codes = np.isnan(values), codes_of(values)
     n_codes = codes.max() + 1
     at, self_counted = codes[rows], counted[rows]
 
@@ -197,7 +197,7 @@ def column_values(rows: Rows, name: str) -> np.ndarray:
     return np.where(column.isna().to_numpy(), np.nan, hashed)
 
 
-def _codes(values: np.ndarray) -> np.ndarray:
+def codes_of(values: np.ndarray) -> np.ndarray:
     """Number the values (n,); each missing one is of its own."""
     missing = np.isnan(values)
     codes = np.unique(np.where(missing, 0, values), return_inverse=True)[1]
@@ -210,7 +210,7 @@ def group_folds(rows: Rows, name: str) -> np.ndarray:
 
     assert rows.fold is not None
     values = column_values(rows, name)
-    codes, fold_of = _codes(values), np.empty(len(values), int)
+    codes, fold_of = codes_of(values), np.empty(len(values), int)
     splitter = GroupKFold(len(np.unique(rows.fold)), shuffle=True, random_state=0)
     for fold, (_, inside) in enumerate(splitter.split(values, groups=codes)):
         fold_of[inside] = fold
