@@ -72,18 +72,26 @@ def correlations(rows: Rows, problem: Problem) -> np.ndarray:
 
 
 def drop_one(rows: Rows, problem: Problem) -> np.ndarray:
-    """Return by how much the mean of all members is worse without each of them, (m,), by the objective."""
+    """Return by how much the mean of all members is worse without each of them, (m,), by the objective.
+
+    That is what the mean of the others gains when the member joins it.
+    """
     if rows.m < 2:
         return np.zeros(rows.m)
-    return np.array([_mean_cost(rows, problem, np.delete(np.arange(rows.m), j)) for j in range(rows.m)]) - _mean_cost(
-        rows, problem, np.arange(rows.m)
+    return np.array([_mean_cost(rows, problem, 1 - one) for one in np.eye(rows.m)]) - _mean_cost(
+        rows, problem, np.ones(rows.m)
     )
 
 
-def add_one(rows: Rows, problem: Problem, best: int) -> np.ndarray:
-    """Return by how much the member `best` is better when each other is averaged with it, (m,)."""
-    alone = _mean_cost(rows, problem, np.array([best]))
-    return np.array([alone - _mean_cost(rows, problem, np.unique([best, j])) for j in range(rows.m)])
+def add_one(rows: Rows, problem: Problem) -> np.ndarray:
+    """Return by how much the mean of all members is better when each of them counts twice, (m,), by the objective.
+
+    Above zero for a member that deserves more than an equal weight: the next step of a greedy selection.
+    """
+    every = np.ones(rows.m)
+    return _mean_cost(rows, problem, every) - np.array(
+        [_mean_cost(rows, problem, every + one) for one in np.eye(rows.m)]
+    )
 
 
 def table(names: list[str], rows: Rows, problem: Problem) -> str:
@@ -94,11 +102,12 @@ def table(names: list[str], rows: Rows, problem: Problem) -> str:
     """
     scores = [scored(problem, rows, rows.member(j)) for j in range(rows.m)]
     label = LABELS[problem.metric]
-    related, dropped, added = correlations(rows, problem), drop_one(rows, problem), add_one(rows, problem, 0)
+    related, dropped, added = correlations(rows, problem), drop_one(rows, problem), add_one(rows, problem)
     lines = [
         "",
         f"below the diagonal: difference of {label}, line minus column (* its 95 % interval leaves out 0);",
-        "above: correlation of logits; drop: what their mean loses without the run; add: what the best gains with it",
+        "above: correlation of logits; drop: what the mean of all loses without the run; add: what it gains if that",
+        "counts twice",
         "   " + "".join(f"{i + 1:>9}" for i in range(rows.m)) + f"{'drop':>10}{'add':>9}",
     ]
     for i, name in enumerate(names):
@@ -118,7 +127,6 @@ def table(names: list[str], rows: Rows, problem: Problem) -> str:
     return "\n".join([*lines, ""])
 
 
-def _mean_cost(rows: Rows, problem: Problem, members: np.ndarray) -> float:
-    weights = np.zeros(rows.m)
-    weights[members] = 1 / len(members)
-    return cost_in_sample(problem, rows.y, weighted(rows, weights, problem.average, problem.task))
+def _mean_cost(rows: Rows, problem: Problem, votes: np.ndarray) -> float:
+    p = weighted(rows, votes / votes.sum(), problem.average, problem.task)
+    return cost_in_sample(problem, rows.y, p)
