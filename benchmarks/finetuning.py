@@ -123,7 +123,7 @@ def radar_files(root: Path) -> bool:
 
 def features_once(root: str, quick: bool) -> None:
     """Compare five folds of a head of 20 epochs with the Keras loop."""
-    n, side, measured = (40, 32, 1) if quick else (500, 224, 2)
+    n, side, measured = (40, 32, 1) if quick else (1500, 224, 1)
     ours = child(__name__, "head", root, str(n), str(side))
     said = child(__name__, "loop_head", root, str(n), str(side), str(measured), TF_CPP_MIN_LOG_LEVEL="3").said
     loop = [
