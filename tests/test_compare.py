@@ -139,7 +139,15 @@ def test_drop_one_names_who_adds_most():
     assert dropped.argmin() == 3  # the mean is better without the one that says the opposite
     assert dropped[3] < 0
     assert paired.correlations(poor, Problem("binary"))[0, 3] == pytest.approx(-1)
-    assert "adds most" in paired.table(["a", "b", "c", "d"], poor, Problem("binary"), None)
+    assert "adds most" in paired.table(["a", "b", "c", "d"], poor, Problem("binary"))
+
+
+def test_drop_one_and_add_one_by_hand():
+    # arithmetic means of .9, .6 and .3 for a one: all .6; without the first .45; with it twice (.9 * 2 + .6 + .3) / 4
+    rows = rows_of(np.array([0.9, 0.6, 0.3]).reshape(3, 1, 1), np.ones((1, 1)))
+    problem = Problem("binary", average="arithmetic")
+    assert paired.drop_one(rows, problem) == pytest.approx(np.log([0.6 / 0.45, 1, 0.6 / 0.75]))
+    assert paired.add_one(rows, problem) == pytest.approx(np.log([0.675 / 0.6, 1, 0.525 / 0.6]))
 
 
 def test_calibration_curves_by_hand():

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from foldwise import blends, metrics, nested
+from foldwise.blends import selection
 from foldwise.blends import values as values_module
 from foldwise.blends.convex import minimise
 from foldwise.blends.neighbours import features
@@ -106,6 +107,18 @@ def test_selection_is_that_of_a_straightforward_implementation(seed, average, ta
         assert abs(loss(values, found @ matrix) - loss(values, expected @ matrix)) < 1e-12
 
 
+@pytest.mark.parametrize("name", ["mean", "greedy", "convex"])
+def test_predictions_in_a_file_are_blended_as_those_in_memory(name, tmp_path, monkeypatch):
+    rows = drawn(n=300, m=12, seed=2)
+    stack = np.lib.format.open_memmap(tmp_path / "stack.npy", "w+", np.float32, rows.stack.shape)
+    stack[:] = rows.stack
+    in_memory = replace(rows, stack=stack.astype(np.float64))
+    expected = nested.nested(Problem("binary"), in_memory, how(name))
+    monkeypatch.setattr(selection, "SMALL", 0)  # no squares are kept,
+    monkeypatch.setattr(values_module, "KEPT", 0)  # nor rows in float64
+    assert nested.nested(Problem("binary"), replace(rows, stack=stack), how(name)) == pytest.approx(expected, abs=1e-12)
+
+
 def test_selection_of_equals_takes_the_first_of_them():
     rows = drawn(m=1)
     twins = rows_of(np.concatenate([rows.stack * 0 + 0.5, rows.stack, rows.stack]), rows.labels)
@@ -178,7 +191,7 @@ EVERY = [
     how("greedy", options={"bags": 3, "start": 2}),
     how("boosted", options={"rounds": 10, "leaf": 5}),
     how("by_output", options={"column": "zone", "shrinkage": 10}),
-    how("neighbours", options={"column": "angle", "rounds": 10, "leaf": 5}),
+    how("neighbours", options={"column": "angle", "rounds": 10, "leaf": 5, "checked": False}),
     *(how("mean", calibrate=kind) for kind in ("auto", "temperature", "platt", "beta", "isotonic")),
     how("mean", calibrate="platt", calibrate_by="zone", shrinkage=5, cap_by="scan", clip="auto"),
     how("logistic", calibrate="temperature", clip="auto", options={"columns": ["angle"]}),
@@ -212,6 +225,32 @@ def test_a_leak_that_is_planted_is_found(monkeypatch):
     monkeypatch.setattr(nested, "crossed", leaky)
     assert sees_held_out_labels(how("logistic"), rows)
     assert sees_held_out_labels(how("mean", calibrate="platt"), rows)
+    assert sees_held_out_labels(how("neighbours", options={"column": "angle", "rounds": 2, "checked": False}), rows)
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_the_column_is_used_only_where_it_wins_inside_the_folds(tells):
+    """Twins of one value and label: a coin for each pair, which no member knows, or for each row."""
+    rng = np.random.default_rng(0)
+    pair = rng.permutation(200) % 100
+    y = rng.integers(0, 2, 100)[pair] if tells else rng.integers(0, 2, 200)
+    rows = rows_of(rng.uniform(0.4, 0.6, (2, 200, 1)), y[:, None], np.arange(200) % 5, angle=pair / 7)
+    problem, quick = Problem("binary", column="angle"), {"rounds": 5, "nearest": 3}
+    plain, checked, free = (
+        nested.blend(problem, rows, rows.unlabelled(), chosen)
+        for chosen in (
+            how("mean"),
+            how("neighbours", options=quick),
+            how("neighbours", options={**quick, "checked": False}),
+        )
+    )
+    assert checked.about["wins"] is tells
+    assert checked.weights is None
+    expected = free if tells else plain
+    assert (checked.probabilities == expected.probabilities).all()
+    assert (free.probabilities != plain.probabilities).any()
+    # whichever is taken, the labels of a held-out fold change no bit of its answers
+    assert not sees_held_out_labels(how("neighbours", options=quick), rows)
 
 
 def test_a_leak_planted_in_the_neighbours_is_found(monkeypatch):

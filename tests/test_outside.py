@@ -151,3 +151,19 @@ def test_a_folder_of_submissions_is_blended_without_a_score(theirs, settings, tm
     assert first_row == pytest.approx(expected.get(how, 0.4), abs=1e-6)
     assert "nothing says how good this is" in files.show(result, 100)
     assert chosen(said)[0].name in result["file"]
+
+
+def test_a_file_of_test_predictions_joins_finished_runs(theirs, settings, tmp_path):
+    _, test, bring = theirs
+    (report,) = bring()
+    (tmp_path / "past").mkdir()
+    words = (*WORDS, "ensemble=files", f"ensemble.options.folder={tmp_path / 'past'}", "ensemble.options.how=mean")
+    test.assign(is_face=1 - test["is_face"] / 2).to_csv(tmp_path / "past" / "a.csv", index=False)
+    with pytest.raises(FoldwiseError, match=r"found 1; with ensemble.options.runs=true one is enough"):
+        ensemble.ensemble(settings(*words))
+    result = ensemble.ensemble(settings(*words, "ensemble.options.runs=true"))
+    assert result["members"] == ["a.csv", f"theirs-{report['run_key']}"]
+    sent = pd.read_csv(result["file"]).set_index("id").iloc[:, 0].loc[test["id"]]
+    assert sent.to_numpy() == pytest.approx(0.5 + test["is_face"].to_numpy() / 4, abs=1e-6)  # (1 - p / 2 + p) / 2
+    with pytest.raises(FoldwiseError, match="no such finished run"):
+        ensemble.ensemble(settings(*words, "ensemble.options.runs=true", "ensemble.members=[nobody]"))

@@ -24,6 +24,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
+Metric = Literal["log_loss", "auc", "accuracy", "f1", "kappa", "rmsle"]
 ENSEMBLE_MODULES = ("compare", "files")  # ensemble names that are no function of foldwise.blends
 
 Options = dict[str, Any]
@@ -36,6 +37,8 @@ class CompetitionSettings:
     reader: str  # a module of foldwise.competitions
     slug: str | None = None  # the competition's name on Kaggle
     options: Options = field(default_factory=dict)  # keyword arguments of the reader's read()
+    metric: Metric = "log_loss"  # the objective: what runs and blends are ranked and chosen by
+    shown: list[Metric] = field(default_factory=list)  # further metrics that `score` shows
 
 
 @dataclass
@@ -150,6 +153,7 @@ class Settings:
     dry_run: bool = False
     submission: str | None = None
     message: str = ""
+    by: str | None = None  # score, ensemble, grade: a column, for whose values the log loss is told too
     oof: str | None = None  # import: a file or a folder of out-of-fold predictions
     test: str | None = None  # import: the same of test predictions
     folds: str | None = None  # import: a file of the folds that the predictions were made on
@@ -213,6 +217,13 @@ def checked_options(function: Callable[..., Any], given: Options, prefix: str) -
         inner = checked["backbone_options"] or {}
         checked["backbone_options"] = checked_options(builder, inner, f"{prefix}.backbone_options")
     return checked
+
+
+def weights_named(options: Options, prefix: str = "model.options") -> dict[str, str | None]:
+    """The weights that a model's options name, and those of the builder it is made of, by their keys."""
+    own = {f"{prefix}.weights": options["weights"]} if "weights" in options else {}
+    inner = options.get("backbone_options")
+    return own | (weights_named(inner, f"{prefix}.backbone_options") if inner else {})
 
 
 def plain(value: Any) -> Any:
@@ -282,11 +293,11 @@ def known_key(key: str) -> None:
 def _check_finetune(settings: Settings) -> None:
     """Raise ConfigError where the model, the epochs or the augmentation do not go with the fine-tuning."""
     finetune, options = settings.finetune, settings.model.options
-    if "weights" in options:
+    for key, weights in weights_named(options).items():
         from foldwise.weights import check_named
 
-        check_named(options["weights"])
-    elif finetune.mode != "none":
+        check_named(weights, key)
+    if "weights" not in options and finetune.mode != "none":
         builders = public_functions("models")
         pretrained = [name for name, builder in builders.items() if "weights" in _option_schema(builder)]
         raise ConfigError(

@@ -31,6 +31,7 @@ from foldwise.config import (
     competition_module,
     plain,
     public_functions,
+    weights_named,
 )
 from foldwise.errors import FoldwiseError
 from foldwise.storage import content_key, sha256, write_json, written_aside
@@ -130,9 +131,9 @@ def make_recipe(settings: Settings, data_key: str, split_key: str) -> Recipe:
     model_code = code_key(builders[settings.model.name])
     if "backbone" in settings.model.options:
         model_code = content_key([model_code, code_key(builders[settings.model.options["backbone"]])])
-    weights = settings.model.options.get("weights")
-    if weights not in (None, "imagenet"):
-        model_code = content_key([model_code, sha256(Path(weights))])
+    files = [Path(named) for named in weights_named(settings.model.options).values() if named not in (None, "imagenet")]
+    if files:
+        model_code = content_key([model_code, *map(sha256, files)])
     return Recipe(
         competition,
         data_key,
@@ -150,19 +151,23 @@ def make_recipe(settings: Settings, data_key: str, split_key: str) -> Recipe:
 def code_key(function: Callable[..., Any]) -> str:
     """Hash the code behind a builder, without comments and docstrings: an edited model is another model.
 
-    It is the function's module and, in turn, the modules of `foldwise.models` that it imports.
+    It is the function's module and, in turn, the modules of `foldwise.models` that it imports, with the table beside
+    one (zoo.csv), and those that read pretrained weights.
     """
     from foldwise import models
 
     package = {f"{models.__name__}.{module.name}" for module in pkgutil.iter_modules(models.__path__)}
+    package |= {"foldwise.weights", "foldwise.checkpoints"}
     waiting, code = [function.__module__], dict[str, str]()
     while waiting:
         name = waiting.pop()
-        tree = ast.parse(inspect.getsource(importlib.import_module(name)))
+        module = importlib.import_module(name)
+        tree = ast.parse(inspect.getsource(module))
         for node in ast.walk(tree):
             if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
                 node.body = node.body[1:]
-        code[name] = ast.dump(tree)
+        beside = Path(str(module.__file__)).with_suffix(".csv")
+        code[name] = ast.dump(tree) + (beside.read_text() if beside.is_file() else "")
         imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
         used = {
             str(name) for node in imports for name in (node.module, *(f"{node.module}.{a.name}" for a in node.names))
