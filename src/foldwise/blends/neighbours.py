@@ -62,8 +62,8 @@ def neighbours(
 
 def _inside(problem: Problem, train: Rows, name: str, answer: Callable[[Rows, Rows], np.ndarray]) -> dict[str, Any]:
     """Return the losses of the second level and of the logit mean on folds of the training rows, and which wins."""
-    from foldwise.metrics import row_losses
     from foldwise.crossed import crossed
+    from foldwise.metrics import row_losses
     from foldwise.paired import standard_error
 
     plain = mean(replace(problem, average="logit"), train, train).probabilities
