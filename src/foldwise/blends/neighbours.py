@@ -10,7 +10,7 @@ from pydantic import Field
 
 from foldwise.blends.averages import mean
 from foldwise.blends.rows import Blended, Problem, Rows
-from foldwise.blends.stacking import Count, fit_one, trees
+from foldwise.blends.stacking import Columns, Count, fit_one, trees
 from foldwise.blends.values import logit
 from foldwise.errors import FoldwiseError
 
@@ -20,7 +20,7 @@ def neighbours(
     train: Rows,
     other: Rows,
     *,
-    column: str | None = None,  # of the table; null: the first auxiliary column, or the group
+    column: str | Columns | None = None,  # of the table, or several; null: the first auxiliary column, or the group
     nearest: Count = 23,  # rows nearest in the column, weighted by their distance
     radius: Annotated[float, Field(gt=0)] | None = None,  # in units of the column; null: a 200th of its range
     rounds: Count = 70,
@@ -36,10 +36,14 @@ def neighbours(
     of the other rows hide theirs. Of several outputs each is learned against the rest.
     """
     name = column or problem.column
-    if name is None or name not in train.table:
+    missing = [one for one in ([name] if name is None or isinstance(name, str) else name) if one not in train.table]
+    if missing:
         raise FoldwiseError(
-            f"ensemble.options.column={name}: the data has no such column; it has {', '.join(train.table.columns)}"
+            f"ensemble.options.column={missing[0]}: the data has no such column; it has "
+            f"{', '.join(train.table.columns)}"
         )
+    if radius is None and not _ordered(train, name):
+        radius = EXACT
     assert train.fold is not None
     asked = np.ones(len(other), bool)
     pool = [train, other.scored()]  # whose values and predictions are counted
@@ -79,6 +83,7 @@ def neighbours(
 
 
 N_FEATURES = 10
+EXACT = 1e-9  # a radius within which only equal values lie: hashes of text are thousands apart
 
 
 def features(
@@ -144,10 +149,25 @@ def features(
     return x
 
 
-def column_values(rows: Rows, name: str) -> np.ndarray:
-    """Return a column as numbers (n,): text is hashed, so that equal text is an equal number wherever it stands."""
+def _ordered(rows: Rows, name: str | list[str]) -> bool:
+    """Whether the values of a column are near or far from each other, and not just equal or different."""
     import pandas as pd
 
+    return isinstance(name, str) and pd.api.types.is_numeric_dtype(rows.table[name])
+
+
+def column_values(rows: Rows, name: str | list[str]) -> np.ndarray:
+    """Return a column as numbers (n,): text is hashed, so that equal text is an equal number wherever it stands.
+
+    Of several columns the rows are equal where all columns are, such as those of a person's zone; a value that is
+    missing in one is missing.
+    """
+    import pandas as pd
+
+    if not isinstance(name, str):
+        table = rows.table[name]
+        joined = pd.util.hash_pandas_object(table.astype(str), index=False).to_numpy().astype(np.float64)
+        return np.where(table.isna().any(axis=1).to_numpy(), np.nan, joined)
     column = rows.table[name]
     if pd.api.types.is_numeric_dtype(column):
         return column.to_numpy(np.float64)
@@ -155,8 +175,8 @@ def column_values(rows: Rows, name: str) -> np.ndarray:
     return np.where(column.isna().to_numpy(), np.nan, hashed)
 
 
-def group_folds(rows: Rows, name: str) -> np.ndarray:
-    """Return folds (n,), as many as there are, in which rows of equal value in a column stay together."""
+def group_folds(rows: Rows, name: str | list[str]) -> np.ndarray:
+    """Return folds (n,), as many as there are, in which rows of equal value in a column, or columns, stay together."""
     from sklearn.model_selection import GroupKFold
 
     assert rows.fold is not None
