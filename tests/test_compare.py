@@ -151,8 +151,8 @@ def test_noise_gains_nothing_by_any_method(methods, n):
 
 def test_noise_would_gain_if_scored_where_it_was_fitted():
     learned = [how("mean", calibrate="platt"), *SLOW[1:4]]
-    flattered = gains(lambda rows, chosen: nested.blend(NOISE, rows, rows, chosen).probabilities, learned, 25)
-    assert flattered.min() > 3
+    flattered = gains(lambda rows, chosen: nested.blend(NOISE, rows, rows, chosen).probabilities, learned, 40)
+    assert flattered.min() > 2.5
 
 
 def test_no_method_is_left_out_of_the_noise():
