@@ -272,9 +272,7 @@ def test_several_columns_are_equal_where_all_are():
     fold = group_folds(replace(rows, fold=np.arange(6) % 2), ["person", "zone"])
     assert fold[0] == fold[1]
     assert fold[2] == fold[4]
-    with pytest.raises(
-        FoldwiseError, match=r"ensemble.options.column=no: the data has no such column; it has id, pers"
-    ):
+    with pytest.raises(FoldwiseError, match=r"column=\['person', 'no'\]: the data has no such column; it has id, pers"):
         blends.neighbours(Problem("binary"), rows, rows, column=["person", "no"])
 
 

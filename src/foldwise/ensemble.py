@@ -177,6 +177,7 @@ def described(split: Split, targets: list[str]) -> pd.DataFrame:
 def beside(problem: Problem, rows: Rows, settings: EnsembleSettings) -> dict[str, Any]:
     """Score the second level without its column, and with all rows of equal value in one fold: skill and leak."""
     column = settings.options["column"] or problem.column
+    assert column is not None  # or the second level would have refused
     named = column if isinstance(column, str) else " and ".join(column)
     predicted = {
         "without the column (logit mean)": nested.nested(problem, rows, replace(settings, name="mean", options={})),

@@ -36,11 +36,9 @@ def neighbours(
     of the other rows hide theirs. Of several outputs each is learned against the rest.
     """
     name = column or problem.column
-    missing = [one for one in ([name] if name is None or isinstance(name, str) else name) if one not in train.table]
-    if missing:
+    if name is None or not set([name] if isinstance(name, str) else name) <= set(train.table):
         raise FoldwiseError(
-            f"ensemble.options.column={missing[0]}: the data has no such column; it has "
-            f"{', '.join(train.table.columns)}"
+            f"ensemble.options.column={name}: the data has no such column; it has {', '.join(train.table.columns)}"
         )
     if radius is None and not _ordered(train, name):
         radius = EXACT
