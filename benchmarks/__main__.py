@@ -11,6 +11,7 @@ NAMES = {
     "training": "five folds: worker processes against a hand-written Keras loop",
     "overhead": "a training step of foldwise against a bare one",
     "finetuning": "pretrained weights: modes, features once, and plain Keras by hand",
+    "more": "snapshots, refit, pseudo-labels, distillation: each beside the recipe without it",
     "agreement": "the nested score against the graded one, over 20 simulated competitions",
     "selection": "greedy selection against every candidate computed in every round",
     "realism": "simulated against real Statoil figures",

@@ -13,6 +13,7 @@ epoch. All epochs cost the loop the same, so some are measured and the rest is c
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import os
@@ -27,8 +28,8 @@ import numpy as np
 from benchmarks.measure import child, table
 
 DATA = {
-    "digits": ["competition=digit_recognizer", "source.n_train=200", "source.n_test=40"],
     "faces": ["competition=faces", "source.n_train=150", "source.n_test=50"],
+    "digits": ["competition=digit_recognizer", "source.n_train=400", "source.n_test=40"],
     "radar": ["competition=statoil", "source=kaggle", "model.options.values=[-40,5]", "model.options.bands=difference"],
 }
 MODES = ("head", "last_block", "all")
@@ -38,7 +39,8 @@ NET = ["model=efficientnet_lite0", "model.options.dropout=0.2", "fit.batch_size=
 def run(quick: bool) -> None:
     """Print the table of modes, the ratio of features once, and the match with a loop by hand."""
     parts = os.environ.get("FOLDWISE_PARTS", "modes,features,by_hand").split(",")
-    with tempfile.TemporaryDirectory() as root:
+    kept = os.environ.get("FOLDWISE_ROOT")  # a folder that keeps the runs: the same command goes on from there
+    with contextlib.nullcontext(kept) if kept else tempfile.TemporaryDirectory() as root:
         if "modes" in parts:
             modes(root, quick)
         if "features" in parts:
@@ -48,38 +50,47 @@ def run(quick: bool) -> None:
 
 
 def modes(root: str, quick: bool) -> None:
-    """Train every mode from both weights on every kind of data."""
-    from foldwise.__main__ import composed
+    """Train every mode from both weights on every kind of data, as long as both."""
     from foldwise.folds import read_folds
+    from foldwise.paired import difference
     from foldwise.prepare import prepare
+    from foldwise.runs import fold_reports
     from foldwise.train import train_all
 
     epochs, side = (2, 32) if quick else (6, 64)
     rows = []
-    for kind, words in DATA.items():
+    for kind in DATA:
         if kind == "radar" and not radar_files(Path(root)):
             continue
-        losses: dict[tuple[str, str], np.ndarray] = {}
+        asked = {
+            (mode, weights): settings_of(root, kind, str(side), *words_of(mode, weights, epochs))
+            for mode in MODES
+            for weights in ("imagenet", "null")
+        }
+        runs = dict(zip(asked, train_all(list(asked.values())), strict=True))
         for mode in MODES:
+            losses, cells = {}, []
             for weights in ("imagenet", "null"):
-                more = [f"model.options.weights={weights}", f"model.options.side={side}", f"finetune={mode}"]
-                more += [f"fit.epochs={20 if mode == 'head' and not quick else epochs}"]
-                more += [] if mode == "head" else [f"finetune.head_epochs={epochs // 3}"]
-                if mode != "head" and weights == "null":  # what suits random weights
-                    more += ["finetune.batch_norm=tuned", "finetune.backbone_rate=1", "finetune.layer_decay=1"]
-                settings = next(composed([f"root={root}", *words, *NET, *more]))
-                started = time.perf_counter()
-                (finished,) = train_all([settings])
-                seconds = time.perf_counter() - started
+                settings, run = asked[mode, weights], runs[mode, weights]
                 data = prepare(settings)
-                losses[mode, weights] = row_losses(finished, data, read_folds(data, settings.split))
-                report = finished.report
-                rows.append([kind, mode, weights, f"{report['log_loss']:.3f}", f"{report['accuracy']:.3f}"])
-                rows[-1] += [f"{seconds:.0f}", ""]
-                print("  ", rows[-1], flush=True)
-            low, mean, high = paired(losses[mode, "imagenet"], losses[mode, "null"])
-            rows[-1][-1] = f"{mean:+.3f} ({low:+.3f} to {high:+.3f})"
-    table(["data", "mode", "weights", "log loss", "accuracy", "s", "imagenet - random, 95 %"], rows)
+                losses[weights] = row_losses(run, data, read_folds(data, settings.split))
+                seconds = sum(one["seconds"] for one in fold_reports(run))
+                cells += [f"{run.report['log_loss']:.3f}", f"{seconds:.0f}"]
+            gap = difference(losses["imagenet"], losses["null"])
+            low, high = gap["interval"]
+            rows.append([kind, mode, *cells, f"{gap['difference']:+.3f} ({low:+.3f} to {high:+.3f})"])
+            print("  ", rows[-1], flush=True)
+    table(["data", "mode", "imagenet", "s", "random", "s", "imagenet - random, 95 %"], rows)
+
+
+def words_of(mode: str, weights: str, epochs: int) -> list[str]:
+    """Return the words of one run; what is tuned from random weights has the recipe that suits these."""
+    words = [f"model.options.weights={weights}", f"finetune={mode}", f"fit.epochs={epochs}", "split.n_folds=3"]
+    if mode != "head":
+        words += [f"finetune.head_epochs={epochs // 3}"]
+        if weights == "null":
+            words += ["finetune.batch_norm=tuned", "finetune.backbone_rate=1", "finetune.layer_decay=1"]
+    return words
 
 
 def row_losses(finished: Any, data: Any, folds: Any) -> np.ndarray:
@@ -88,14 +99,6 @@ def row_losses(finished: Any, data: Any, folds: Any) -> np.ndarray:
 
     predicted = runs.out_of_fold(finished, folds, data.train.table["id"], data.targets)
     return metrics.row_losses(data.labels, predicted, data.task)
-
-
-def paired(one: np.ndarray, other: np.ndarray) -> tuple[float, float, float]:
-    """The mean of the paired differences, between the ends of a bootstrap interval of 95 %."""
-    rng, difference = np.random.default_rng(0), one - other
-    means = rng.choice(difference, (4000, len(difference))).mean(axis=1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(difference.mean()), float(high)
 
 
 def radar_files(root: Path) -> bool:

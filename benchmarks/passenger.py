@@ -101,7 +101,7 @@ def foldwise_prepares(raw: Path, out: Path, processes: int | None) -> None:
         passenger_screening.cores = lambda: processes
     else:
         passenger_screening.LOCAL_SCANS = 1  # it would not start processes for so few
-    dataset.write(passenger_screening.read(raw, out / "work"), out / "data", "key")
+    dataset.write(passenger_screening.read(raw, out / "work", side=64), out / "data", "key")
 
 
 def usual_loop(raw: Path, out: Path) -> None:

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldwise import compare, decisions, files, nested, objective, runs, submission
+from foldwise import breakdown, compare, decisions, files, metrics, nested, objective, runs, submission
 from foldwise.blends.neighbours import group_folds
 from foldwise.blends.rows import Problem, Rows, make_rows
 from foldwise.config import EnsembleSettings, Settings, plain
 from foldwise.dataset import Dataset, Split
-from foldwise.errors import FoldwiseError, choices
+from foldwise.errors import ConfigError, FoldwiseError, choices
 from foldwise.folds import read_folds, split_key
 from foldwise.prepare import prepare
 from foldwise.runs import Run
@@ -34,6 +34,8 @@ def ensemble(settings: Settings) -> dict[str, Any]:
     Returns what the JSON holds (nested_score and its interval, members with weights and scores) and the file.
     """
     if settings.ensemble.name == "files":
+        if settings.by is not None:
+            raise ConfigError(f"by={settings.by}: ensemble=files blends what has no known score; leave it out")
         return files.ensemble(settings)
     reports = score(settings)
     dataset = prepare(settings)
@@ -70,6 +72,10 @@ def _ensemble(
         log.warning(compare.RISK, how.name)
     scores = {f"{r['model']}-{r['run_key']}": {"log_loss": r["log_loss"], "score": of(r)} for r in reports}
     weights = [None] * len(members) if blended.weights is None else [float(weight) for weight in blended.weights]
+    if settings.by is not None:
+        losses = metrics.row_losses(dataset.labels, predicted, dataset.task)
+        parts = breakdown.breakdown(dataset.train.table, settings.by, dataset.labels, losses, dataset.task)
+        beside_it |= {"by": settings.by, "log_loss_by": parts}
     about: dict[str, Any] = {
         "competition": settings.competition.name,
         "metric": problem.metric,
@@ -123,6 +129,7 @@ def show(result: dict[str, Any], width: int) -> str:
             f"nested {label} {result['nested_score']:.4f} (95 % interval {low:.4f} to {high:.4f})"
             + (", approximate: a member was made on other folds" if result["approximate"] else ""),
             *(["beside it, nested too:", *beside] if beside else []),
+            *([breakdown.show(result["by"], {"nested": result["log_loss_by"]}, width)] if "by" in result else []),
             f"submission: {result['file']}",
         ]
     )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldwise import decisions, metrics, objective, submission
+from foldwise import breakdown, decisions, metrics, objective, submission
 from foldwise.config import Metric, Settings, competition_module
 from foldwise.dataset import Dataset, Split
 from foldwise.errors import FoldwiseError
@@ -26,7 +26,8 @@ def grade(settings: Settings) -> dict[str, Any]:
     Only rows whose `Usage` is Public or Private count; without that column all rows do. Returns the file,
     n_scored, log_loss with its interval, public_score, private_score, accuracy, and the nested score. Where the
     objective is not log loss, those scores are its values, and `metric`, `score`, `score_interval` stand beside them.
-    Decisions are made at the thresholds that stand in the JSON of the submission, or at one half.
+    Decisions are made at the thresholds that stand in the JSON of the submission, or at one half. With
+    `by=COLUMN` also `by` and `log_loss_by`, what `breakdown` tells of that column.
 
     Raises FoldwiseError where there is no solution, or where its ids are not the submission's.
     """
@@ -69,12 +70,17 @@ def grade(settings: Settings) -> dict[str, Any]:
             return None
 
     log_loss = on(scored, "log_loss", predicted)
-    beside = {}
+    beside: dict[str, Any] = {}
     if metric != "log_loss":
         if about.get("metric", metric) != metric:
             log.warning("the nested score of %s is its %s, not its %s", path, about["metric"], metric)
         ours = on(scored, metric, answers)
         beside = {"metric": metric, "score": ours.value, "score_interval": objective.interval(ours)}
+    if settings.by is not None:
+        table = dataset.test.table.set_index("id", drop=False).loc[solution.iloc[:, 0]][scored]
+        losses = metrics.row_losses(truth[scored], predicted[scored], task)
+        parts = breakdown.breakdown(table, settings.by, truth[scored], losses, task)
+        beside |= {"by": settings.by, "log_loss_by": parts}
     return {
         "file": str(path),
         "n_scored": int(scored.sum()),
@@ -120,6 +126,8 @@ def show(result: dict[str, Any], width: int) -> str:
     for name in ("public_score", "private_score", "accuracy"):
         if result[name] is not None:
             lines.append(f"  {name.replace('_', ' '):<15}{result[name]:.4f}")
+    if "by" in result:
+        lines.append(breakdown.show(result["by"], {"true log loss": result["log_loss_by"]}, width))
     return "\n".join(lines)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldwise import metrics, objective, runs
+from foldwise import breakdown, metrics, objective, pseudo, runs
 from foldwise.blends.rows import Problem, make_rows
 from foldwise.config import Metric, Settings
 from foldwise.dataset import Dataset
@@ -30,6 +30,8 @@ def score(settings: Settings) -> list[dict[str, Any]]:
 
     Where the objective is not log loss, or further metrics are to be shown, `metric`, `score`, `score_interval` and
     `metrics` (values by name) stand beside it.
+    With `by=COLUMN` each has `by`, the column, and `log_loss_by`, what `breakdown` tells of it.
+
     Raises FoldwiseError where there is none.
     """
     dataset = prepare(settings)
@@ -58,7 +60,7 @@ def score(settings: Settings) -> list[dict[str, Any]]:
             f"`foldwise train competition={settings.competition.name}` trains one"
         )
     metric, more = settings.competition.metric, settings.competition.shown
-    reports = [score_run(run, dataset, folds) for run in finished]
+    reports = [score_run(run, dataset, folds) | _by(run, dataset, folds, settings.by) for run in finished]
     if metric != "log_loss" or more:
         reports = [
             report | measured(run, dataset, folds, metric, more) for run, report in zip(finished, reports, strict=True)
@@ -118,8 +120,21 @@ def score_run(run: Run, dataset: Dataset, folds: pd.DataFrame) -> dict[str, Any]
         "versions": reports[0]["versions"],
         "device": reports[0]["device"],
     }
+    if run.refits:
+        report["test_predictions"] = f"refit on all rows, seeds: {run.recipe['fit']['refit_seeds']}"
+    if run.recipe.get("pseudo", {}).get("runs"):
+        report["pseudo"] = pseudo.effect(run, dataset, folds, losses)
     write_json(path, report)
     return report
+
+
+def _by(run: Run, dataset: Dataset, folds: pd.DataFrame, column: str | None) -> dict[str, Any]:
+    """Return what `by=COLUMN` adds to the report of a run."""
+    if column is None:
+        return {}
+    table, labels = dataset.train.table, dataset.labels
+    losses = metrics.row_losses(labels, runs.out_of_fold(run, folds, table["id"], dataset.targets), dataset.task)
+    return {"by": column, "log_loss_by": breakdown.breakdown(table, column, labels, losses, dataset.task)}
 
 
 def fold_losses(run: Run, dataset: Dataset, folds: pd.DataFrame) -> list[float]:
@@ -164,7 +179,8 @@ def show(reports: list[dict[str, Any]], width: int) -> str:
     console = Console(width=width, no_color=True)
     with console.capture() as captured:
         console.print(shown)
-    return captured.get()
+    parts = {f"{r['model']}-{r['run_key']}": r["log_loss_by"] for r in reports if "by" in r}
+    return captured.get() + (breakdown.show(reports[0]["by"], parts, width) if parts else "")
 
 
 def details(settings: Settings, reports: list[dict[str, Any]]) -> str:
@@ -182,4 +198,5 @@ def details(settings: Settings, reports: list[dict[str, Any]]) -> str:
     with tempfile.TemporaryDirectory() as folder:
         rows, _, problem = stacked(members, dataset, read_folds(dataset, settings.split), Path(folder))
         problem = replace(problem, metric=settings.competition.metric)
-        return paired.table([run.name for run in members], rows, problem)
+        table = paired.table([run.name for run in members], rows, problem)
+    return table + "".join(f"{pseudo.told(report)}\n" for report in reports if "pseudo" in report)

@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from foldwise.config import Settings, generator
+from foldwise.config import Settings, generator, plain
 from foldwise.errors import FoldwiseError
 from foldwise.storage import write_json, written_aside
 
@@ -67,7 +67,8 @@ def generated_by(settings: Settings) -> dict[str, Any]:
     """Describe a generated source: what decides every byte of its files."""
     function, options = generator(settings)
     version = function.__globals__["VERSION"]
-    return {"generator": function.__module__.rpartition(".")[2], "version": version, "options": options}
+    generator_name = function.__module__.rpartition(".")[2]
+    return {"generator": generator_name, "version": version, "options": plain(options)}  # as the mark's JSON has them
 
 
 def _sizes(raw_dir: Path) -> dict[str, int]:

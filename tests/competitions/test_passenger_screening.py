@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +208,11 @@ def test_a_simulation_is_prepared_and_graded(settings) -> None:
     (one.submissions_dir / "half_probabilities.csv").write_bytes(sample.replace(b"Id,Probability", b"id,threat"))
     (one.submissions_dir / "half.json").write_text(json.dumps({"competition": "passenger_screening"}))
     one.submission = "half.csv"
-    assert grade(one)["log_loss"] == pytest.approx(0.693147, abs=1e-6)
+    drawn = (one.raw_dir / "persons.csv").stat().st_mtime_ns
+    result = grade(replace(one, by="zone"))
+    assert result["log_loss"] == pytest.approx(0.693147, abs=1e-6)
+    assert [part["value"] for part in result["log_loss_by"]] == [*range(1, 18), "all"]
+    assert (one.raw_dir / "persons.csv").stat().st_mtime_ns == drawn  # what is there is not simulated again
 
 
 # Bad input

@@ -38,7 +38,7 @@ def read(
     *,
     layout: Literal["zone", "region", "scan"] = "zone",
     suffix: Literal["aps", "a3daps"] = "aps",
-    side: Annotated[int, Field(ge=8, le=512)] = 64,
+    side: Annotated[int, Field(ge=8, le=512)] = 32,
     dtype: Images = "uint8",
     gamma: Annotated[float, Field(gt=0, le=4)] = 0.5,
     zones: tuple[tuple[Box | None, ...], ...] | None = None,
