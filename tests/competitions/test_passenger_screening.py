@@ -21,8 +21,10 @@ from foldwise.competitions.passenger import crops, files, scans
 from foldwise.competitions.passenger.crops import MIRROR, Crop
 from foldwise.competitions.passenger.scans import Plan
 from foldwise.errors import ConfigError, FoldwiseError
+from foldwise.fit import train_fold
 from foldwise.grade import grade
 from foldwise.prepare import data_key, prepare
+from foldwise.runs import make_recipe
 
 KAGGLE = ("competition=passenger_screening", "source=kaggle", "competition.options.side=8")
 TINY = (
@@ -89,8 +91,9 @@ def mirrored_scan(words: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("layout", ["zone", "region", "scan"])
-@pytest.mark.parametrize("shape", [(660, 512), (165, 128), (99, 77)])
-@pytest.mark.parametrize("dtype", ["uint8", "float16"])
+@pytest.mark.parametrize(
+    ("shape", "dtype"), [((660, 512), "uint8"), ((165, 128), "float16"), ((99, 77), "uint8"), ((99, 77), "float16")]
+)
 def test_cutting_a_mirrored_scan_is_mirroring_the_cuts_to_the_bit(tmp_path: Path, layout: str, shape, dtype) -> None:
     plan, structure = passenger_screening._plan(layout, 20, dtype, 0.5, None, None, None)
     words = scan_words(1, shape=shape)
@@ -273,7 +276,8 @@ def test_bad_input_is_named_and_nothing_is_left(settings, damage, expected: str)
 
 
 def test_damaged_scans_are_skipped_and_told(settings, caplog: pytest.LogCaptureFixture) -> None:
-    one = settings(*KAGGLE, "competition.options.damaged=skip")
+    model = ["model=multi_view", "model.options.backbone_options.filters=[4,8]", "fit.epochs=1", "augment=body"]
+    one = settings(*KAGGLE, "competition.options.damaged=skip", *model)
     raw = write_raw(one.raw_dir)
     write_bytes(b"short")(raw)
     (raw / "stage1_aps" / "c2.aps").write_bytes(bytes(600))
@@ -283,6 +287,21 @@ def test_damaged_scans_are_skipped_and_told(settings, caplog: pytest.LogCaptureF
     assert (data.test.images == 0).all() and data.test.table["angle_4"].isna().all() and len(data.test.table) == 17
     assert "skipped train scan b1: " in caplog.text and "b1.aps: the file has 5 bytes" in caplog.text
     assert "skipped test scan c2: " in caplog.text and "c2.aps: the header holds zeros only" in caplog.text
+    assert "c2 keeps its rows, with empty views" in caplog.text
+    result = train_fold(make_recipe(one, "data", "split"), data, np.arange(17) < 5, 0)
+    assert ((result.test >= 0) & (result.test <= 1)).all() and result.test.shape == (17, 1)
+
+
+def test_who_is_who_decides_the_data_wherever_it_is_told(settings, tmp_path: Path) -> None:
+    people = tmp_path / "people.csv"
+    people.write_text("scan,person\na0,x\nb1,y\nc2,z\n")
+    one = settings(*KAGGLE, f"competition.options.persons={people}")
+    write_raw(one.raw_dir)
+    first = prepare(one)
+    assert set(first.train.table["group"]) == {"x", "y"}
+    people.write_text("scan,person\na0,x\nb1,x\nc2,z\n")
+    second = prepare(one)
+    assert (set(second.train.table["group"]), second.data_key == first.data_key) == ({"x"}, False)
 
 
 def test_without_persons_each_scan_is_a_group_and_that_is_told(settings, caplog: pytest.LogCaptureFixture) -> None:
