@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 import yaml
 from conftest import contents, left_in
 
-from foldwise import remote
+from foldwise import dataset, remote
 from foldwise.competitions import passenger_screening
 from foldwise.competitions.passenger import crops, files, scans
 from foldwise.competitions.passenger.crops import MIRROR, Crop
@@ -39,18 +40,19 @@ def scan_words(seed: int, views: int = 16, shape: tuple[int, int] = (66, 64)) ->
     return np.random.default_rng(seed).integers(0, 50_000, (views, *shape)).astype(np.uint16)
 
 
-def write_raw(raw_dir: Path, suffix: str = "aps") -> Path:
-    """Write two training scans of one person and a test scan; zone 3 of the first has a threat."""
+def write_raw(raw_dir: Path, suffix: str = "aps", names: tuple[str, ...] = SCANS, shape=(66, 64)) -> Path:
+    """Write training scans of one person and, the last, a test scan; zone 3 of the first has a threat."""
     folder = raw_dir / f"stage1_{suffix}"
     folder.mkdir(parents=True)
-    for seed, scan in enumerate(SCANS):
-        files.write(folder / f"{scan}.{suffix}", scan_words(seed, 16 if suffix == "aps" else 64))
-    ids = sorted(f"{scan}_Zone{zone}" for scan in SCANS[:2] for zone in range(1, 18))
-    labels = "".join(f"{id_},{int(id_ == 'a0_Zone3')}\n" for id_ in ids)
+    for seed, scan in enumerate(names):
+        files.write(folder / f"{scan}.{suffix}", scan_words(seed, 16 if suffix == "aps" else 64, shape))
+    ids = sorted(f"{scan}_Zone{zone}" for scan in names[:-1] for zone in range(1, 18))
+    labels = "".join(f"{id_},{int(id_ == f'{names[0]}_Zone3')}\n" for id_ in ids)
     (raw_dir / "stage1_labels.csv").write_text("Id,Probability\n" + labels)
-    sample = "".join(f"c2_Zone{zone},0.5\n" for zone in sorted(range(1, 18), key=str))
+    sample = "".join(f"{names[-1]}_Zone{zone},0.5\n" for zone in sorted(range(1, 18), key=str))
     (raw_dir / "stage1_sample_submission.csv").write_text("Id,Probability\n" + sample)
-    (raw_dir / "persons.csv").write_text("scan,person\na0,p\nb1,p\nc2,q\n")
+    people = "".join(f"{scan},{'q' if scan == names[-1] else 'p'}\n" for scan in names)
+    (raw_dir / "persons.csv").write_text("scan,person\n" + people)
     return raw_dir
 
 
@@ -216,6 +218,19 @@ def test_a_simulation_is_prepared_and_graded(settings) -> None:
     assert result["log_loss"] == pytest.approx(0.693147, abs=1e-6)
     assert [part["value"] for part in result["log_loss_by"]] == [*range(1, 18), "all"]
     assert (one.raw_dir / "persons.csv").stat().st_mtime_ns == drawn  # what is there is not simulated again
+
+
+def test_memory_does_not_grow_with_the_scans(tmp_path: Path) -> None:
+    shape, peaks = (330, 256), []
+    for run, n in enumerate((4, 4, 12)):  # the first one loads what is loaded once
+        raw = write_raw(tmp_path / str(run), names=tuple(f"s{i:02}" for i in range(n)), shape=shape)
+        tracemalloc.start()
+        dataset.write(passenger_screening.read(raw, tmp_path / f"work{run}", side=8), tmp_path / f"data{run}", "key")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    scan = 16 * shape[0] * shape[1] * 2  # bytes of its words, 2.7 MB
+    assert peaks[2] - peaks[1] < 0.2 * scan  # for eight scans more
+    assert peaks[2] < 2 * scan  # not one is held whole as float32
 
 
 # Bad input
