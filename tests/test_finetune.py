@@ -34,8 +34,11 @@ def short(monkeypatch, tmp_path):
     """Take most blocks out of the network, which keeps its five stages, and name a file of its weights."""
     stages = ((3, 1, 1, 16, 1), (3, 2, 6, 24, 1), (5, 2, 6, 40, 1), (3, 2, 6, 80, 1), (5, 2, 6, 192, 1))
     monkeypatch.setattr(importlib.import_module("foldwise.models.efficientnet_lite0"), "STAGES", stages)
-    path = tmp_path / "short.weights.h5"
-    net().get_layer("backbone").save_weights(path)
+    network, path = net().get_layer("backbone"), tmp_path / "short.weights.h5"
+    for layer in network.layers:  # else random weights let everything fade out
+        layer.momentum = 0.0
+    network(np.random.default_rng(0).normal(size=(16, 32, 32, 3)), training=True)
+    network.save_weights(path)
     return {"weights": str(path)}
 
 
@@ -138,6 +141,7 @@ def test_features_once_predict_what_the_naive_way_predicts(short, tmp_path, test
     assert stored.train.shape == (N, 1 if test_views == "identity" else 4, 1280)
     once = fitting.train_fold(made, data, HELD_OUT, 0, features=stored)
     naive = fitting.train_fold(made, data, HELD_OUT, 0)
+    assert np.ptp(once.held_out) > 0.01
     assert once.held_out == pytest.approx(naive.held_out, abs=1e-4)
     assert once.test == pytest.approx(naive.test, abs=1e-4)
     whole = fitting._Predictor(once.models[0], "binary", test_views)  # what is saved predicts from images
@@ -146,6 +150,26 @@ def test_features_once_predict_what_the_naive_way_predicts(short, tmp_path, test
     time = folder.stat().st_mtime_ns
     features.features(replace(made, fit=replace(made.fit, learning_rate=1.0, seed=7)), data)  # another trial reads them
     assert [path.stat().st_mtime_ns for path in tmp_path.iterdir() if path.is_dir()] == [time]
+
+
+def test_each_seed_has_a_head_of_its_own_on_the_one_backbone(short, tmp_path):
+    data, options = replace(wide_dataset(), path=tmp_path), short | {"dropout": 0.3}
+    made = recipe("head", options=options)
+    made = replace(made, fit=replace(made.fit, n_seeds=2))
+    stored = features.features(made, data)
+    one, other = fitting.train_fold(made, data, HELD_OUT, 0, features=stored).models
+    assert one.get_layer("backbone") is other.get_layer("backbone")
+    kernels = [np.asarray(model.get_layer("logits").kernel) for model in (one, other)]
+    assert (kernels[0] != kernels[1]).mean() > 0.9
+    again = fitting.train_fold(made, data, HELD_OUT, 0, features=stored).models  # what a worker did before is forgotten
+    assert (kernels[1] == np.asarray(again[1].get_layer("logits").kernel)).all()
+    fresh = fitting.build_model(made, data)
+    one.save_weights(tmp_path / "model.weights.h5")
+    fresh.load_weights(tmp_path / "model.weights.h5")  # what is stored is a whole model
+    images = data.test.images.astype(np.float32)
+    found, expected = (np.asarray(model(images, training=False)) for model in (fresh, one))
+    assert np.ptp(expected) > 0.01
+    assert found == pytest.approx(expected, abs=1e-5)
 
 
 def test_fixed_views_are_stored_and_drawn(short, tmp_path):

@@ -19,7 +19,7 @@ from foldwise.batches import Batches
 from foldwise.config import FitSettings, function_named
 from foldwise.dataset import Dataset, Task
 from foldwise.errors import FoldwiseError
-from foldwise.features import Features, head, head_recipe
+from foldwise.features import Features, built_once, head, head_recipe, with_new_head
 from foldwise.pseudo import Extra, hard, joined
 from foldwise.runs import Recipe
 from foldwise.samples import Batch, Structure
@@ -202,7 +202,11 @@ def _train_one(
     keras.backend.clear_session()
     keras.utils.set_random_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
     settings = recipe.augment if features is None else head_recipe(recipe).augment
-    model = build_model(recipe, dataset)
+    model = build_model(recipe, dataset) if features is None else built_once(recipe, dataset)
+    if recipe.finetune.mode == "head":
+        # the head is drawn by the seed alone, whether or not a backbone was drawn before it
+        keras.utils.set_random_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
+        model = with_new_head(model)
     names, structure, stored = samples.input_names(model), samples.structure_of(dataset), features is not None
     batches = Batches(*drawn, fit.batch_size, settings, seed, names, structure, stored)
     _set_scale(model, dataset.train.images, rows, samples.present(beside))
