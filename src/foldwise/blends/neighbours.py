@@ -39,7 +39,7 @@ def neighbours(
     of the other rows hide theirs. Of several outputs each is learned against the rest.
 
     checked: each fold of the training rows is also answered from the others; if that does not beat the logit mean
-    of the members by more than a standard error of the paired difference, over groups or else over rows of equal
+    of the members by more than four standard errors of the paired difference, over groups or else over rows of equal
     value, the logit mean is the answer.
     """
     name = column or problem.column
@@ -75,7 +75,8 @@ def _inside(
     groups = train.groups if train.groups is not None else codes_of(column_values(train, name))
     error = standard_error(losses[1] - losses[0], groups)
     second, first = (float(loss.mean()) for loss in losses)
-    return {"second_level": second, "logit_mean": first, "standard_error": error, "wins": first - second > error}
+    wins = first - second > CERTAIN * error
+    return {"second_level": second, "logit_mean": first, "standard_error": error, "wins": wins}
 
 
 def second_level(
@@ -128,6 +129,7 @@ def second_level(
 
 N_FEATURES = 10
 EXACT = 1e-9  # a radius within which only equal values lie: hashes of text are thousands apart
+CERTAIN = 4  # standard errors: by fewer, folds differ in the choice, and it is made where held-out rows like it least
 
 
 def features(
