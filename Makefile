@@ -44,7 +44,7 @@ demo: setup ## from raw files to a graded submission: several models, five folds
 	$(FOLDWISE) grade $(SAY) $(DEMO_$(COMPETITION))
 
 test: setup lint ## run every test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal $(ARGS)
 
 oracle: setup ## install PyTorch and timm, against which converted networks are tested
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0

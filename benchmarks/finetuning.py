@@ -13,24 +13,25 @@ epoch. All epochs cost the loop the same, so some are measured and the rest is c
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import os
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.measure import child, table
+from benchmarks.measure import child, clocks, elapsed, table
 
 DATA = {
-    "digits": ["competition=digit_recognizer", "source.n_train=200", "source.n_test=40"],
     "faces": ["competition=faces", "source.n_train=150", "source.n_test=50"],
     "radar": ["competition=statoil", "source=kaggle", "model.options.values=[-40,5]", "model.options.bands=difference"],
+    "digits": ["competition=digit_recognizer", "source.n_train=200", "source.n_test=40"],
 }
+FOLDS_BY_HAND = 2
 MODES = ("head", "last_block", "all")
 NET = ["model=efficientnet_lite0", "model.options.dropout=0.2", "fit.batch_size=16", "fit.learning_rate=3e-3"]
 
@@ -38,7 +39,8 @@ NET = ["model=efficientnet_lite0", "model.options.dropout=0.2", "fit.batch_size=
 def run(quick: bool) -> None:
     """Print the table of modes, the ratio of features once, and the match with a loop by hand."""
     parts = os.environ.get("FOLDWISE_PARTS", "modes,features,by_hand").split(",")
-    with tempfile.TemporaryDirectory() as root:
+    kept = os.environ.get("FOLDWISE_ROOT")  # a folder that keeps the runs: the same command goes on from there
+    with contextlib.nullcontext(kept) if kept else tempfile.TemporaryDirectory() as root:
         if "modes" in parts:
             modes(root, quick)
         if "features" in parts:
@@ -48,38 +50,47 @@ def run(quick: bool) -> None:
 
 
 def modes(root: str, quick: bool) -> None:
-    """Train every mode from both weights on every kind of data."""
-    from foldwise.__main__ import composed
+    """Train every mode from both weights on every kind of data, as long as both."""
     from foldwise.folds import read_folds
+    from foldwise.paired import difference
     from foldwise.prepare import prepare
+    from foldwise.runs import fold_reports
     from foldwise.train import train_all
 
     epochs, side = (2, 32) if quick else (6, 64)
     rows = []
-    for kind, words in DATA.items():
+    for kind in DATA:
         if kind == "radar" and not radar_files(Path(root)):
             continue
-        losses: dict[tuple[str, str], np.ndarray] = {}
+        asked = {
+            (mode, weights): settings_of(root, kind, str(side), *words_of(mode, weights, epochs))
+            for mode in MODES
+            for weights in ("imagenet", "null")
+        }
+        runs = dict(zip(asked, train_all(list(asked.values())), strict=True))
         for mode in MODES:
+            losses, cells = {}, []
             for weights in ("imagenet", "null"):
-                more = [f"model.options.weights={weights}", f"model.options.side={side}", f"finetune={mode}"]
-                more += [f"fit.epochs={20 if mode == 'head' and not quick else epochs}"]
-                more += [] if mode == "head" else [f"finetune.head_epochs={epochs // 3}"]
-                if mode != "head" and weights == "null":  # what suits random weights
-                    more += ["finetune.batch_norm=tuned", "finetune.backbone_rate=1", "finetune.layer_decay=1"]
-                settings = next(composed([f"root={root}", *words, *NET, *more]))
-                started = time.perf_counter()
-                (finished,) = train_all([settings])
-                seconds = time.perf_counter() - started
+                settings, run = asked[mode, weights], runs[mode, weights]
                 data = prepare(settings)
-                losses[mode, weights] = row_losses(finished, data, read_folds(data, settings.split))
-                report = finished.report
-                rows.append([kind, mode, weights, f"{report['log_loss']:.3f}", f"{report['accuracy']:.3f}"])
-                rows[-1] += [f"{seconds:.0f}", ""]
-                print("  ", rows[-1], flush=True)
-            low, mean, high = paired(losses[mode, "imagenet"], losses[mode, "null"])
-            rows[-1][-1] = f"{mean:+.3f} ({low:+.3f} to {high:+.3f})"
-    table(["data", "mode", "weights", "log loss", "accuracy", "s", "imagenet - random, 95 %"], rows)
+                losses[weights] = row_losses(run, data, read_folds(data, settings.split))
+                seconds = sum(one["seconds"] for one in fold_reports(run))
+                cells += [f"{run.report['log_loss']:.3f}", f"{seconds:.0f}"]
+            gap = difference(losses["imagenet"], losses["null"])
+            low, high = gap["interval"]
+            rows.append([kind, mode, *cells, f"{gap['difference']:+.3f} ({low:+.3f} to {high:+.3f})"])
+            print("  ", rows[-1], flush=True)
+    table(["data", "mode", "imagenet", "s", "random", "s", "imagenet - random, 95 %"], rows)
+
+
+def words_of(mode: str, weights: str, epochs: int) -> list[str]:
+    """Return the words of one run; what is tuned from random weights has the recipe that suits these."""
+    words = [f"model.options.weights={weights}", f"finetune={mode}", f"fit.epochs={epochs}", "split.n_folds=3"]
+    if mode != "head":
+        words += [f"finetune.head_epochs={epochs // 3}"]
+        if weights == "null":
+            words += ["finetune.batch_norm=tuned", "finetune.backbone_rate=1", "finetune.layer_decay=1"]
+    return words
 
 
 def row_losses(finished: Any, data: Any, folds: Any) -> np.ndarray:
@@ -88,14 +99,6 @@ def row_losses(finished: Any, data: Any, folds: Any) -> np.ndarray:
 
     predicted = runs.out_of_fold(finished, folds, data.train.table["id"], data.targets)
     return metrics.row_losses(data.labels, predicted, data.task)
-
-
-def paired(one: np.ndarray, other: np.ndarray) -> tuple[float, float, float]:
-    """The mean of the paired differences, between the ends of a bootstrap interval of 95 %."""
-    rng, difference = np.random.default_rng(0), one - other
-    means = rng.choice(difference, (4000, len(difference))).mean(axis=1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(difference.mean()), float(high)
 
 
 def radar_files(root: Path) -> bool:
@@ -121,13 +124,24 @@ def radar_files(root: Path) -> bool:
 def features_once(root: str, quick: bool) -> None:
     """Compare five folds of a head of 20 epochs with the Keras loop."""
     n, side, measured = (40, 32, 1) if quick else (500, 224, 2)
-    ours = child(__name__, "head", root, str(n), str(side)).seconds
+    ours = child(__name__, "head", root, str(n), str(side))
     said = child(__name__, "loop_head", root, str(n), str(side), str(measured), TF_CPP_MIN_LOG_LEVEL="3").said
-    loop = said["start"] + 5 * (20 * said["epoch"] + said["predict"])
+    loop = [
+        start + 5 * (20 * epoch + predict)
+        for start, epoch, predict in zip(said["start"], said["epoch"], said["predict"], strict=True)
+    ]
     print(
-        f"  features once: {n} digits at {side} pixels, 5 folds, 20 epochs: foldwise {ours:.0f} s, Keras {loop:.0f} s"
+        f"  features once: {n} digits at {side} pixels, 5 folds, 20 epochs; of the loop {measured} epochs of one fold"
     )
-    print(f"  ({measured} epochs of the loop were measured, {said['epoch']:.1f} s each); {loop / ours:.1f} times")
+    print(
+        f"  were measured, {said['epoch'][0]:.1f} s each ({said['epoch'][1]:.1f} s of CPU), and all counted from them"
+    )
+    rows = [
+        ["foldwise", f"{ours.seconds:.0f}", f"{ours.cpu_seconds:.0f}"],
+        ["Keras, counted", f"{loop[0]:.0f}", f"{loop[1]:.0f}"],
+        ["times", f"{loop[0] / ours.seconds:.1f}", f"{loop[1] / ours.cpu_seconds:.1f}"],
+    ]
+    table(["", "s", "s of CPU"], rows)
 
 
 def by_hand(root: str, quick: bool) -> None:
@@ -136,12 +150,14 @@ def by_hand(root: str, quick: bool) -> None:
     arguments = (root, str(side), str(epochs))
     ours = child(__name__, "all", *arguments)
     hand = child(__name__, "loop_all", *arguments, TF_CPP_MIN_LOG_LEVEL="3", TF_ENABLE_ONEDNN_OPTS="1")
-    print(f"  by hand: faces, five folds, {epochs} epochs, a third of them the head alone")
+    print(f"  by hand: faces, {FOLDS_BY_HAND} folds, {epochs} epochs, a third of them the head alone")
     rows = [
-        [name, f"{m.said['log_loss']:.4f}", f"{m.seconds:.0f}"] for name, m in (("foldwise", ours), ("Keras", hand))
+        [name, f"{m.said['log_loss']:.4f}", f"{m.seconds:.0f}", f"{m.cpu_seconds:.0f}"]
+        for name, m in (("foldwise", ours), ("Keras", hand))
     ]
-    table(["", "log loss", "s"], rows)
-    print(f"  foldwise is {hand.seconds / ours.seconds:.2f} times as fast")
+    table(["", "log loss", "s", "s of CPU"], rows)
+    times = [f"{hand.seconds / ours.seconds:.2f}", f"{hand.cpu_seconds / ours.cpu_seconds:.2f}"]
+    print(f"  foldwise is {times[0]} times as fast, and {times[1]} times by CPU")
 
 
 def settings_of(root: str, kind: str, side: str, *more: str) -> Any:
@@ -169,6 +185,7 @@ def tune_all(root: str, side: str, epochs: str) -> dict[str, Any]:
         f"fit.epochs={epochs}",
         f"finetune.head_epochs={int(epochs) // 3}",
         "finetune.layer_decay=1",
+        f"split.n_folds={FOLDS_BY_HAND}",
     ]
     return {"log_loss": train(settings_of(root, "faces", side, *more)).report["log_loss"]}
 
@@ -206,8 +223,8 @@ def _net(side: int, n_outputs: int) -> tuple[Any, Any]:
 
 
 def loop_head(root: str, n: str, side: str, measured: str) -> dict[str, Any]:
-    """Time the frozen Keras loop: its start, an epoch after the first, and the prediction."""
-    began = time.perf_counter()
+    """Time the frozen Keras loop by both clocks: its start, an epoch after the first, and the prediction."""
+    began = clocks()
     settings = settings_of(root, "digits", side, f"source.n_train={n}")
     images, labels, folds = _arrays(settings)
     backbone, model = _net(int(side), 10)
@@ -215,23 +232,23 @@ def loop_head(root: str, n: str, side: str, measured: str) -> dict[str, Any]:
     model.compile("adam", "categorical_crossentropy")
     fit, rest = folds != 0, folds == 0
     model.fit(images[fit][:32], labels[fit][:32], batch_size=16, epochs=1, verbose=0)  # traces the step
-    start = time.perf_counter() - began
-    began = time.perf_counter()
+    start = elapsed(began)
+    began = clocks()
     model.fit(images[fit], labels[fit], batch_size=16, epochs=int(measured), verbose=0)
-    epoch = (time.perf_counter() - began) / int(measured)
-    began = time.perf_counter()
+    epoch = [seconds / int(measured) for seconds in elapsed(began)]
+    began = clocks()
     model.predict(images[rest], batch_size=32, verbose=0)
-    return {"start": start, "epoch": epoch, "predict": time.perf_counter() - began}
+    return {"start": start, "epoch": epoch, "predict": elapsed(began)}
 
 
 def loop_all(root: str, side: str, epochs: str) -> dict[str, Any]:
     """Fine-tune by hand: the head for a third of the epochs, then all at a tenth of the rate, BatchNorm frozen."""
     import keras
 
-    settings = settings_of(root, "faces", side)
+    settings = settings_of(root, "faces", side, f"split.n_folds={FOLDS_BY_HAND}")
     images, labels, folds = _arrays(settings)
     first, losses = int(epochs) // 3, np.zeros(len(labels))
-    for fold in range(5):
+    for fold in range(FOLDS_BY_HAND):
         keras.utils.set_random_seed(fold)
         fit, rest = folds != fold, folds == fold
         backbone, model = _net(int(side), 1)

@@ -10,13 +10,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from foldwise import blends, metrics, nested
+from foldwise.blends import selection
 from foldwise.blends import values as values_module
 from foldwise.blends.convex import minimise
-from foldwise.blends.neighbours import features
+from foldwise.blends.neighbours import column_values, features, group_folds
 from foldwise.blends.rows import Problem, make_rows
 from foldwise.blends.selection import select
 from foldwise.blends.values import loss, values_of, weighted
 from foldwise.config import EnsembleSettings, checked_options, ensemble_method
+from foldwise.errors import FoldwiseError
 
 SIGMOID = lambda z: 1 / (1 + np.exp(-z))  # noqa: E731
 
@@ -106,6 +108,18 @@ def test_selection_is_that_of_a_straightforward_implementation(seed, average, ta
         assert abs(loss(values, found @ matrix) - loss(values, expected @ matrix)) < 1e-12
 
 
+@pytest.mark.parametrize("name", ["mean", "greedy", "convex"])
+def test_predictions_in_a_file_are_blended_as_those_in_memory(name, tmp_path, monkeypatch):
+    rows = drawn(n=300, m=12, seed=2)
+    stack = np.lib.format.open_memmap(tmp_path / "stack.npy", "w+", np.float32, rows.stack.shape)
+    stack[:] = rows.stack
+    in_memory = replace(rows, stack=stack.astype(np.float64))
+    expected = nested.nested(Problem("binary"), in_memory, how(name))
+    monkeypatch.setattr(selection, "SMALL", 0)  # no squares are kept,
+    monkeypatch.setattr(values_module, "KEPT", 0)  # nor rows in float64
+    assert nested.nested(Problem("binary"), replace(rows, stack=stack), how(name)) == pytest.approx(expected, abs=1e-12)
+
+
 def test_selection_of_equals_takes_the_first_of_them():
     rows = drawn(m=1)
     twins = rows_of(np.concatenate([rows.stack * 0 + 0.5, rows.stack, rows.stack]), rows.labels)
@@ -178,7 +192,7 @@ EVERY = [
     how("greedy", options={"bags": 3, "start": 2}),
     how("boosted", options={"rounds": 10, "leaf": 5}),
     how("by_output", options={"column": "zone", "shrinkage": 10}),
-    how("neighbours", options={"column": "angle", "rounds": 10, "leaf": 5}),
+    how("neighbours", options={"column": "angle", "rounds": 10, "leaf": 5, "checked": False}),
     *(how("mean", calibrate=kind) for kind in ("auto", "temperature", "platt", "beta", "isotonic")),
     how("mean", calibrate="platt", calibrate_by="zone", shrinkage=5, cap_by="scan", clip="auto"),
     how("logistic", calibrate="temperature", clip="auto", options={"columns": ["angle"]}),
@@ -212,6 +226,32 @@ def test_a_leak_that_is_planted_is_found(monkeypatch):
     monkeypatch.setattr(nested, "crossed", leaky)
     assert sees_held_out_labels(how("logistic"), rows)
     assert sees_held_out_labels(how("mean", calibrate="platt"), rows)
+    assert sees_held_out_labels(how("neighbours", options={"column": "angle", "rounds": 2, "checked": False}), rows)
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_the_column_is_used_only_where_it_wins_inside_the_folds(tells):
+    """Twins of one value and label: a coin for each pair, which no member knows, or for each row."""
+    rng = np.random.default_rng(0)
+    pair = rng.permutation(200) % 100
+    y = rng.integers(0, 2, 100)[pair] if tells else rng.integers(0, 2, 200)
+    rows = rows_of(rng.uniform(0.4, 0.6, (2, 200, 1)), y[:, None], np.arange(200) % 5, angle=pair / 7)
+    problem, quick = Problem("binary", column="angle"), {"rounds": 5, "nearest": 3}
+    plain, checked, free = (
+        nested.blend(problem, rows, rows.unlabelled(), chosen)
+        for chosen in (
+            how("mean"),
+            how("neighbours", options=quick),
+            how("neighbours", options={**quick, "checked": False}),
+        )
+    )
+    assert checked.about["wins"] is tells
+    assert checked.weights is None
+    expected = free if tells else plain
+    assert (checked.probabilities == expected.probabilities).all()
+    assert (free.probabilities != plain.probabilities).any()
+    # whichever is taken, the labels of a held-out fold change no bit of its answers
+    assert not sees_held_out_labels(how("neighbours", options=quick), rows)
 
 
 def test_a_leak_planted_in_the_neighbours_is_found(monkeypatch):
@@ -259,3 +299,31 @@ def test_fitting_noise_looks_good_only_when_it_is_not_nested(name):
     flattering = metrics.log_loss(labels, nested.blend(Problem("binary"), rows, rows, chosen).probabilities)
     honest = metrics.log_loss(labels, nested.nested(Problem("binary"), rows, chosen))
     assert flattering < 0.67 < 0.69 < honest  # ln 2 = .693 is what noise deserves
+
+
+def test_several_columns_are_equal_where_all_are():
+    person, zone = np.array(["p", "p", "q", "p", "q", None], object), np.array([1, 1, 1, 2, 1, 1])
+    rows = rows_of(np.full((1, 6, 1), 0.5), person=person, zone=zone)
+    values = column_values(rows, ["person", "zone"])
+    assert [int(np.flatnonzero(values == value)[0]) for value in values[:5]] == [0, 0, 2, 3, 2]
+    assert np.isnan(values[5])
+    assert (values == column_values(rows.only(np.arange(6)), ["person", "zone"]))[:5].all()
+    fold = group_folds(replace(rows, fold=np.arange(6) % 2), ["person", "zone"])
+    assert fold[0] == fold[1]
+    assert fold[2] == fold[4]
+    with pytest.raises(FoldwiseError, match=r"column=\['person', 'no'\]: the data has no such column; it has id, pers"):
+        blends.neighbours(Problem("binary"), rows, rows, column=["person", "no"])
+
+
+def test_person_and_zone_tell_what_neither_tells_alone():
+    """A label of each person's each zone, on three scans; of a person, and of a zone, half are threats."""
+    rng = np.random.default_rng(0)
+    person, zone, _ = (part.ravel() for part in np.meshgrid(np.arange(40), np.arange(4), np.arange(3), indexing="ij"))
+    label = (rng.random((40, 4)) < 0.5)[person, zone].astype(float)[:, None]
+    p = SIGMOID(np.where(label > 0, 1, -1) + rng.normal(0, 2, label.shape))
+    rows = rows_of(p[None], label, rng.permutation(480) % 3, person=person, zone=zone)
+    scores = {}
+    for column in ("person", "zone", ["person", "zone"]):
+        chosen = how("neighbours", options={"column": column, "rounds": 20, "leaf": 10})
+        scores[str(column)] = metrics.log_loss(label, nested.nested(Problem("binary"), rows, chosen))
+    assert scores["['person', 'zone']"] < 2 / 3 * min(scores["person"], scores["zone"])

@@ -1,6 +1,9 @@
 """What trains in each phase, how fast, and that a backbone which runs once says what one in every epoch says."""
 
+import importlib
+import inspect
 from dataclasses import replace
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -10,11 +13,13 @@ from test_fit import make_recipe as small_recipe
 
 from foldwise import features, finetune, models
 from foldwise import fit as fitting
-from foldwise.config import AugmentSettings, FinetuneSettings, FitSettings
+from foldwise.config import AugmentSettings, FinetuneSettings, FitSettings, public_functions
 from foldwise.errors import ConfigError, FoldwiseError
-from foldwise.runs import make_recipe, run_name
+from foldwise.runs import code_key, make_recipe, run_name
 from foldwise.weights import load_keras
 
+INNER = "model.options.backbone_options"
+NESTED = ("model.options.backbone=efficientnet_lite0", f"~{INNER}")
 OPTIONS = {"side": 32, "weights": "imagenet", "values": (-35.0, 0.0), "bands": "difference"}
 
 
@@ -22,6 +27,19 @@ def recipe(mode, augment=None, options=None, **settings):
     fit = {key: settings.pop(key) for key in ("epochs", "learning_rate", "fit") if key in settings}
     made = small_recipe("efficientnet_lite0", OPTIONS | (options or {}), augment, **{"epochs": 2} | fit)
     return replace(made, finetune=FinetuneSettings(mode, **settings))
+
+
+@pytest.fixture
+def short(monkeypatch, tmp_path):
+    """Take most blocks out of the network, which keeps its five stages, and name a file of its weights."""
+    stages = ((3, 1, 1, 16, 1), (3, 2, 6, 24, 1), (5, 2, 6, 40, 1), (3, 2, 6, 80, 1), (5, 2, 6, 192, 1))
+    monkeypatch.setattr(importlib.import_module("foldwise.models.efficientnet_lite0"), "STAGES", stages)
+    network, path = net().get_layer("backbone"), tmp_path / "short.weights.h5"
+    for layer in network.layers:  # else random weights let everything fade out
+        layer.momentum = 0.0
+    network(np.random.default_rng(0).normal(size=(16, 32, 32, 3)), training=True)
+    network.save_weights(path)
+    return {"weights": str(path)}
 
 
 def wide_dataset():
@@ -72,9 +90,9 @@ def statistics(model):
 
 
 @pytest.mark.parametrize("mode", ["last_block", "all"])
-def test_batch_norm_statistics_do_not_move_where_a_layer_is_frozen(mode):
+def test_batch_norm_statistics_do_not_move_where_a_layer_is_frozen(short, mode):
     settings = {"batch_norm": "tuned" if mode == "last_block" else "frozen", "head_epochs": 1}
-    made = recipe(mode, **settings)
+    made = recipe(mode, options=short, **settings)
     before = statistics(fitting.build_model(made, wide_dataset()))
     tuned = fitting.train_fold(made, wide_dataset(), HELD_OUT, 0).models[0]
     after = statistics(tuned)
@@ -114,14 +132,16 @@ def test_the_second_phase_has_a_schedule_and_a_decay_of_its_own():
 
 
 @pytest.mark.parametrize("test_views", ["identity", "flips"])
-def test_features_once_predict_what_the_naive_way_predicts(tmp_path, test_views):
+def test_features_once_predict_what_the_naive_way_predicts(short, tmp_path, test_views):
     data = replace(wide_dataset(), path=tmp_path)
-    made = recipe("head", AugmentSettings("none", test_views=test_views), {"dropout": 0.3}, learning_rate=0.01)
+    options = short | {"dropout": 0.3}
+    made = recipe("head", AugmentSettings("none", test_views=test_views), options, learning_rate=0.01)
     assert features.can_be_stored(made)
     stored = features.features(made, data)
     assert stored.train.shape == (N, 1 if test_views == "identity" else 4, 1280)
     once = fitting.train_fold(made, data, HELD_OUT, 0, features=stored)
     naive = fitting.train_fold(made, data, HELD_OUT, 0)
+    assert np.ptp(once.held_out) > 0.01
     assert once.held_out == pytest.approx(naive.held_out, abs=1e-4)
     assert once.test == pytest.approx(naive.test, abs=1e-4)
     whole = fitting._Predictor(once.models[0], "binary", test_views)  # what is saved predicts from images
@@ -132,9 +152,29 @@ def test_features_once_predict_what_the_naive_way_predicts(tmp_path, test_views)
     assert [path.stat().st_mtime_ns for path in tmp_path.iterdir() if path.is_dir()] == [time]
 
 
-def test_fixed_views_are_stored_and_drawn(tmp_path):
+def test_each_seed_has_a_head_of_its_own_on_the_one_backbone(short, tmp_path):
+    data, options = replace(wide_dataset(), path=tmp_path), short | {"dropout": 0.3}
+    made = recipe("head", options=options)
+    made = replace(made, fit=replace(made.fit, n_seeds=2))
+    stored = features.features(made, data)
+    one, other = fitting.train_fold(made, data, HELD_OUT, 0, features=stored).models
+    assert one.get_layer("backbone") is other.get_layer("backbone")
+    kernels = [np.asarray(model.get_layer("logits").kernel) for model in (one, other)]
+    assert (kernels[0] != kernels[1]).mean() > 0.9
+    again = fitting.train_fold(made, data, HELD_OUT, 0, features=stored).models  # what a worker did before is forgotten
+    assert (kernels[1] == np.asarray(again[1].get_layer("logits").kernel)).all()
+    fresh = fitting.build_model(made, data)
+    one.save_weights(tmp_path / "model.weights.h5")
+    fresh.load_weights(tmp_path / "model.weights.h5")  # what is stored is a whole model
+    images = data.test.images.astype(np.float32)
+    found, expected = (np.asarray(model(images, training=False)) for model in (fresh, one))
+    assert np.ptp(expected) > 0.01
+    assert found == pytest.approx(expected, abs=1e-5)
+
+
+def test_fixed_views_are_stored_and_drawn(short, tmp_path):
     data = replace(wide_dataset(), path=tmp_path)
-    made = recipe("head", AugmentSettings("flips"), views=3)
+    made = recipe("head", AugmentSettings("flips"), short, views=3)
     stored = features.features(made, data)
     assert stored.drawn.shape == (N, 3, 1280)
     assert (stored.drawn[:, 0] == stored.train[:, 0]).all()
@@ -170,6 +210,7 @@ def test_a_model_that_is_not_tuned_keeps_its_run_key(settings):
         (["model=efficientnet_lite0", "finetune=head", "finetune.views=2"], "augment=none makes no views"),
         (["model=efficientnet_lite0", "model.options.weights=x.pth"], "weights=x.pth: no such file"),
         (["model=efficientnet_lite0", "model.options.weights=x.zip"], "weights=x.zip: expected imagenet, null, or"),
+        (["model=multi_view", *NESTED, f"{INNER}.weights=x.pth"], f"{INNER}.weights=x.pth: no such file"),
         (["model=efficientnet_lite0", "finetune=some"], "no such choice"),
     ],
 )
@@ -178,17 +219,43 @@ def test_settings_that_do_not_go_together_stop_at_once(settings, words, message)
         settings(*words)
 
 
-def test_weights_of_a_file_enter_the_run_key_by_content(settings, tmp_path):
+@pytest.mark.parametrize(
+    ("model", "key"),
+    [(["model=efficientnet_lite0"], "model.options"), (["model=multi_view", *NESTED], INNER)],
+    ids=["own", "of the backbone"],
+)
+def test_weights_of_a_file_enter_the_run_key_by_content(settings, tmp_path, model, key):
     path, keys = tmp_path / "mine.weights.h5", []
-    for content in (b"one", b"two"):
+    for content in (b"one", b"two", b"one"):
         path.write_bytes(content)
-        made = settings("model=efficientnet_lite0", f"model.options.weights={path}")
-        keys.append(run_name(make_recipe(made, "data", "split")))
-    assert keys[0] != keys[1]
+        keys.append(run_name(make_recipe(settings(*model, f"{key}.weights={path}"), "data", "split")))
+    assert keys[0] == keys[2] != keys[1]
+
+
+def test_what_reads_pretrained_weights_is_code_of_pretrained_models_alone(monkeypatch):
+    names = ["application", "efficientnet_lite0", "small_cnn"]
+    before = [code_key(public_functions("models")[name]) for name in names]
+    read_text = Path.read_text
+    monkeypatch.setattr(Path, "read_text", lambda p, *a: read_text(p, *a) + "x" * (p.name == "zoo.csv"))
+    assert [code_key(public_functions("models")[n]) != b for n, b in zip(names, before, strict=True)] == [
+        True,
+        False,
+        False,
+    ]
+    monkeypatch.undo()
+    source = inspect.getsource
+    monkeypatch.setattr(
+        inspect, "getsource", lambda m: source(m) + "\nX = 1\n" * (m.__name__ == "foldwise.checkpoints")
+    )
+    assert [code_key(public_functions("models")[n]) != b for n, b in zip(names, before, strict=True)] == [
+        True,
+        True,
+        False,
+    ]
 
 
 @pytest.mark.parametrize("kind", ["backbone", "whole", "keras"])
-def test_keras_weights_are_loaded_and_others_refused(tmp_path, kind):
+def test_keras_weights_are_loaded_and_others_refused(short, tmp_path, kind):
     trained, fresh = net(), net()
     source = trained.get_layer("backbone")
     path = tmp_path / ("m.keras" if kind == "keras" else "m.weights.h5")

@@ -1,7 +1,9 @@
 """Every model builds for every shape of image and task, with the shapes and weights worked out by hand."""
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from foldwise import models
 from foldwise.config import public_functions
@@ -69,6 +71,35 @@ def test_small_cnn_weights_by_hand():
 def test_small_cnn_feature_maps_by_hand(options, features):
     model = models.small_cnn((28, 28, 1), 1, filters=(4, 8), global_pooling="none", **options)
     assert model.layers[-3].input.shape[1:] == features  # flatten, dropout, logits
+
+
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "elu"])
+@pytest.mark.parametrize("convolutions", [1, 2])
+def test_pooling_before_the_activation_changes_no_bit(activation, convolutions):
+    options = {"filters": (4, 8), "batch_norm": False, "global_pooling": "none", "convolutions": convolutions}
+    model = models.small_cnn((12, 12, 1), 1, pooling="max", activation=activation, **options)
+    written = keras.Sequential([keras.Input((12, 12, 1)), keras.layers.Rescaling(1.0)])
+    for width in (4, 8):
+        for _ in range(convolutions):
+            written.add(keras.layers.Conv2D(width, 3, padding="same", activation=activation))
+        written.add(keras.layers.MaxPooling2D(2))
+    written.add(keras.layers.Flatten())
+    written.add(keras.layers.Dense(1))
+    weights = [np.random.default_rng(1).normal(0, 0.5, w.shape) for w in model.trainable_weights]
+    images = np.random.default_rng(0).normal(size=(6, 12, 12, 1)).astype(np.float32)
+    found = []
+    for one in (model, written):
+        for variable, value in zip(one.trainable_weights, weights, strict=True):
+            variable.assign(value)
+        with tf.GradientTape() as tape:
+            logits = one(images)
+            loss = keras.ops.sum(logits**2)
+        found.append(
+            [np.asarray(logits), *map(np.asarray, tape.gradient(loss, [w.value for w in one.trainable_weights]))]
+        )
+    for ours, theirs in zip(*found, strict=True):
+        assert np.abs(theirs).max() > 0
+        np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,22 @@ def test_a_pair_of_files_becomes_a_run_that_is_scored_and_blended(theirs, settin
     assert sent.loc[test["id"]].to_numpy() == pytest.approx(test["is_face"].to_numpy(), abs=1e-6)
 
 
+def test_the_objective_ranks_and_names(theirs, settings):
+    oof, test, bring = theirs
+    y = prepare(settings(*WORDS)).labels[:, 0]
+    bring(oof.assign(is_face=np.where(y == 1, 0.51, 0.49)), test)  # right, and hardly sure
+    mine = settings(*WORDS, "competition.metric=auc", "competition.shown=[f1]")
+    (report,) = score.score(mine)
+    assert report["log_loss"] == pytest.approx(-np.log(0.51))
+    assert (report["metric"], report["score"], report["score_interval"]) == ("auc", 1.0, [1.0, 1.0])
+    assert report["metrics"] == {"auc": 1.0, "f1": 1.0}
+    result = ensemble.ensemble(settings(*WORDS, "competition.metric=f1"))
+    assert (result["metric"], result["nested_score"], result["members"][0]["score"]) == ("f1", 1.0, 1.0)
+    assert result["thresholds"] == [pytest.approx(0.5, abs=0.011)]
+    assert "faces_1.00000_" in result["file"]
+    assert "nested F1 1.0000" in ensemble.show(result, 100)
+
+
 def first(table, **changes):
     changed = table.copy()
     for name, value in changes.items():
@@ -151,3 +167,19 @@ def test_a_folder_of_submissions_is_blended_without_a_score(theirs, settings, tm
     assert first_row == pytest.approx(expected.get(how, 0.4), abs=1e-6)
     assert "nothing says how good this is" in files.show(result, 100)
     assert chosen(said)[0].name in result["file"]
+
+
+def test_a_file_of_test_predictions_joins_finished_runs(theirs, settings, tmp_path):
+    _, test, bring = theirs
+    (report,) = bring()
+    (tmp_path / "past").mkdir()
+    words = (*WORDS, "ensemble=files", f"ensemble.options.folder={tmp_path / 'past'}", "ensemble.options.how=mean")
+    test.assign(is_face=1 - test["is_face"] / 2).to_csv(tmp_path / "past" / "a.csv", index=False)
+    with pytest.raises(FoldwiseError, match=r"found 1; with ensemble.options.runs=true one is enough"):
+        ensemble.ensemble(settings(*words))
+    result = ensemble.ensemble(settings(*words, "ensemble.options.runs=true"))
+    assert result["members"] == ["a.csv", f"theirs-{report['run_key']}"]
+    sent = pd.read_csv(result["file"]).set_index("id").iloc[:, 0].loc[test["id"]]
+    assert sent.to_numpy() == pytest.approx(0.5 + test["is_face"].to_numpy() / 4, abs=1e-6)  # (1 - p / 2 + p) / 2
+    with pytest.raises(FoldwiseError, match="no such finished run"):
+        ensemble.ensemble(settings(*words, "ensemble.options.runs=true", "ensemble.members=[nobody]"))

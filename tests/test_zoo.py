@@ -1,11 +1,14 @@
 """Every network that can be named: its facts, its range, its stages, and the published numbers of weights."""
 
-import gc
 import importlib
+import itertools
+import subprocess
+import sys
 
 import keras
 import numpy as np
 import pytest
+from keras.src.applications import imagenet_utils
 
 from foldwise import finetune, models, models_table
 from foldwise.config import public_functions
@@ -17,13 +20,25 @@ APPLICATIONS = sorted(name for name, entry in zoo.entries().items() if entry.bui
 OURS = sorted(name for name, entry in zoo.entries().items() if entry.builder != "application")
 
 
+# of Keras' classifiers: what lies between the features and the 1,000 classes, where anything does
+HIDDEN = {
+    "MobileNetV3Small": (1024,),
+    "MobileNetV3Large": (1280,),
+    "VGG16": (4096, 4096),
+    "VGG19": (4096, 4096),
+}
+
+
 @pytest.fixture(autouse=True)
 def leaves_nothing():
-    """Forty networks in one process are many gigabytes."""
-    keras.backend.clear_session()
+    """Variables without a value, below, wait to be given one by the next scope that does."""
     yield
-    keras.backend.clear_session()
-    gc.collect()
+    keras.backend.clear_session(free_memory=False)
+
+
+def drawn_up():
+    """Let networks be built without values: forty of them are many gigabytes, and minutes of random numbers."""
+    return keras.StatelessScope(initialize_variables=False)
 
 
 def test_the_zoo_holds_every_application_of_keras():
@@ -34,25 +49,34 @@ def test_the_zoo_holds_every_application_of_keras():
 
 @pytest.mark.parametrize("name", APPLICATIONS)
 def test_every_application_has_the_facts_of_the_zoo(name, monkeypatch):
-    entry, asked = zoo.entries()[name], []
+    entry, asked, sides = zoo.entries()[name], [], []
+    shape_of = imagenet_utils.obtain_input_shape
 
     def download(fname=None, origin=None, *_, **__):
         asked.append((fname, origin))
         return "file.h5"
 
+    def shaped(*args, **kwargs):
+        sides.append((kwargs["default_size"], kwargs["min_size"]))
+        return shape_of(*args, **kwargs)
+
     monkeypatch.setattr("keras.src.utils.file_utils.get_file", download)
     monkeypatch.setattr(keras.Model, "load_weights", lambda *_, **__: None)
-    with keras.StatelessScope():  # the values of variables are put off until they are read
-        whole = getattr(keras.applications, name)(weights=None)
-        assert whole.count_params() == entry.parameters
-        assert whole.input_shape[1] in (entry.side, None)
-        side = entry.min_side
+    monkeypatch.setattr(imagenet_utils, "obtain_input_shape", shaped)
+    side = entry.min_side
+    with drawn_up():
         small = models.application((side, side, 1), 3, name=name, side=side, weights="imagenet")
     assert asked == [(entry.file, entry.url)]
+    assert sides == ([] if "MobileNetV3" in name else [(entry.side, side)])  # that one is checked in its own words
     network = small.get_layer("backbone")
     assert small.get_layer("features").output.shape == (None, entry.features)
     assert small.output.shape == (None, 3)
     assert 0 not in network.output.shape
+    # the published number is that of Keras' network with its classifier: dense layers, each with biases
+    pixels = 7 * 7 if name.startswith("VGG") else 1  # the others pool the last map
+    widths = [entry.features * pixels, *HIDDEN.get(name, ()), 1000]
+    classifier = sum((wide + 1) * narrow for wide, narrow in itertools.pairwise(widths))
+    assert network.count_params() + classifier == entry.parameters
     cut = finetune.stages(network)
     assert 4 <= len(cut) <= 6
     assert all(any(layer.weights for layer in stage) for stage in cut)
@@ -61,13 +85,21 @@ def test_every_application_has_the_facts_of_the_zoo(name, monkeypatch):
         models.application((64, 64, 3), 1, name=name, side=side - 1)
 
 
+@pytest.mark.parametrize("name", ["MobileNetV3Small", "VGG16", "ConvNeXtTiny", "EfficientNetB1"])
+def test_keras_networks_with_their_classifier_have_the_number_and_the_side_of_the_zoo(name):
+    with drawn_up():
+        whole = getattr(keras.applications, name)(weights=None)
+    assert whole.count_params() == zoo.entries()[name].parameters
+    assert whole.input_shape[1] in (zoo.entries()[name].side, None)
+
+
 def test_offline_the_message_says_which_file_goes_where(monkeypatch):
     def download(fname, origin, *_, **__):
         raise Exception(f"URL fetch failure on {origin}: None -- no network")
 
     monkeypatch.setattr("keras.src.utils.file_utils.get_file", download)
     with (
-        keras.StatelessScope(),
+        drawn_up(),
         pytest.raises(FoldwiseError, match=r"put it here as .*/models/vgg16_weights.*notop.h5"),
     ):
         models.application((64, 64, 3), 1, name="VGG16", weights="imagenet", side=32)
@@ -87,7 +119,7 @@ def test_offline_the_message_says_which_file_goes_where(monkeypatch):
     ],
 )
 def test_the_last_block_begins_where_the_resolution_falls_last(name, first):
-    with keras.StatelessScope():
+    with drawn_up():
         network = getattr(keras.applications, name)(weights=None, include_top=False, input_shape=(96, 96, 3))
     assert next(layer for layer in finetune.stages(network)[-1] if layer.weights).name == first
 
@@ -123,7 +155,7 @@ def test_the_preparation_of_each_is_its_modules(name):
 @pytest.mark.parametrize("name", OURS)
 def test_the_others_have_the_published_number_of_weights(name):
     entry = zoo.entries()[name]
-    with keras.StatelessScope():
+    with drawn_up():
         model = public_functions("models")[entry.builder]((entry.side, entry.side, 3), 1000)
         assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == entry.parameters
         assert model.get_layer("features").output.shape == (None, entry.features)
@@ -133,7 +165,7 @@ def test_the_others_have_the_published_number_of_weights(name):
 
 
 def test_zf_net_has_the_shapes_of_the_talk():
-    with keras.StatelessScope():
+    with drawn_up():
         network = models.zfnet((224, 224, 3), 1000).get_layer("backbone")
     shapes = {layer.name: tuple(layer.output.shape[1:]) for layer in network.layers}
     assert shapes["conv1"] == (110, 110, 96)
@@ -167,7 +199,9 @@ def test_bands_by_hand():
 
 
 @pytest.mark.parametrize("channels", [1, 2, 4, 6])
-def test_resummed_kernels_say_the_same_of_equal_channels(channels):
+def test_resummed_kernels_say_the_same_of_equal_channels(monkeypatch, channels):
+    lite = importlib.import_module("foldwise.models.efficientnet_lite0")
+    monkeypatch.setattr(lite, "STAGES", lite.STAGES[:2])
     grey = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 1)).astype(np.float32)
     three = models.efficientnet_lite0((32, 32, 3), 1, side=32).get_layer("backbone")
     other = pretrained.resummed(three, channels)
@@ -181,18 +215,14 @@ def test_resummed_kernels_say_the_same_of_equal_channels(channels):
         assert kernels[1].sum(2) == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize("name", ["EfficientNetV2B0", "ConvNeXtTiny", "EfficientNetB0", "ResNet50"])
-def test_resummed_applications_take_any_number_of_channels(name):
-    with keras.StatelessScope():
-        network = getattr(keras.applications, name)(weights=None, include_top=False, input_shape=(32, 32, 3))
-    if name == "EfficientNetB0":  # the one that is built in full: its scaling lies inside
-        model = models.application((32, 32, 2), 1, name=name, side=32, bands="resummed")
-        assert model(np.zeros((1, 32, 32, 2), np.float32)).shape == (1, 1)
-    assert network.input_shape[-1] == 3
+def test_a_scaling_inside_a_resummed_application_takes_any_number_of_channels():
+    model = models.application((32, 32, 2), 1, name="EfficientNetB0", side=32, bands="resummed")
+    assert model.get_layer("backbone").input_shape == (None, 32, 32, 2)
+    assert np.isfinite(model(np.full((1, 32, 32, 2), 99, np.float32))).all()
 
 
 def test_images_outside_the_told_range_stop_with_the_range_to_say():
-    with keras.StatelessScope():
+    with drawn_up():
         model = models.efficientnet_lite0((32, 32, 1), 1, side=32)
     photograph = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 1)).astype(np.uint8)
     check_values(model, photograph)
@@ -204,7 +234,7 @@ def test_images_outside_the_told_range_stop_with_the_range_to_say():
 
 
 def test_the_values_are_mapped_to_the_range_and_clipped():
-    with keras.StatelessScope():
+    with drawn_up():
         model = models.efficientnet_lite0((32, 32, 1), 1, side=32, values=(-30, 0))
     radar = keras.ops.convert_to_tensor(np.array([-40.0, -30, -15, 0, 5], np.float32).reshape(1, 5, 1, 1))
     mapped = model.get_layer("clip")(model.get_layer("pixels")(radar))
@@ -230,3 +260,16 @@ def test_the_table_of_models_holds_the_talks(settings):
     assert listed["efficientnet_lite0"]["here"] is True
     text = models_table.show(list(listed.values()), 200)
     assert "NASNetLarge           88,949,818   331        82.5 / 96.0  82.7 / 96.2" in text
+
+
+def test_the_table_of_models_loads_neither_tensorflow_nor_pandas():
+    code = """if True:
+        import sys
+        from foldwise.__main__ import main
+        status = main(["models", "format=json"])
+        loaded = [name for name in ("tensorflow", "keras", "pandas.core") if name in sys.modules]
+        import pandas
+        pandas.Series
+        sys.exit(f"{status} {loaded} {'pandas.core' in sys.modules}")"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1] == "0 [] True"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from foldwise.config import Settings
@@ -24,6 +24,17 @@ def _import_lazily(name: str) -> None:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)
+
+    class Unloaded(type(module)):  # type: ignore[misc]
+        def __getattribute__(self, attribute: str) -> Any:
+            # an import statement asks whether the module is being initialised, which is no use of it
+            return (
+                object.__getattribute__(self, attribute)
+                if attribute == "__spec__"
+                else super().__getattribute__(attribute)
+            )
+
+    module.__class__ = Unloaded
 
 
 _import_lazily("pandas")

@@ -8,12 +8,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from foldwise import metrics
 from foldwise.blends.rows import Problem, Rows
 from foldwise.config import EnsembleSettings, checked_options, ensemble_method
 from foldwise.errors import ConfigError, choices
 from foldwise.nested import blend, nested
-from foldwise.paired import difference, standard_error
+from foldwise.objective import LABELS, Scored, cost, cost_in_sample, interval, scored
+from foldwise.paired import behind, gain
 
 log = logging.getLogger(__name__)
 
@@ -46,35 +46,33 @@ def compare(
     """Score every method nested, and choose; return the settings of the chosen one and a report for each.
 
     The gain is that over the single run that is best outside each fold, with its paired-bootstrap interval. Chosen
-    is the first method of the list whose loss is within one standard error, of the paired difference, of the lowest.
+    is the first method of the list whose score is within one standard error, of the paired difference, of the best.
     """
     names = [name for name in METHODS if _applies(name, problem, rows)] if methods == "all" else list(methods)
     unknown = [name for name in names if name not in METHODS]
     if unknown:
         raise ConfigError(f"ensemble.options.methods={unknown[0]}: no such method; {choices(unknown[0], METHODS)}")
-    y, groups = rows.y, rows.groups
-    losses, reports = {}, {}
+    metric = problem.metric
+    scores: dict[str, Scored] = {}
+    reports = {}
     for name in dict.fromkeys(["single", *sorted(names, key=list(METHODS).index)]):
         one = method_settings(name, settings)
-        losses[name] = metrics.row_losses(y, nested(problem, rows, one), problem.task)
+        scores[name] = scored(problem, rows, nested(problem, rows, one))
         seen = None if name == "neighbours" else blend(problem, rows, rows.unlabelled(), one).probabilities
-        gain = difference(losses["single"], losses[name], groups)
+        gained = gain(scores["single"], scores[name])
         reports[name] = {
             "method": name,
-            "nested_score": float(losses[name].mean()),
-            "nested_score_interval": metrics.bootstrap_interval(losses[name], groups),
-            "gain": gain["difference"],
-            "gain_interval": gain["interval"],
-            "in_sample_score": None if seen is None else metrics.log_loss(y, seen, problem.task),
+            "nested_score": scores[name].value,
+            "nested_score_interval": interval(scores[name]),
+            "gain": gained["difference"],
+            "gain_interval": gained["interval"],
+            "in_sample_score": None if seen is None else cost(metric, cost_in_sample(problem, rows.y, seen)),
         }
-        log.info("  %s: nested log loss %.4f", name, losses[name].mean())
+        log.info("  %s: nested %s %.4f", name, LABELS[metric], scores[name].value)
     allowed = [name for name in reports if name not in RISKY]
-    best = min(allowed, key=lambda name: losses[name].mean())
-    near = [
-        name
-        for name in allowed
-        if (losses[name] - losses[best]).mean() <= standard_error(losses[name] - losses[best], groups)
-    ]
+    best = min(allowed, key=lambda name: cost(metric, scores[name].value))
+    gaps = {name: behind(scores[name], scores[best]) for name in allowed}
+    near = [name for name, (worse, error) in gaps.items() if worse <= error]
     for name, report in reports.items():
         report["chosen"] = name == near[0]
     return method_settings(near[0], settings), list(reports.values())

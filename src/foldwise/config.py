@@ -24,6 +24,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
+Metric = Literal["log_loss", "auc", "accuracy", "f1", "kappa", "rmsle"]
 ENSEMBLE_MODULES = ("compare", "files")  # ensemble names that are no function of foldwise.blends
 
 Options = dict[str, Any]
@@ -36,6 +37,8 @@ class CompetitionSettings:
     reader: str  # a module of foldwise.competitions
     slug: str | None = None  # the competition's name on Kaggle
     options: Options = field(default_factory=dict)  # keyword arguments of the reader's read()
+    metric: Metric = "log_loss"  # the objective: what runs and blends are ranked and chosen by
+    shown: list[Metric] = field(default_factory=list)  # further metrics that `score` shows
 
 
 @dataclass
@@ -76,6 +79,9 @@ class FitSettings:
     mixed_precision: bool = False
     seed: Seed = 0
     n_seeds: Count = 1
+    refit: bool = False
+    refit_seeds: Count = 3
+    snapshots: Count = 1
 
 
 @dataclass
@@ -89,6 +95,14 @@ class FinetuneSettings:
     batch_norm: Literal["frozen", "tuned"] = "frozen"
     features: Literal["stored", "computed"] = "stored"
     views: Count = 1
+
+
+@dataclass
+class PseudoSettings:
+    runs: list[str] | None = field(default_factory=list)  # None: to be said
+    labels: Literal["hard", "soft"] = "hard"
+    confidence: Fraction = 0.95
+    weight: Positive = 1.0
 
 
 @dataclass
@@ -133,6 +147,7 @@ class Settings:
     ensemble: EnsembleSettings
     execution: ExecutionSettings
     finetune: FinetuneSettings = field(default_factory=FinetuneSettings)
+    pseudo: PseudoSettings = field(default_factory=PseudoSettings)
     root: str = "."
     format: Literal["text", "json"] = "text"
     dry_run: bool = False
@@ -176,8 +191,10 @@ def check(values: dict[str, Any]) -> Settings:
     builder = function_named("models", settings.model.name, "model.name")
     settings.model.options = checked_options(builder, settings.model.options, "model.options")
     _check_finetune(settings)
+    _check_snapshots(settings)
     augmentation = function_named("augment", settings.augment.name, "augment.name")
     settings.augment.options = checked_options(augmentation, settings.augment.options, "augment.options")
+    _check_pseudo(settings)
     method = ensemble_method(settings.ensemble.name)
     settings.ensemble.options = checked_options(method, settings.ensemble.options, "ensemble.options")
     return settings
@@ -200,6 +217,13 @@ def checked_options(function: Callable[..., Any], given: Options, prefix: str) -
         inner = checked["backbone_options"] or {}
         checked["backbone_options"] = checked_options(builder, inner, f"{prefix}.backbone_options")
     return checked
+
+
+def weights_named(options: Options, prefix: str = "model.options") -> dict[str, str | None]:
+    """The weights that a model's options name, and those of the builder it is made of, by their keys."""
+    own = {f"{prefix}.weights": options["weights"]} if "weights" in options else {}
+    inner = options.get("backbone_options")
+    return own | (weights_named(inner, f"{prefix}.backbone_options") if inner else {})
 
 
 def plain(value: Any) -> Any:
@@ -269,11 +293,11 @@ def known_key(key: str) -> None:
 def _check_finetune(settings: Settings) -> None:
     """Raise ConfigError where the model, the epochs or the augmentation do not go with the fine-tuning."""
     finetune, options = settings.finetune, settings.model.options
-    if "weights" in options:
+    for key, weights in weights_named(options).items():
         from foldwise.weights import check_named
 
-        check_named(options["weights"])
-    elif finetune.mode != "none":
+        check_named(weights, key)
+    if "weights" not in options and finetune.mode != "none":
         builders = public_functions("models")
         pretrained = [name for name, builder in builders.items() if "weights" in _option_schema(builder)]
         raise ConfigError(
@@ -287,6 +311,46 @@ def _check_finetune(settings: Settings) -> None:
         )
     if finetune.views > 1 and settings.augment.name == "none":
         raise ConfigError(f"finetune.views={finetune.views}: augment=none makes no views; say augment=flips or another")
+
+
+def _check_snapshots(settings: Settings) -> None:
+    """Raise ConfigError where the schedule or the epochs leave no cycles to take snapshots of."""
+    fit, finetune = settings.fit, settings.finetune
+    if fit.snapshots == 1:
+        return
+    if fit.schedule != "cosine":
+        raise ConfigError(
+            f"fit.snapshots={fit.snapshots}: a {fit.schedule} rate has no cycles; say fit.schedule=cosine"
+        )
+    if finetune.mode == "gradual":
+        raise ConfigError(
+            f"fit.snapshots={fit.snapshots}: finetune=gradual trains each stage with a schedule of its own; choose "
+            "finetune=all, finetune=last_block or finetune=head"
+        )
+    head = finetune.head_epochs if finetune.mode in ("last_block", "all") else 0
+    if fit.epochs - head < fit.snapshots or fit.warmup_epochs >= (fit.epochs - head) // fit.snapshots:
+        raise ConfigError(
+            f"fit.snapshots={fit.snapshots}: expected a cycle of an epoch at least, and longer than the warm-up; "
+            f"fit.epochs={fit.epochs} with {head} of the head alone and fit.warmup_epochs={fit.warmup_epochs:g} make "
+            f"cycles of {(fit.epochs - head) / fit.snapshots:g}"
+        )
+
+
+def _check_pseudo(settings: Settings) -> None:
+    """Raise ConfigError where pseudo-labels lack the runs that give them, or runs the settings."""
+    pseudo = settings.pseudo
+    if pseudo.runs is None:
+        raise ConfigError(
+            "pseudo.runs=null: expected the finished runs whose models label the test rows, for example "
+            "pseudo.runs=[small_cnn-0123456789ab]; `foldwise score` lists them"
+        )
+    if not pseudo.runs and pseudo != PseudoSettings():
+        raise ConfigError("pseudo: no runs label test rows; say pseudo.runs=[RUN], or leave the other settings out")
+    if pseudo.runs and settings.augment.options.get("transplant"):
+        raise ConfigError(
+            f"augment.options.transplant={settings.augment.options['transplant']}: it needs true labels to tell which "
+            "images are empty; say augment.options.transplant=0 with pseudo.runs"
+        )
 
 
 def _check_generator(settings: Settings, reader: types.ModuleType) -> None:

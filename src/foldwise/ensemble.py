@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldwise import breakdown, compare, files, metrics, nested, runs, submission
+from foldwise import breakdown, compare, decisions, files, metrics, nested, objective, runs, submission
 from foldwise.blends.neighbours import group_folds
 from foldwise.blends.rows import Problem, Rows, make_rows
 from foldwise.config import EnsembleSettings, Settings, plain
@@ -20,7 +20,7 @@ from foldwise.errors import ConfigError, FoldwiseError, choices
 from foldwise.folds import read_folds, split_key
 from foldwise.prepare import prepare
 from foldwise.runs import Run
-from foldwise.score import score
+from foldwise.score import of, score
 from foldwise.storage import content_key
 
 log = logging.getLogger(__name__)
@@ -43,6 +43,7 @@ def ensemble(settings: Settings) -> dict[str, Any]:
     members = choose([Run(settings.runs_dir / f"{r['model']}-{r['run_key']}") for r in reports], settings.ensemble)
     with tempfile.TemporaryDirectory() as folder:
         train, test, problem = stacked(members, dataset, folds, Path(folder))
+        problem = replace(problem, metric=settings.competition.metric)
         return _ensemble(settings, dataset, members, reports, train, test, problem)
 
 
@@ -61,26 +62,30 @@ def _ensemble(
         how, beside_it["compared"] = compare.compare(problem, train, how, **how.options)
         log.info("chosen: %s", next(r["method"] for r in beside_it["compared"] if r["chosen"]))
     predicted = nested.nested(problem, train, how)
-    losses = metrics.row_losses(dataset.labels, predicted, dataset.task)
+    scored = objective.scored(problem, train, predicted)
     blended = nested.blend(replace(problem, test=None), train, test, how)
     if how.name == "neighbours":
         beside_it["beside"] = beside(problem, train, how)
+    if problem.metric in decisions.COUNTED:  # for the test set: those of all rows, as the weights are
+        beside_it["thresholds"] = decisions.learn(problem.metric, train.y, predicted, problem.task)
     if how.name in compare.RISKY:
         log.warning(compare.RISK, how.name)
-    scores = {f"{r['model']}-{r['run_key']}": r["log_loss"] for r in reports}
+    scores = {f"{r['model']}-{r['run_key']}": {"log_loss": r["log_loss"], "score": of(r)} for r in reports}
     weights = [None] * len(members) if blended.weights is None else [float(weight) for weight in blended.weights]
     if settings.by is not None:
+        losses = metrics.row_losses(dataset.labels, predicted, dataset.task)
         parts = breakdown.breakdown(dataset.train.table, settings.by, dataset.labels, losses, dataset.task)
         beside_it |= {"by": settings.by, "log_loss_by": parts}
     about: dict[str, Any] = {
         "competition": settings.competition.name,
-        "nested_score": float(losses.mean()),
-        "nested_score_interval": metrics.bootstrap_interval(losses, dataset.train.groups),
+        "metric": problem.metric,
+        "nested_score": scored.value,
+        "nested_score_interval": objective.interval(scored),
         "n_rows": len(train),
         "approximate": any(run.is_approximate for run in members),
         "ensemble": plain(how),
         "members": [
-            {"run": run.name, "weight": weight, "log_loss": scores[run.name]}
+            {"run": run.name, "weight": weight, **scores[run.name]}
             for run, weight in zip(members, weights, strict=True)
         ],
         "learned": blended.about,
@@ -90,7 +95,8 @@ def _ensemble(
         "ids_key": dataset.ids_key,
         "source": settings.source.kind,
     }
-    key = content_key([sorted(run.name for run in members), plain(settings.ensemble), dataset.data_key])[:8]
+    chosen = [sorted(run.name for run in members), plain(settings.ensemble), dataset.data_key]
+    key = content_key(chosen if problem.metric == "log_loss" else [*chosen, problem.metric])[:8]
     stem = f"{settings.competition.name}_{about['nested_score']:.5f}_{key}"
     predictions = pd.DataFrame(blended.probabilities, columns=dataset.targets)
     predictions.insert(0, "id", dataset.test.table["id"])
@@ -105,7 +111,7 @@ def show(result: dict[str, Any], width: int) -> str:
     low, high = result["nested_score_interval"]
     how = result["ensemble"]
     lines = [
-        f"  {_weight(member['weight'])}  {member['run']} ({member['log_loss']:.4f})"
+        f"  {_weight(member['weight'])}  {member['run']} ({member['score']:.4f})"
         for member in result["members"]
         if member["weight"] != 0
     ]
@@ -113,13 +119,14 @@ def show(result: dict[str, Any], width: int) -> str:
     if absent:
         lines.append(f"  and {absent} without weight")
     compared = compare.table(result["compared"]) if "compared" in result else []
-    beside = [f"  {score['log_loss']:.4f}  {name}" for name, score in result.get("beside", {}).items()]
+    label = objective.LABELS[result["metric"]]
+    beside = [f"  {score['score']:.4f}  {name}" for name, score in result.get("beside", {}).items()]
     return "\n".join(
         [
-            *(["nested log loss of every method; * is the chosen one:", *compared] if compared else []),
-            f"blend of {len(result['members'])} runs ({how['name']}, {how['average']} mean), weight and log loss:",
+            *([f"nested {label} of every method; * is the chosen one:", *compared] if compared else []),
+            f"blend of {len(result['members'])} runs ({how['name']}, {how['average']} mean), weight and {label}:",
             *lines,
-            f"nested log loss {result['nested_score']:.4f} (95 % interval {low:.4f} to {high:.4f})"
+            f"nested {label} {result['nested_score']:.4f} (95 % interval {low:.4f} to {high:.4f})"
             + (", approximate: a member was made on other folds" if result["approximate"] else ""),
             *(["beside it, nested too:", *beside] if beside else []),
             *([breakdown.show(result["by"], {"nested": result["log_loss_by"]}, width)] if "by" in result else []),
@@ -176,13 +183,12 @@ def described(split: Split, targets: list[str]) -> pd.DataFrame:
 
 def beside(problem: Problem, rows: Rows, settings: EnsembleSettings) -> dict[str, Any]:
     """Score the second level without its column, and with all rows of equal value in one fold: skill and leak."""
-    column = str(settings.options["column"] or problem.column)
-    scored = {
+    column = settings.options["column"] or problem.column
+    assert column is not None  # or the second level would have refused
+    named = column if isinstance(column, str) else " and ".join(column)
+    predicted = {
         "without the column (logit mean)": nested.nested(problem, rows, replace(settings, name="mean", options={})),
-        f"on group folds ({column})": nested.nested(problem, replace(rows, fold=group_folds(rows, column)), settings),
+        f"on group folds ({named})": nested.nested(problem, replace(rows, fold=group_folds(rows, column)), settings),
     }
-    losses = {name: metrics.row_losses(rows.y, p, problem.task) for name, p in scored.items()}
-    return {
-        name: {"log_loss": float(loss.mean()), "log_loss_interval": metrics.bootstrap_interval(loss, rows.groups)}
-        for name, loss in losses.items()
-    }
+    scores = {name: objective.scored(problem, rows, p) for name, p in predicted.items()}
+    return {name: {"score": one.value, "score_interval": objective.interval(one)} for name, one in scores.items()}

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 VERSION = 1  # of what the same recipe would store
 ROWS = 32  # images that the backbone sees at once
 OF_THE_HEAD = ("dropout", "auxiliary")  # options that come after the features
+OF_A_HEAD = ("joined", "dropout", "logits")  # the layers after them
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,35 @@ def features_key(recipe: Recipe, dataset: Dataset) -> str:
     return content_key(["features", *code, options, views, dataset.data_key])
 
 
+def built_once(recipe: Recipe, dataset: Dataset) -> keras.Model:
+    """Return the model of a recipe whose features are stored; a worker builds it once for all folds and seeds."""
+    from foldwise.fit import build_model
+
+    shape = [*dataset.train.images.shape[1:], len(dataset.targets)]
+    key = content_key([plain(recipe.model), recipe.model_code, recipe.fit.mixed_precision, shape])
+    if key not in _built:
+        _built.clear()
+        _built[key] = build_model(recipe, dataset)
+    return _built[key]
+
+
+_built: dict[str, keras.Model] = {}  # the last one
+
+
+def with_new_head(model: keras.Model) -> keras.Model:
+    """Return a model that shares the layers up to the features, and ends in a head of its own, freshly drawn."""
+    import keras
+
+    layers = {layer.name: layer for layer in model.layers}
+    new = {n: layers[n].__class__.from_config(layers[n].get_config()) for n in OF_A_HEAD if n in layers}
+    x = model.get_layer("features").output
+    if "joined" in new:
+        x = new["joined"]([x, model.get_layer("auxiliary").output])
+    if "dropout" in new:
+        x = new["dropout"](x)
+    return keras.Model(model.inputs if len(model.inputs) > 1 else model.inputs[0], new["logits"](x))
+
+
 def head(model: keras.Model) -> keras.Model:
     """Return what follows the features in a model, sharing its layers, as a model of (n, d) features."""
     import keras
@@ -83,9 +113,9 @@ def head(model: keras.Model) -> keras.Model:
 
 
 def _store(recipe: Recipe, dataset: Dataset, path: Path) -> None:
-    from foldwise.fit import build_model, check_values
+    from foldwise.fit import check_values
 
-    model = build_model(recipe, dataset)
+    model = built_once(recipe, dataset)
     check_values(model, dataset.train.images[:ROWS])
     extract = _extractor(model)
     with written_aside(path) as aside:

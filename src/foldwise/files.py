@@ -17,6 +17,7 @@ from foldwise.config import Settings, plain
 from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.paired import correlations
 from foldwise.prepare import prepare
+from foldwise.runs import Run, test_predictions
 from foldwise.storage import content_key
 
 log = logging.getLogger(__name__)
@@ -24,12 +25,15 @@ log = logging.getLogger(__name__)
 How = Literal["mean", "geometric", "rank", "median", "minmax", "pushout"]
 
 
-def files(*, folder: str | None = None, how: How = "median") -> None:
-    """The options of `ensemble=files`: a folder of CSV or parquet files, and how to blend them."""
+def files(*, folder: str | None = None, how: How = "median", runs: bool = False) -> None:
+    """The options of `ensemble=files`: a folder of CSV or parquet files, how to blend them, and whether runs join.
+
+    runs: the finished runs that `ensemble.members` names are members as each of the files is.
+    """
 
 
 def ensemble(settings: Settings) -> dict[str, Any]:
-    """Blend the submissions in a folder; write a checked submission whose nested score is unknown.
+    """Blend the submissions in a folder, and finished runs if that is said; write a checked submission, not scored.
 
     rank: the mean of ranks, mapped to the mean of the sorted predictions, so that it stays a probability.
     Returns the file, its members and the correlations of their logits.
@@ -41,14 +45,21 @@ def ensemble(settings: Settings) -> dict[str, Any]:
     if folder is None:
         raise ConfigError("ensemble.options.folder: not set; name a folder of test predictions, CSV or parquet")
     paths = sorted(p for p in Path(folder).glob("*") if p.suffix in SUFFIXES)
-    if len(paths) < 2:
-        raise FoldwiseError(f"{folder}: expected at least two .csv or .parquet files, found {len(paths)}")
+    joined = _runs(settings) if settings.ensemble.options["runs"] else []
+    if not paths or len(paths) + len(joined) < 2:
+        raise FoldwiseError(
+            f"{folder}: expected at least two .csv or .parquet files, found {len(paths)}; with "
+            f"ensemble.options.runs=true one is enough, as finished runs join it (found {len(joined)})"
+        )
     dataset = prepare(settings)
     ids, targets = dataset.test.table["id"], dataset.targets
     tables = [read_predictions(path, ids, targets, dataset.task) for path in paths]
-    stack = np.stack([table[targets].to_numpy() for table in tables])
+    stack = np.stack(
+        [*(table[targets].to_numpy() for table in tables), *(test_predictions(run, ids, targets) for run in joined)]
+    )
+    names = [*(path.name for path in paths), *(run.name for run in joined)]
     rows, problem = make_rows(stack, dataset.test.table), Problem(dataset.task)
-    equal = np.full(len(paths), 1 / len(paths))
+    equal = np.full(len(names), 1 / len(names))
     if how in ("mean", "geometric"):
         p = weighted(rows, equal, "logit" if how == "geometric" else "arithmetic", dataset.task)
     elif how == "median":
@@ -66,7 +77,7 @@ def ensemble(settings: Settings) -> dict[str, Any]:
         "nested_score": None,
         "nested_score_interval": None,
         "ensemble": plain(settings.ensemble),
-        "members": [path.name for path in paths],
+        "members": names,
         "correlations": [[None if np.isnan(c) else float(c) for c in line] for line in related],
         "data_key": dataset.data_key,
         "ids_key": dataset.ids_key,
@@ -74,9 +85,18 @@ def ensemble(settings: Settings) -> dict[str, Any]:
     }
     predictions = pd.DataFrame(p, columns=targets)
     predictions.insert(0, "id", ids)
-    key = content_key([[path.name for path in paths], how, stack.sum(axis=1).tolist(), dataset.data_key])[:8]
+    key = content_key([names, how, stack.sum(axis=1).tolist(), dataset.data_key])[:8]
     path = submission.write(settings, dataset, predictions, f"{settings.competition.name}_unscored_{key}", about)
     return {"file": str(path), **about}
+
+
+def _runs(settings: Settings) -> list[Run]:
+    """Return the finished runs of this data and split that `ensemble.members` names."""
+    from foldwise.ensemble import choose
+    from foldwise.score import score
+
+    reports = score(settings)
+    return choose([Run(settings.runs_dir / f"{r['model']}-{r['run_key']}") for r in reports], settings.ensemble)
 
 
 def ranked(stack: np.ndarray) -> np.ndarray:
@@ -100,9 +120,9 @@ def show(result: dict[str, Any], width: int) -> str:
     how = result["ensemble"]["options"]["how"]
     return "\n".join(
         [
-            f"{how} of {len(names)} files; correlations of their logits:",
+            f"{how} of {len(names)} members; correlations of their logits:",
             *lines,
-            "no out-of-fold predictions, so no nested score: nothing says how good this is",
+            "files have no out-of-fold predictions, so no nested score: nothing says how good this is",
             f"submission: {result['file']}",
         ]
     )

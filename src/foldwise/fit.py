@@ -6,7 +6,7 @@ import inspect
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -14,12 +14,13 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from foldwise import augment, finetune, metrics, samples
+from foldwise import augment, finetune, metrics, samples, snapshots
 from foldwise.batches import Batches
 from foldwise.config import FitSettings, function_named
 from foldwise.dataset import Dataset, Task
 from foldwise.errors import FoldwiseError
-from foldwise.features import Features, head, head_recipe
+from foldwise.features import Features, built_once, head, head_recipe, with_new_head
+from foldwise.pseudo import Extra, hard, joined
 from foldwise.runs import Recipe
 from foldwise.samples import Batch, Structure
 
@@ -33,7 +34,7 @@ class FoldResult:
     held_out: np.ndarray  # (n_f, k) probabilities of the held-out rows, in the order of the data
     test: np.ndarray  # (n_test, k) probabilities
     history: pd.DataFrame  # seed, epoch, loss, learning_rate, seconds
-    models: list[keras.Model]  # one for each seed
+    models: list[keras.Model]  # one for each seed, and with fit.snapshots one for each of its cycles
 
 
 def train_fold(
@@ -43,13 +44,16 @@ def train_fold(
     fit: int,
     report: Report | None = None,
     features: Features | None = None,
+    extra: Extra | None = None,
 ) -> FoldResult:
-    """Train on the rows outside `held_out` (n,) bool and predict those inside it and the test rows.
+    """Train on the rows outside `held_out` (n,) bool and predict those inside it, if any, and the test rows.
 
-    fit: the number of the fold, counted on over repeats; with `recipe.fit.seed` it decides every random draw.
-    The labels of the held-out rows are never looked at. With `fit.n_seeds` several models are trained and their
-    probabilities averaged.
+    fit: the number of the fold, counted on over repeats, or the one after them of a refit; with `recipe.fit.seed`
+    it decides every random draw.
+    The labels of the held-out rows are never looked at. With `fit.n_seeds` several models are trained, with
+    `fit.snapshots` several are kept of each training, and the probabilities of all are averaged.
     features: what the frozen backbone said of all images; then the head alone is trained.
+    extra: test images that train beside the rows, without features.
 
     Raises FoldwiseError where the loss stops being a number, or the fold cuts an image that answers several rows.
     """
@@ -64,18 +68,21 @@ def train_fold(
     beside_test = samples.beside(dataset, dataset.test, auxiliary.test)
     inside, models, histories = [], [], []
     outside = []
+    drawn = _drawn(recipe, dataset, rows, beside_train, beside_test, features, extra)
+    n_images = len(drawn[-1])
     for number in range(recipe.fit.n_seeds):
-        before = number * recipe.fit.epochs * len(rows)  # images that the seeds before trained on
+        before = number * recipe.fit.epochs * n_images  # images that the seeds before trained on
         seed = (recipe.fit.seed + number, fit)
-        model, history = _train_one(recipe, dataset, rows, beside_train, seed, before, report, features)
-        batch = PREDICT_ROWS if finetune.backbone(model) is None else recipe.fit.batch_size
-        images = (dataset.train.images, dataset.test.images)
-        predict = _Predictor(model, dataset.task, recipe.augment.test_views, samples.structure_of(dataset), batch)
-        if features is not None:
-            images, predict = (features.train, features.test), _Predictor(head(model), dataset.task, "stored")
-        inside.append(predict(images[0], beside_train, np.flatnonzero(held_out)))
-        outside.append(predict(images[1], beside_test, np.arange(len(images[1]))))
-        models.append(model)
+        kept, history = _train_one(recipe, dataset, rows, beside_train, drawn, seed, before, report, features)
+        for model in kept:
+            batch = PREDICT_ROWS if finetune.backbone(model) is None else recipe.fit.batch_size
+            images = (dataset.train.images, dataset.test.images)
+            predict = _Predictor(model, dataset.task, recipe.augment.test_views, samples.structure_of(dataset), batch)
+            if features is not None:
+                images, predict = (features.train, features.test), _Predictor(head(model), dataset.task, "stored")
+            inside.append(predict(images[0], beside_train, np.flatnonzero(held_out)))
+            outside.append(predict(images[1], beside_test, np.arange(len(images[1]))))
+        models += kept
         histories.append(history.assign(seed=recipe.fit.seed + number))
     return FoldResult(
         np.mean(inside, axis=0).reshape(-1, k),
@@ -117,7 +124,12 @@ def check_values(model: keras.Model, images: np.ndarray) -> None:
 
 
 def learning_rate(fit: FitSettings, steps_per_epoch: int) -> Any:
-    """Return Keras' schedule: constant or cosine decay to 0, after a linear warm-up from 0."""
+    """Return Keras' schedule: constant or cosine decay to 0, after a linear warm-up from 0.
+
+    With `fit.snapshots` the decay starts again at every cycle, and the warm-up is part of the first.
+    """
+    if fit.snapshots > 1:
+        return snapshots.Cycles(fit.learning_rate, snapshots.ends(fit), steps_per_epoch, fit.warmup_epochs)
     steps, warmup = fit.epochs * steps_per_epoch, round(fit.warmup_epochs * steps_per_epoch)
     if fit.schedule == "cosine":
         start = 0.0 if warmup else fit.learning_rate
@@ -154,41 +166,69 @@ def optimizer(
     return kind(learning_rate(fit, steps_per_epoch), **options)
 
 
+def _drawn(
+    recipe: Recipe,
+    dataset: Dataset,
+    rows: np.ndarray,
+    beside: Batch,
+    beside_test: Batch,
+    features: Features | None,
+    extra: Extra | None,
+) -> tuple[Any, Batch, np.ndarray, np.ndarray | None, np.ndarray]:
+    """Return what batches are drawn from: images, what stands beside them, labels, weights, and positions (m,)."""
+    weighted = recipe.fit.class_weights
+    if extra is None:
+        labels = dataset.labels[rows]
+        images = dataset.train.images if features is None else features.drawn
+        return images, beside, labels, _balanced(labels, dataset.task) if weighted else None, rows
+    both, beside, labels, weights, rows = joined(extra, dataset, rows, beside, beside_test)
+    if weighted:
+        weights = weights * _balanced(hard(labels, dataset.task), dataset.task)
+    return both, beside, labels, weights, rows
+
+
 def _train_one(
     recipe: Recipe,
     dataset: Dataset,
     rows: np.ndarray,
     beside: Batch,
+    drawn: tuple[Any, Batch, np.ndarray, np.ndarray | None, np.ndarray],
     seed: tuple[int, int],
     before: int,
     report: Report | None,
     features: Features | None,
-) -> tuple[keras.Model, pd.DataFrame]:
+) -> tuple[list[keras.Model], pd.DataFrame]:
     fit = recipe.fit
     keras.backend.clear_session()
     keras.utils.set_random_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
-    labels = dataset.labels[rows]
-    weights = _balanced(labels, dataset.task) if fit.class_weights else None
-    images, settings = dataset.train.images, recipe.augment
-    if features is not None:
-        images, settings = features.drawn, head_recipe(recipe).augment
-    model = build_model(recipe, dataset)
+    settings = recipe.augment if features is None else head_recipe(recipe).augment
+    model = build_model(recipe, dataset) if features is None else built_once(recipe, dataset)
+    if recipe.finetune.mode == "head":
+        # the head is drawn by the seed alone, whether or not a backbone was drawn before it
+        keras.utils.set_random_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
+        model = with_new_head(model)
     names, structure, stored = samples.input_names(model), samples.structure_of(dataset), features is not None
-    batches = Batches(images, beside, labels, weights, rows, fit.batch_size, settings, seed, names, structure, stored)
+    batches = Batches(*drawn, fit.batch_size, settings, seed, names, structure, stored)
     _set_scale(model, dataset.train.images, rows, samples.present(beside))
     check_values(model, dataset.train.images[rows[: fit.batch_size]])
     loss = keras.losses.CategoricalCrossentropy if dataset.task == "multiclass" else keras.losses.BinaryCrossentropy
-    watch = _Watch(len(rows), before, report)
-    for phase in finetune.phases(recipe.finetune, fit, model):
+    watch, kept = _Watch(len(drawn[-1]), before, report), snapshots.Kept(model)
+    phases = finetune.phases(recipe.finetune, fit, model)
+    for phase in phases:
         finetune.unfreeze(model, recipe.finetune, phase)
         trained = model if features is None else head(model)
         variables, shares = trained.trainable_variables, finetune.rates(model, recipe.finetune)
         of_phase = finetune.fit_of_phase(fit, recipe.finetune, phase)
+        of_phase = replace(of_phase, snapshots=fit.snapshots if phase is phases[-1] else 1)
+        kept.epochs = [phase.first + end for end in snapshots.ends(of_phase)[:-1]]
         trained.compile(optimizer(of_phase, len(batches), variables, shares), loss(from_logits=True))
         # else TensorFlow traces the training step twice: a first time to create the optimizer's variables
         trained.optimizer.build(variables)
-        trained.fit(batches, initial_epoch=phase.first, epochs=phase.last, verbose=0, shuffle=False, callbacks=[watch])
-    return model, pd.DataFrame(watch.history)
+        trained.fit(
+            batches, initial_epoch=phase.first, epochs=phase.last, verbose=0, shuffle=False, callbacks=[watch, kept]
+        )
+    models = [snapshots.with_weights(build_model(recipe, dataset), weights) for weights in kept.weights]
+    return [*models, model], pd.DataFrame(watch.history)
 
 
 def _set_scale(model: keras.Model, images: np.ndarray, rows: np.ndarray, present: np.ndarray | None = None) -> None:
@@ -260,6 +300,8 @@ class _Predictor:
         self._logits = tf.function(logits, input_signature=signature)
 
     def __call__(self, images: np.ndarray, beside: Batch | None, rows: np.ndarray) -> np.ndarray:
+        if len(rows) == 0:  # a refit holds none out
+            return np.empty((0, self._n_outputs))
         parts, step = [], samples.rows_at_once(images, self.rows)
         for start in range(0, len(rows), step):
             part = rows[start : start + step]

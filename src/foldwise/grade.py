@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from foldwise import breakdown, metrics, submission
-from foldwise.config import Settings, competition_module
+from foldwise import breakdown, decisions, metrics, objective, submission
+from foldwise.config import Metric, Settings, competition_module
 from foldwise.dataset import Dataset, Split
 from foldwise.errors import FoldwiseError
 from foldwise.prepare import prepare
 from foldwise.simulate import raw_files
 from foldwise.storage import clear_csv_errors
 
+log = logging.getLogger(__name__)
+
 
 def grade(settings: Settings) -> dict[str, Any]:
     """Score a submission (the newest, or `submission=FILE`) against `solution.csv`.
 
     Only rows whose `Usage` is Public or Private count; without that column all rows do. Returns the file,
-    n_scored, log_loss with its interval, public_score, private_score, accuracy, and the nested score; with
+    n_scored, log_loss with its interval, public_score, private_score, accuracy, and the nested score. Where the
+    objective is not log loss, those scores are its values, and `metric`, `score`, `score_interval` stand beside them.
+    Decisions are made at the thresholds that stand in the JSON of the submission, or at one half. With
     `by=COLUMN` also `by` and `log_loss_by`, what `breakdown` tells of that column.
 
     Raises FoldwiseError where there is no solution, or where its ids are not the submission's.
@@ -44,28 +49,49 @@ def grade(settings: Settings) -> dict[str, Any]:
         raise FoldwiseError(f"solution.csv: the column {error} is missing; it has {', '.join(solution)}") from None
     predicted = _predictions(path, dataset, solution.iloc[:, 0])
     usage = solution["Usage"].to_numpy() if "Usage" in solution else np.full(len(solution), "Private")
-    losses = metrics.row_losses(truth, predicted, dataset.task)
     scored = np.isin(usage, ["Public", "Private"])
     if not scored.any():
         raise FoldwiseError("solution.csv: no row's Usage is Public or Private, so that nothing is scored")
     groups = _groups(dataset.test, solution.iloc[:, 0])
-    groups = None if groups is None else groups[scored]
-    by: dict[str, Any] = {}
+    metric, task = settings.competition.metric, dataset.task
+    answers = predicted
+    if metric in decisions.COUNTED:
+        thresholds = about.get("thresholds", decisions.untuned(metric, len(dataset.targets), task))
+        answers = decisions.decide(predicted, thresholds, task)
+
+    def on(rows: np.ndarray, name: Metric, given: np.ndarray) -> objective.Scored:
+        return objective.scored_answers(name, truth[rows], given[rows], task, None if groups is None else groups[rows])
+
+    def part(name: str) -> float | None:
+        rows = usage == name
+        try:
+            return objective.value(metric, truth[rows], answers[rows], task) if rows.any() else None
+        except FoldwiseError:  # so few rows may lack a class
+            return None
+
+    log_loss = on(scored, "log_loss", predicted)
+    beside: dict[str, Any] = {}
+    if metric != "log_loss":
+        if about.get("metric", metric) != metric:
+            log.warning("the nested score of %s is its %s, not its %s", path, about["metric"], metric)
+        ours = on(scored, metric, answers)
+        beside = {"metric": metric, "score": ours.value, "score_interval": objective.interval(ours)}
     if settings.by is not None:
         table = dataset.test.table.set_index("id", drop=False).loc[solution.iloc[:, 0]][scored]
-        parts = breakdown.breakdown(table, settings.by, truth[scored], losses[scored], dataset.task)
-        by = {"by": settings.by, "log_loss_by": parts}
+        losses = metrics.row_losses(truth[scored], predicted[scored], task)
+        parts = breakdown.breakdown(table, settings.by, truth[scored], losses, task)
+        beside |= {"by": settings.by, "log_loss_by": parts}
     return {
         "file": str(path),
         "n_scored": int(scored.sum()),
-        "log_loss": float(losses[scored].mean()),
-        "log_loss_interval": metrics.bootstrap_interval(losses[scored], groups),
-        "public_score": _mean(losses[usage == "Public"]),
-        "private_score": _mean(losses[usage == "Private"]),
+        "log_loss": log_loss.value,
+        "log_loss_interval": objective.interval(log_loss),
+        **beside,
+        "public_score": part("Public"),
+        "private_score": part("Private"),
         "accuracy": metrics.for_humans(truth[scored], predicted[scored], dataset.task)["accuracy"],
         "nested_score": about.get("nested_score"),
         "nested_score_interval": about.get("nested_score_interval"),
-        **by,
     }
 
 
@@ -92,8 +118,9 @@ def _predictions(path: Path, dataset: Dataset, ids: pd.Series) -> np.ndarray:
 def show(result: dict[str, Any], width: int) -> str:
     """Return the grade as a line for each score."""
     lines = [f"graded {result['file']}: {result['n_scored']} rows are scored"]
-    for name, key in (("true log loss", "log_loss"), ("nested score", "nested_score")):
-        if result[key] is not None:
+    ours = f"true {objective.LABELS[result['metric']]}" if "metric" in result else ""
+    for name, key in ((ours, "score"), ("true log loss", "log_loss"), ("nested score", "nested_score")):
+        if result.get(key) is not None:
             low, high = result[f"{key}_interval"]
             lines.append(f"  {name:<15}{result[key]:.4f}  (95 % interval {low:.4f} to {high:.4f})")
     for name in ("public_score", "private_score", "accuracy"):
@@ -107,7 +134,3 @@ def show(result: dict[str, Any], width: int) -> str:
 def _groups(test: Split, ids: pd.Series) -> np.ndarray | None:
     """Return the groups of the test rows in the order of `ids`."""
     return None if test.groups is None else pd.Series(test.groups, test.table["id"]).loc[ids].to_numpy()
-
-
-def _mean(losses: np.ndarray) -> float | None:
-    return float(losses.mean()) if len(losses) else None

@@ -1,4 +1,4 @@
-"""The one way in which anything is fitted to labels: on the other folds, for the fold that is held out."""
+"""Blends and what is done to them, learned on the other folds for the fold that is held out."""
 
 from __future__ import annotations
 
@@ -8,32 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from foldwise import blends, metrics
+from foldwise import blends
 from foldwise.blends import calibration
 from foldwise.blends.rows import Blended, Problem, Rows
-from foldwise.paired import standard_error
+from foldwise.crossed import crossed, predicted
+from foldwise.objective import cost, cost_in_sample, costs_alone, scored
+from foldwise.paired import behind
 
 if TYPE_CHECKING:
     from foldwise.config import EnsembleSettings
 
 Change = Callable[[np.ndarray, Rows], np.ndarray]  # probabilities (n, k) of rows -> better ones
-INNER = 5  # folds that are made where there is only one
 
 
 def nested(problem: Problem, rows: Rows, settings: EnsembleSettings) -> np.ndarray:
     """Blend each fold's rows by what was learned on the other folds: (n, k)."""
     return crossed(rows, lambda train, other: blend(problem, train, other, settings).probabilities)
-
-
-def crossed(rows: Rows, answer: Callable[[Rows, Rows], np.ndarray]) -> np.ndarray:
-    """Answer for each fold's rows, their labels withheld, from the rows of the other folds: (n, k)."""
-    fold_of = folds_of(rows)
-    rows = replace(rows, fold=fold_of)
-    result = np.empty((len(rows), rows.k))
-    for fold in np.unique(fold_of):
-        inside = fold_of == fold
-        result[inside] = answer(rows.only(~inside), rows.only(inside).unlabelled())
-    return result
 
 
 def blend(problem: Problem, train: Rows, other: Rows, settings: EnsembleSettings) -> Blended:
@@ -60,11 +50,10 @@ def blend(problem: Problem, train: Rows, other: Rows, settings: EnsembleSettings
 
 
 def best_members(problem: Problem, train: Rows, best: int | None) -> np.ndarray:
-    """Return the numbers of the `best` members of lowest log loss, in order; all by default."""
+    """Return the numbers of the `best` members by the objective, in order; all by default."""
     if best is None or best >= train.m:
         return np.arange(train.m)
-    losses = [metrics.log_loss(train.y, train.member(j), problem.task) for j in range(train.m)]
-    return np.sort(np.argsort(losses, kind="stable")[:best])
+    return np.sort(np.argsort(costs_alone(problem, train), kind="stable")[:best])
 
 
 def fit_change(
@@ -72,7 +61,7 @@ def fit_change(
 ) -> tuple[Change, dict[str, Any]]:
     """Fit calibration, cap and clipping, in this order, to predictions (n, k) of labelled rows.
 
-    Each is chosen by the loss of what the one before gives out of fold.
+    Each is chosen by the objective, of what the one before gives out of fold.
     """
     task = problem.task
     changes: list[Change] = []
@@ -81,17 +70,16 @@ def fit_change(
         change, p, about["calibrate"] = _calibration(problem, rows, p, settings)
         changes.append(change)
     if settings.cap_by is not None:
-        most = _lowest(
-            rows, task, {most: calibration.cap(p, _column(rows, settings.cap_by), most) for most in calibration.CAPS}
-        )
+        caps = {most: calibration.cap(p, _column(rows, settings.cap_by), most) for most in calibration.CAPS}
+        most = _lowest(problem, rows, caps)
         changes.append(lambda q, asked: calibration.cap(q, _column(asked, str(settings.cap_by)), most))
         p, about["cap"] = changes[-1](p, rows), most if np.isfinite(most) else None
     if settings.clip is not None:
         floor = ceiling = float(settings.clip) if settings.clip != "auto" else 0.0
         if settings.clip == "auto":
-            floor = _lowest(rows, task, {f: calibration.clip(p, f, 0, task) for f in calibration.FLOORS})
+            floor = _lowest(problem, rows, {f: calibration.clip(p, f, 0, task) for f in calibration.FLOORS})
             if task != "multiclass":
-                ceiling = _lowest(rows, task, {c: calibration.clip(p, floor, c, task) for c in calibration.FLOORS})
+                ceiling = _lowest(problem, rows, {c: calibration.clip(p, floor, c, task) for c in calibration.FLOORS})
         changes.append(lambda q, _: calibration.clip(q, floor, ceiling, task))
         about |= {"floor": floor, "ceiling": ceiling}
 
@@ -108,47 +96,36 @@ def _calibration(
 ) -> tuple[Change, np.ndarray, str]:
     """Return the curve, what it makes of each fold's predictions when fitted to the others, and its name.
 
-    auto: the curve of lowest loss out of fold, if it is lower than without by more than its standard error.
+    auto: the curve that is best by the objective out of fold, if it is better than none by more than the standard
+    error of the difference.
     """
     by, task = settings.calibrate_by, problem.task
-    at = np.arange(len(rows))
+    rows = predicted(rows, p)
 
-    def fitted(kind: Any, part: np.ndarray) -> Change:
-        column = None if by is None else _column(rows, by)[part]
-        curve = calibration.fit_curve_by(kind, p[part], rows.y[part], task, column, settings.shrinkage)
+    def fitted(kind: Any, train: Rows) -> Change:
+        column = None if by is None else _column(train, by)
+        curve = calibration.fit_curve_by(kind, train.member(0), train.y, task, column, settings.shrinkage)
         return lambda q, asked: curve(q, None if by is None else _column(asked, by))
 
     def out_of_fold(kind: Any) -> np.ndarray:
-        fold_of, result = folds_of(rows), np.empty_like(p)
-        for fold in np.unique(fold_of):
-            inside = fold_of == fold
-            result[inside] = fitted(kind, at[~inside])(p[inside], rows.only(inside))
-        return result
+        return crossed(rows, lambda train, other: fitted(kind, train)(other.member(0), other))
 
     kinds = calibration.KINDS if settings.calibrate == "auto" else (settings.calibrate,)
     tried = {kind: out_of_fold(kind) for kind in kinds}
-    losses = {kind: metrics.row_losses(rows.y, q, task) for kind, q in tried.items()}
-    chosen = min(kinds, key=lambda kind: losses[kind].mean())
+    chosen = kinds[0]
     if settings.calibrate == "auto":
-        gains = metrics.row_losses(rows.y, p, task) - losses[chosen]
-        if gains.mean() <= standard_error(gains, rows.groups):
+        scores = {kind: scored(problem, rows, q) for kind, q in tried.items()}
+        chosen = min(kinds, key=lambda kind: cost(problem.metric, scores[kind].value))
+        gain, error = behind(scored(problem, rows, p), scores[chosen])
+        if gain <= error:
             return (lambda q, _: q), p, "none"
-    return fitted(chosen, at), tried[chosen], str(chosen)
+    return fitted(chosen, rows), tried[chosen], str(chosen)
 
 
-def folds_of(rows: Rows) -> np.ndarray:
-    """Return the folds of rows; where there is only one, groups (or else rows) are dealt to five."""
-    if rows.fold is not None and len(np.unique(rows.fold)) > 1:
-        return rows.fold
-    groups = rows.groups
-    codes = np.arange(len(rows)) if groups is None else np.unique(groups, return_inverse=True)[1]
-    return np.asarray(codes % INNER)
-
-
-def _lowest(rows: Rows, task: Any, tried: dict[float, np.ndarray]) -> float:
-    """Return the setting of lowest loss, the later in the list of nearly equal ones where none is needed."""
-    losses = {setting: metrics.log_loss(rows.y, p, task) for setting, p in tried.items()}
-    return min(losses, key=lambda setting: (round(losses[setting], 12), setting if setting < 1 else -setting))
+def _lowest(problem: Problem, rows: Rows, tried: dict[float, np.ndarray]) -> float:
+    """Return the setting of lowest cost, the later in the list of nearly equal ones where none is needed."""
+    costs = {setting: cost_in_sample(problem, rows.y, p) for setting, p in tried.items()}
+    return min(costs, key=lambda setting: (round(costs[setting], 12), setting if setting < 1 else -setting))
 
 
 def _column(rows: Rows, name: str) -> np.ndarray:

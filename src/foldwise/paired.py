@@ -10,6 +10,7 @@ import numpy as np
 from foldwise import metrics
 from foldwise.blends.rows import Problem, Rows
 from foldwise.blends.values import to_scale, weighted
+from foldwise.objective import LABELS, Scored, cost, cost_in_sample, scored
 
 
 def difference(losses: np.ndarray, others: np.ndarray, groups: np.ndarray | None = None) -> dict[str, Any]:
@@ -23,6 +24,36 @@ def difference(losses: np.ndarray, others: np.ndarray, groups: np.ndarray | None
         "interval": metrics.bootstrap_interval(gaps, groups),
         "standard_error": standard_error(gaps, groups),
     }
+
+
+def gap(one: Scored, other: Scored) -> dict[str, Any]:
+    """Return the difference of two values on the same rows, one minus other, as `difference` does.
+
+    Where the metric is no mean over rows, both are computed on the same draws of rows or groups.
+    """
+    if one.rows is not None and other.rows is not None:
+        return difference(one.rows, other.rows, one.groups)
+    assert one.draws is not None and other.draws is not None
+    gaps = one.draws - other.draws
+    return {
+        "difference": one.value - other.value,
+        "interval": [float(bound) for bound in np.nanpercentile(gaps, [2.5, 97.5])],
+        "standard_error": float(np.nanstd(gaps, ddof=1)),
+    }
+
+
+def gain(before: Scored, after: Scored) -> dict[str, Any]:
+    """Return `gap` with the sign that makes it positive where `after` is better."""
+    return gap(before, after) if cost(before.metric, 1) > 0 else gap(after, before)
+
+
+def behind(one: Scored, best: Scored) -> tuple[float, float]:
+    """Return by how much the cost of `one` is above that of `best`, and the standard error of that."""
+    if one.rows is not None and best.rows is not None:
+        gaps = one.rows - best.rows
+        return cost(one.metric, float(gaps.mean())), standard_error(gaps, one.groups)
+    found = gap(one, best)
+    return cost(one.metric, found["difference"]), found["standard_error"]
 
 
 def standard_error(values: np.ndarray, groups: np.ndarray | None = None) -> float:
@@ -41,41 +72,51 @@ def correlations(rows: Rows, problem: Problem) -> np.ndarray:
 
 
 def drop_one(rows: Rows, problem: Problem) -> np.ndarray:
-    """Return by how much the log loss of the mean of all members rises without each of them, (m,)."""
+    """Return by how much the mean of all members is worse without each of them, (m,), by the objective.
+
+    That is what the mean of the others gains when the member joins it.
+    """
     if rows.m < 2:
         return np.zeros(rows.m)
-    return np.array([_mean_loss(rows, problem, np.delete(np.arange(rows.m), j)) for j in range(rows.m)]) - _mean_loss(
-        rows, problem, np.arange(rows.m)
+    return np.array([_mean_cost(rows, problem, 1 - one) for one in np.eye(rows.m)]) - _mean_cost(
+        rows, problem, np.ones(rows.m)
     )
 
 
-def add_one(rows: Rows, problem: Problem, best: int) -> np.ndarray:
-    """Return by how much the log loss of the member `best` falls when each other is averaged with it, (m,)."""
-    alone = _mean_loss(rows, problem, np.array([best]))
-    return np.array([alone - _mean_loss(rows, problem, np.unique([best, j])) for j in range(rows.m)])
+def add_one(rows: Rows, problem: Problem) -> np.ndarray:
+    """Return by how much the mean of all members is better when each of them counts twice, (m,), by the objective.
+
+    Above zero for a member that deserves more than an equal weight: the next step of a greedy selection.
+    """
+    every = np.ones(rows.m)
+    return _mean_cost(rows, problem, every) - np.array(
+        [_mean_cost(rows, problem, every + one) for one in np.eye(rows.m)]
+    )
 
 
-def table(names: list[str], rows: Rows, problem: Problem, groups: np.ndarray | None) -> str:
+def table(names: list[str], rows: Rows, problem: Problem) -> str:
     """Return the comparison of runs, best first, as text.
 
-    Below the diagonal of the matrix: the difference of log loss of the run of the line and that of the column, with
+    Below the diagonal of the matrix: the objective of the run of the line minus that of the run of the column, with
     a star where its 95 % paired-bootstrap interval leaves 0 out. Above it: the correlation of their logits.
     """
-    losses = [metrics.row_losses(rows.y, rows.member(j), problem.task) for j in range(rows.m)]
-    related, dropped, added = correlations(rows, problem), drop_one(rows, problem), add_one(rows, problem, 0)
+    scores = [scored(problem, rows, rows.member(j)) for j in range(rows.m)]
+    label = LABELS[problem.metric]
+    related, dropped, added = correlations(rows, problem), drop_one(rows, problem), add_one(rows, problem)
     lines = [
         "",
-        "below the diagonal: difference of log loss, line minus column (* its 95 % interval leaves out 0);",
-        "above: correlation of logits; drop: what their mean loses without the run; add: what the best gains with it",
+        f"below the diagonal: difference of {label}, line minus column (* its 95 % interval leaves out 0);",
+        "above: correlation of logits; drop: what the mean of all loses without the run; add: what it gains if that",
+        "counts twice",
         "   " + "".join(f"{i + 1:>9}" for i in range(rows.m)) + f"{'drop':>10}{'add':>9}",
     ]
     for i, name in enumerate(names):
         cells = []
         for j in range(rows.m):
             if j < i:
-                gap = difference(losses[i], losses[j], groups)
-                low, high = gap["interval"]
-                cells.append(f"{gap['difference']:+.4f}{'*' if low > 0 or high < 0 else ' '}")
+                apart = gap(scores[i], scores[j])
+                low, high = apart["interval"]
+                cells.append(f"{apart['difference']:+.4f}{'*' if low > 0 or high < 0 else ' '}")
             else:
                 cells.append("-  " if i == j else f"{related[i, j]:.3f} ")
         lines.append(
@@ -86,7 +127,6 @@ def table(names: list[str], rows: Rows, problem: Problem, groups: np.ndarray | N
     return "\n".join([*lines, ""])
 
 
-def _mean_loss(rows: Rows, problem: Problem, members: np.ndarray) -> float:
-    weights = np.zeros(rows.m)
-    weights[members] = 1 / len(members)
-    return metrics.log_loss(rows.y, weighted(rows, weights, problem.average, problem.task), problem.task)
+def _mean_cost(rows: Rows, problem: Problem, votes: np.ndarray) -> float:
+    p = weighted(rows, votes / votes.sum(), problem.average, problem.task)
+    return cost_in_sample(problem, rows.y, p)

@@ -8,8 +8,9 @@ import inspect
 import json
 import logging
 import pkgutil
+import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -24,11 +25,13 @@ from foldwise.config import (
     FinetuneSettings,
     FitSettings,
     ModelSettings,
+    PseudoSettings,
     Settings,
     SplitSettings,
     competition_module,
     plain,
     public_functions,
+    weights_named,
 )
 from foldwise.errors import FoldwiseError
 from foldwise.storage import content_key, sha256, write_json, written_aside
@@ -36,6 +39,7 @@ from foldwise.storage import content_key, sha256, write_json, written_aside
 log = logging.getLogger(__name__)
 
 OTHER = "other"  # the split key of imported predictions that were made on folds of their own
+REFIT = -1  # the number of the fit on all rows, among those of the folds
 TRAIN_VERSION = 1  # bumped whenever the same recipe would predict something else
 PACKAGES = ("foldwise", "tensorflow", "keras", "numpy", "albumentations")
 
@@ -53,6 +57,7 @@ class Recipe:
     augment: AugmentSettings
     fit: FitSettings
     finetune: FinetuneSettings = field(default_factory=FinetuneSettings)
+    pseudo: PseudoSettings = field(default_factory=PseudoSettings)
     version: int = TRAIN_VERSION
 
     @property
@@ -87,13 +92,23 @@ class Run:
     def n_fits(self) -> int:
         return int(self.recipe["split"]["n_folds"] * self.recipe["split"]["repeats"])
 
+    @property
+    def refits(self) -> bool:
+        """Whether one more fit, on all rows, makes the test predictions."""
+        return bool(self.recipe.get("fit", {}).get("refit"))
+
+    @property
+    def fits(self) -> list[int]:
+        """The numbers of all fits: those of the folds, and REFIT where the run refits."""
+        return [*range(self.n_fits), *([REFIT] if self.refits else [])]
+
     def fold_path(self, fit: int) -> Path:
-        """The folder of one fit: `fold_<k>`, where k counts on over repeats."""
-        return self.path / f"fold_{fit}"
+        """The folder of one fit: `fold_<k>`, where k counts on over repeats, or `refit`."""
+        return self.path / ("refit" if fit == REFIT else f"fold_{fit}")
 
     def missing(self) -> list[int]:
         """The fits that are not finished."""
-        return [fit for fit in range(self.n_fits) if not self.fold_path(fit).is_dir()]
+        return [fit for fit in self.fits if not self.fold_path(fit).is_dir()]
 
     def is_finished(self) -> bool:
         return not self.missing()
@@ -116,9 +131,9 @@ def make_recipe(settings: Settings, data_key: str, split_key: str) -> Recipe:
     model_code = code_key(builders[settings.model.name])
     if "backbone" in settings.model.options:
         model_code = content_key([model_code, code_key(builders[settings.model.options["backbone"]])])
-    weights = settings.model.options.get("weights")
-    if weights not in (None, "imagenet"):
-        model_code = content_key([model_code, sha256(Path(weights))])
+    files = [Path(named) for named in weights_named(settings.model.options).values() if named not in (None, "imagenet")]
+    if files:
+        model_code = content_key([model_code, *map(sha256, files)])
     return Recipe(
         competition,
         data_key,
@@ -129,25 +144,30 @@ def make_recipe(settings: Settings, data_key: str, split_key: str) -> Recipe:
         settings.augment,
         settings.fit,
         settings.finetune,
+        replace(settings.pseudo, runs=sorted(set(settings.pseudo.runs or []))),
     )
 
 
 def code_key(function: Callable[..., Any]) -> str:
     """Hash the code behind a builder, without comments and docstrings: an edited model is another model.
 
-    It is the function's module and, in turn, the modules of `foldwise.models` that it imports.
+    It is the function's module and, in turn, the modules of `foldwise.models` that it imports, with the table beside
+    one (zoo.csv), and those that read pretrained weights.
     """
     from foldwise import models
 
     package = {f"{models.__name__}.{module.name}" for module in pkgutil.iter_modules(models.__path__)}
+    package |= {"foldwise.weights", "foldwise.checkpoints"}
     waiting, code = [function.__module__], dict[str, str]()
     while waiting:
         name = waiting.pop()
-        tree = ast.parse(inspect.getsource(importlib.import_module(name)))
+        module = importlib.import_module(name)
+        tree = ast.parse(inspect.getsource(module))
         for node in ast.walk(tree):
             if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
                 node.body = node.body[1:]
-        code[name] = ast.dump(tree)
+        beside = Path(str(module.__file__)).with_suffix(".csv")
+        code[name] = ast.dump(tree) + (beside.read_text() if beside.is_file() else "")
         imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
         used = {
             str(name) for node in imports for name in (node.module, *(f"{node.module}.{a.name}" for a in node.names))
@@ -162,6 +182,12 @@ def run_name(recipe: Recipe) -> str:
     values = plain(recipe)
     if recipe.finetune.mode == "none":
         del values["finetune"]  # nothing is tuned, so nothing of it decides anything
+    if not recipe.fit.refit:
+        del values["fit"]["refit"], values["fit"]["refit_seeds"]
+    if recipe.fit.snapshots == 1:
+        del values["fit"]["snapshots"]
+    if not recipe.pseudo.runs:
+        del values["pseudo"]
     return f"{recipe.model.name}-{content_key(values)}"
 
 
@@ -172,6 +198,14 @@ def open_run(runs_dir: Path, recipe: Recipe) -> Run:
         with written_aside(run.path / "recipe.yaml") as aside:
             aside.write_text(yaml.safe_dump(plain(recipe), sort_keys=False))
     return run
+
+
+def take_folds(run: Run, other: Run) -> None:
+    """Copy the finished folds of a run of the same recipe without its refit, instead of training them again."""
+    for fit in range(run.n_fits):
+        if not run.fold_path(fit).is_dir() and other.path.joinpath(f"fold_{fit}").is_dir():
+            with written_aside(run.fold_path(fit)) as aside:
+                shutil.copytree(other.path / f"fold_{fit}", aside)
 
 
 def all_runs(runs_dir: Path) -> list[Run]:
@@ -213,8 +247,9 @@ def out_of_fold(run: Run, folds: pd.DataFrame, ids: pd.Series, targets: list[str
 
 
 def test_predictions(run: Run, ids: pd.Series, targets: list[str]) -> np.ndarray:
-    """Return the test probabilities (n_test, k) in the order of `ids`, averaged over all folds and repeats."""
-    parts = [pd.read_parquet(run.fold_path(fit) / "test.parquet").set_index("id") for fit in range(run.n_fits)]
+    """Return the test probabilities (n_test, k) in the order of `ids`: the refit's, or the mean of all folds'."""
+    fits = [REFIT] if run.refits else range(run.n_fits)
+    parts = [pd.read_parquet(run.fold_path(fit) / "test.parquet").set_index("id") for fit in fits]
     return np.asarray(np.mean([aligned(part[targets], ids, run.name) for part in parts], axis=0))
 
 
@@ -231,16 +266,17 @@ def aligned(predictions: pd.DataFrame, ids: pd.Series, name: str) -> np.ndarray:
 def write_fold(
     run: Run,
     fit: int,
-    held_out: pd.DataFrame,
+    held_out: pd.DataFrame | None,
     test: pd.DataFrame,
     history: pd.DataFrame,
     models: list[Any],
     about: dict[str, Any],
 ) -> None:
-    """Write a finished fold's folder, whole or not at all."""
+    """Write a finished fold's folder, whole or not at all; a refit holds no row out."""
     with written_aside(run.fold_path(fit)) as aside:
         aside.mkdir()
-        held_out.to_parquet(aside / "held_out.parquet", index=False)
+        if held_out is not None:
+            held_out.to_parquet(aside / "held_out.parquet", index=False)
         test.to_parquet(aside / "test.parquet", index=False)
         history.to_csv(aside / "history.csv", index=False)
         for number, model in enumerate(models):
@@ -250,7 +286,7 @@ def write_fold(
 
 def fold_reports(run: Run) -> Iterator[dict[str, Any]]:
     """The `fold.json` of every finished fit: seconds, images_per_second, device."""
-    for fit in range(run.n_fits):
+    for fit in run.fits:
         yield json.loads((run.fold_path(fit) / "fold.json").read_text())
 
 

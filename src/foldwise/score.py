@@ -1,16 +1,18 @@
-"""Stage `score`: the pooled out-of-fold log loss of every run, with its uncertainty."""
+"""Stage `score`: the pooled out-of-fold score of every run, with its uncertainty."""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from foldwise import breakdown, metrics, runs
-from foldwise.config import Settings
+from foldwise import breakdown, metrics, objective, pseudo, runs
+from foldwise.blends.rows import Problem, make_rows
+from foldwise.config import Metric, Settings
 from foldwise.dataset import Dataset
 from foldwise.errors import FoldwiseError
 from foldwise.folds import read_folds, split_key
@@ -26,6 +28,8 @@ MOST = 8  # runs that are compared with each other
 def score(settings: Settings) -> list[dict[str, Any]]:
     """Return the `run.json` of every finished run on this data and split, best first.
 
+    Where the objective is not log loss, or further metrics are to be shown, `metric`, `score`, `score_interval` and
+    `metrics` (values by name) stand beside it.
     With `by=COLUMN` each has `by`, the column, and `log_loss_by`, what `breakdown` tells of it.
 
     Raises FoldwiseError where there is none.
@@ -55,8 +59,39 @@ def score(settings: Settings) -> list[dict[str, Any]]:
             f"no finished run of {settings.competition.name} on this data and split; "
             f"`foldwise train competition={settings.competition.name}` trains one"
         )
+    metric, more = settings.competition.metric, settings.competition.shown
     reports = [score_run(run, dataset, folds) | _by(run, dataset, folds, settings.by) for run in finished]
-    return sorted(reports, key=lambda report: report["log_loss"])
+    if metric != "log_loss" or more:
+        reports = [
+            report | measured(run, dataset, folds, metric, more) for run, report in zip(finished, reports, strict=True)
+        ]
+    return sorted(reports, key=lambda report: objective.cost(metric, of(report)))
+
+
+def of(report: dict[str, Any]) -> float:
+    """Return the value of the objective in the report of a run."""
+    return float(report.get("score", report["log_loss"]))
+
+
+def measured(run: Run, dataset: Dataset, folds: pd.DataFrame, metric: Metric, more: list[Metric]) -> dict[str, Any]:
+    """Return the objective of a run with its interval, and the values of all metrics that are shown.
+
+    Thresholds are learned on the other folds, for each fold.
+    """
+    ids = dataset.train.table["id"]
+    predicted = runs.out_of_fold(run, folds, ids, dataset.targets)
+    fold_of = folds[folds["repeat"] == 0].set_index("id")["fold"].loc[ids].to_numpy()
+    rows = make_rows(predicted[None], dataset.train.table, dataset.labels, fold_of)
+    found = {
+        name: objective.scored(Problem(dataset.task, metric=name), rows, predicted)
+        for name in dict.fromkeys([metric, *more])
+    }
+    return {
+        "metric": metric,
+        "score": found[metric].value,
+        "score_interval": objective.interval(found[metric]),
+        "metrics": {name: one.value for name, one in found.items()},
+    }
 
 
 def score_run(run: Run, dataset: Dataset, folds: pd.DataFrame) -> dict[str, Any]:
@@ -85,6 +120,10 @@ def score_run(run: Run, dataset: Dataset, folds: pd.DataFrame) -> dict[str, Any]
         "versions": reports[0]["versions"],
         "device": reports[0]["device"],
     }
+    if run.refits:
+        report["test_predictions"] = f"refit on all rows, seeds: {run.recipe['fit']['refit_seeds']}"
+    if run.recipe.get("pseudo", {}).get("runs"):
+        report["pseudo"] = pseudo.effect(run, dataset, folds, losses)
     write_json(path, report)
     return report
 
@@ -112,16 +151,21 @@ def show(reports: list[dict[str, Any]], width: int) -> str:
     from rich.table import Table
 
     shown = Table(box=None, pad_edge=False, header_style="bold")
-    columns = ["log loss", "95 % interval", "folds, sd", "accuracy", "F1", "AUC", "minutes"]
+    metric: Metric = reports[0].get("metric", "log_loss") if reports else "log_loss"
+    first = [objective.LABELS[metric], "95 % interval"]
+    shown_too = [objective.LABELS[name] for name in reports[0].get("metrics", {})] if reports else []
+    spread = ["folds, sd"] if metric == "log_loss" else []  # it is that of log loss
+    columns = list(dict.fromkeys([*first, *shown_too, "log loss", *spread, "accuracy", "F1", "AUC", "minutes"]))
     needed = 24 + 10
     kept = [name for name in columns if (needed := needed + len(name) + 4) <= max(width, 60)]
     shown.add_column("run", overflow="fold")
     for name in kept:
         shown.add_column(name, justify="right", no_wrap=True)
     for report in reports:
-        low, high = report["log_loss_interval"]
+        low, high = report.get("score_interval", report["log_loss_interval"])
+        approximate = "~" if report.get("split_key") == runs.OTHER else ""
         cells = {
-            "log loss": f"{'~' if report.get('split_key') == runs.OTHER else ''}{report['log_loss']:.4f}",
+            "log loss": f"{approximate}{report['log_loss']:.4f}",
             "95 % interval": f"{low:.3f}-{high:.3f}",
             "folds, sd": f"{np.std(report['fold_log_loss'], ddof=1):.3f}" if len(report["fold_log_loss"]) > 1 else "-",
             "accuracy": f"{report['accuracy']:.4f}",
@@ -129,6 +173,8 @@ def show(reports: list[dict[str, Any]], width: int) -> str:
             "AUC": "-" if report["auc"] is None else f"{report['auc']:.4f}",
             "minutes": f"{report['seconds'] / 60:.1f}",
         }
+        for name, value in report.get("metrics", {}).items():  # thresholds tuned inside folds replace one half
+            cells[objective.LABELS[name]] = f"{approximate}{value:.4f}"
         shown.add_row(f"{report['model']}-{report['run_key']}", *(cells[name] for name in kept))
     console = Console(width=width, no_color=True)
     with console.capture() as captured:
@@ -151,4 +197,6 @@ def details(settings: Settings, reports: list[dict[str, Any]]) -> str:
     members = [Run(settings.runs_dir / f"{r['model']}-{r['run_key']}") for r in reports]
     with tempfile.TemporaryDirectory() as folder:
         rows, _, problem = stacked(members, dataset, read_folds(dataset, settings.split), Path(folder))
-        return paired.table([run.name for run in members], rows, problem, dataset.train.groups)
+        problem = replace(problem, metric=settings.competition.metric)
+        table = paired.table([run.name for run in members], rows, problem)
+    return table + "".join(f"{pseudo.told(report)}\n" for report in reports if "pseudo" in report)

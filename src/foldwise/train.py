@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
+from foldwise import pseudo
 from foldwise.config import Settings
 from foldwise.dataset import Dataset
 from foldwise.folds import folds_path, read_folds
 from foldwise.prepare import prepare
-from foldwise.runs import Run, make_recipe, open_run
+from foldwise.runs import Run, make_recipe, open_run, run_name, take_folds
 from foldwise.score import score_run
 from foldwise.workers import FoldTask, train_folds
 
@@ -29,21 +31,25 @@ def train_all(sweep: list[Settings]) -> list[Run]:
         read_folds(dataset, settings.split)
         path = folds_path(dataset, settings.split)
         recipe = make_recipe(settings, dataset.data_key, path.stem.removeprefix("folds_"))
+        pseudo.sources(settings.runs_dir, recipe.pseudo.runs or [], recipe.split_key)
         run = open_run(settings.runs_dir, recipe)
         if run in runs:
             continue
         runs[run] = settings, dataset
+        if recipe.fit.refit:
+            take_folds(run, Run(settings.runs_dir / run_name(replace(recipe, fit=replace(recipe.fit, refit=False)))))
         missing = run.missing()
         if missing:
             (run.path / "run.json").unlink(missing_ok=True)  # it may tell the score of folds that are gone
         tasks += [FoldTask(run, recipe, fit, len(dataset.train.images), dataset.path, path) for fit in missing]
-        done = recipe.n_fits - len(missing)
+        done = len(run.fits) - len(missing)
         if done:
             log.info(
-                "%s: %d of %d folds are trained already%s",
+                "%s: %d of %d folds%s are trained already%s",
                 run.name,
                 done,
-                recipe.n_fits,
+                len(run.fits),
+                " (one is the refit)" if run.refits else "",
                 "" if missing else ": nothing to do",
             )
 
@@ -58,6 +64,8 @@ def train_all(sweep: list[Settings]) -> list[Run]:
             low,
             high,
         )
+        if "pseudo" in report:
+            log.info(pseudo.told(report))
 
     for run in runs:
         if run.is_finished():

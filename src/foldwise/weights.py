@@ -132,17 +132,16 @@ def one_at_a_time(path: Path) -> Iterator[None]:
         yield
 
 
-def check_named(weights: str | None) -> None:
+def check_named(weights: str | None, key: str = "model.options.weights") -> None:
     """Raise ConfigError unless `weights` is nothing, imagenet, or an existing file of a kind that is read."""
     if weights is None or weights == "imagenet":
         return
     if not weights.endswith((*CHECKPOINTS, *KERAS_FILES, ".h5")):
         raise ConfigError(
-            f"model.options.weights={weights}: expected imagenet, null, or a file "
-            f"{', '.join((*KERAS_FILES, *CHECKPOINTS))}"
+            f"{key}={weights}: expected imagenet, null, or a file {', '.join((*KERAS_FILES, *CHECKPOINTS))}"
         )
     if not Path(weights).is_file():
-        raise ConfigError(f"model.options.weights={weights}: no such file")
+        raise ConfigError(f"{key}={weights}: no such file")
 
 
 def loader(name: str, weights: str | None, rename: Rename | None) -> Callable[[keras.Model], None] | None:

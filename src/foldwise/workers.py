@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from foldwise.config import ExecutionSettings
 from foldwise.errors import FoldwiseError
 from foldwise.processes import cores, die_with_parent
 from foldwise.progress import Progress
-from foldwise.runs import Recipe, Run, versions, write_fold
+from foldwise.runs import REFIT, Recipe, Run, versions, write_fold
 
 REPORT_SECONDS = 0.5  # a worker speaks no more often than this
 
@@ -43,13 +43,22 @@ class FoldTask:
 
     @property
     def name(self) -> str:
-        return f"{self.run.name} fold {self.fit}"
+        return f"{self.run.name} {'refit' if self.is_refit else f'fold {self.fit}'}"
+
+    @property
+    def is_refit(self) -> bool:
+        """Whether it trains on all rows and holds none out."""
+        return self.fit == REFIT
+
+    @property
+    def n_seeds(self) -> int:
+        return self.recipe.fit.refit_seeds if self.is_refit else self.recipe.fit.n_seeds
 
     @property
     def n_images(self) -> int:
         """About how many images the fold trains on, over all epochs and seeds."""
-        share = 1 - 1 / self.recipe.split.n_folds
-        return round(self.n_train * share * self.recipe.fit.epochs * self.recipe.fit.n_seeds)
+        share = 1 if self.is_refit else 1 - 1 / self.recipe.split.n_folds
+        return round(self.n_train * share * self.recipe.fit.epochs * self.n_seeds)
 
 
 def parallelism(execution: ExecutionSettings, n_tasks: int) -> tuple[int, int]:
@@ -201,12 +210,14 @@ def _train_task(number: int, task: FoldTask) -> None:
     from foldwise import dataset as datasets
     from foldwise.features import can_be_stored, features
     from foldwise.fit import train_fold
+    from foldwise.pseudo import extra
 
     if _state["gpu_unused"]:  # told here because an error in an initializer would be hidden
         raise FoldwiseError(_GPU_UNUSED)
     dataset = datasets.read(task.prepared)
     folds = pd.read_parquet(task.folds)
-    repeat, fold = divmod(task.fit, task.recipe.split.n_folds)
+    number_of_fit = task.recipe.n_fits if task.is_refit else task.fit
+    repeat, fold = divmod(number_of_fit, task.recipe.split.n_folds)  # no row is held out in a repeat after the last
     rows = folds[(folds["repeat"] == repeat) & (folds["fold"] == fold)]
     mask = dataset.train.table["id"].isin(rows["id"]).to_numpy()
     last_report = started = time.perf_counter()
@@ -217,8 +228,10 @@ def _train_task(number: int, task: FoldTask) -> None:
             last_report = now
             _state["reports"].put(("step", number, epoch, images, loss))
 
-    stored = features(task.recipe, dataset) if can_be_stored(task.recipe) else None
-    result = train_fold(task.recipe, dataset, mask, task.fit, report, stored)
+    recipe = replace(task.recipe, fit=replace(task.recipe.fit, n_seeds=task.n_seeds))
+    added = extra(task.run, recipe, task.fit, dataset)
+    stored = features(recipe, dataset) if can_be_stored(recipe) and added is None else None
+    result = train_fold(recipe, dataset, mask, number_of_fit, report, stored, added)
     seconds = time.perf_counter() - started
     ids, targets = dataset.train.table["id"][mask], dataset.targets
     held_out = pd.DataFrame(result.held_out, columns=targets)
@@ -226,14 +239,16 @@ def _train_task(number: int, task: FoldTask) -> None:
     held_out["repeat"], held_out["fold"] = np.int8(repeat), np.int8(fold)
     test = pd.DataFrame(result.test, columns=targets)
     test.insert(0, "id", dataset.test.table["id"].to_numpy())
-    n_images = int((~mask).sum()) // dataset.rows_per_image * task.recipe.fit.epochs * task.recipe.fit.n_seeds
+    n_images = int((~mask).sum()) // dataset.rows_per_image + (0 if added is None else len(added.at))
+    n_images *= recipe.fit.epochs * task.n_seeds
     about = {
         "seconds": seconds,
         "images_per_second": n_images / result.history["seconds"].sum(),
         "device": _device_name(),
         "versions": versions(),
+        **({} if added is None else {"pseudo_images": len(added.at)}),
     }
-    write_fold(task.run, task.fit, held_out, test, result.history, result.models, about)
+    write_fold(task.run, task.fit, None if task.is_refit else held_out, test, result.history, result.models, about)
     _state["reports"].put(("done", number, about["images_per_second"], seconds))
 
 

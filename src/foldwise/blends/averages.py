@@ -20,13 +20,13 @@ def mean(problem: Problem, train: Rows, other: Rows) -> Blended:
 
 
 def single(problem: Problem, train: Rows, other: Rows) -> Blended:
-    """Take the member of lowest log loss alone."""
-    from foldwise import metrics
+    """Take the member alone that is best by the objective."""
+    from foldwise.objective import costs_alone
 
-    losses = [metrics.log_loss(train.y, train.member(j), problem.task) for j in range(train.m)]
+    costs = costs_alone(problem, train)
     weights = np.zeros(other.m)
-    weights[int(np.argmin(losses))] = 1.0
-    return Blended(other.member(int(np.argmin(losses))), weights)
+    weights[int(np.argmin(costs))] = 1.0
+    return Blended(other.member(int(np.argmin(costs))), weights)
 
 
 def power(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
 
 from foldwise.blends.averages import mean
 from foldwise.blends.rows import Blended, Problem, Rows
-from foldwise.blends.stacking import Count, fit_one, trees
+from foldwise.blends.stacking import Columns, Count, fit_one, trees
 from foldwise.blends.values import logit
 from foldwise.errors import FoldwiseError
 
@@ -20,7 +22,7 @@ def neighbours(
     train: Rows,
     other: Rows,
     *,
-    column: str | None = None,  # of the table; null: the first auxiliary column, or the group
+    column: str | Columns | None = None,  # of the table, or several; null: the first auxiliary column, or the group
     nearest: Count = 23,  # rows nearest in the column, weighted by their distance
     radius: Annotated[float, Field(gt=0)] | None = None,  # in units of the column; null: a 200th of its range
     rounds: Count = 70,
@@ -28,18 +30,65 @@ def neighbours(
     learning_rate: Annotated[float, Field(gt=0)] = 0.1,
     leaf: Count = 40,  # rows in a leaf, at least
     strength: Annotated[float, Field(gt=0)] = 1.0,  # of the logistic regression's penalty, in rows
+    checked: bool = True,  # use the column only where that wins inside the folds
 ) -> Blended:
     """Predict a row from its logit mean and from the labels and predictions of the rows near it in a column.
 
     Boosted trees and a logistic regression are fitted to the `features` of the training rows and the logits of
     their answers are averaged. The features of the training rows of a fold hide the labels of that fold, as those
     of the other rows hide theirs. Of several outputs each is learned against the rest.
+
+    checked: each fold of the training rows is also answered from the others; if that does not beat the logit mean
+    of the members by more than a standard error of the paired difference, over groups or else over rows of equal
+    value, the logit mean is the answer.
     """
     name = column or problem.column
-    if name is None or name not in train.table:
+    if name is None or not set([name] if isinstance(name, str) else name) <= set(train.table):
         raise FoldwiseError(
             f"ensemble.options.column={name}: the data has no such column; it has {', '.join(train.table.columns)}"
         )
+    if radius is None and not _ordered(train, name):
+        radius = EXACT
+
+    def answer(known: Rows, asked: Rows) -> np.ndarray:
+        boosted, line = partial(trees, rounds, depth, learning_rate, leaf), partial(_line, strength)
+        return second_level(problem, known, asked, name, nearest, radius, boosted, line)
+
+    about = {}
+    if checked:
+        about = _inside(problem, train, name, answer)
+        if not about["wins"]:
+            return replace(mean(replace(problem, average="logit"), train, other), weights=None, about=about)
+    return Blended(answer(train, other), about=about)
+
+
+def _inside(
+    problem: Problem, train: Rows, name: str | list[str], answer: Callable[[Rows, Rows], np.ndarray]
+) -> dict[str, Any]:
+    """Return the losses of the second level and of the logit mean on folds of the training rows, and which wins."""
+    from foldwise.crossed import crossed
+    from foldwise.metrics import row_losses
+    from foldwise.paired import standard_error
+
+    plain = mean(replace(problem, average="logit"), train, train).probabilities
+    losses = [row_losses(train.y, p, problem.task) for p in (crossed(train, answer), plain)]
+    groups = train.groups if train.groups is not None else codes_of(column_values(train, name))
+    error = standard_error(losses[1] - losses[0], groups)
+    second, first = (float(loss.mean()) for loss in losses)
+    return {"second_level": second, "logit_mean": first, "standard_error": error, "wins": first - second > error}
+
+
+def second_level(
+    problem: Problem,
+    train: Rows,
+    other: Rows,
+    name: str | list[str],
+    nearest: int,
+    radius: float | None,
+    boosted: Callable[[], Any],
+    line: Callable[[], Any],
+) -> np.ndarray:
+    """Fit both models to the features over a column of the training rows, and answer for other rows: (n, k)."""
     assert train.fold is not None
     asked = np.ones(len(other), bool)
     pool = [train, other.scored()]  # whose values and predictions are counted
@@ -70,15 +119,15 @@ def neighbours(
             x[rows] = made(rows, rows)
         asked_x = made(np.arange(0), at_other)
         y = train.y[:, c]
-        by_trees = fit_one(lambda: trees(rounds, depth, learning_rate, leaf), x, y, asked_x)
-        by_line = fit_one(lambda: _line(strength), x, y, asked_x)
+        by_trees, by_line = (fit_one(model, x, y, asked_x) for model in (boosted, line))
         probabilities[:, c] = 1 / (1 + np.exp(-(logit(by_trees) + logit(by_line)) / 2))
     if problem.task == "multiclass":
         probabilities /= probabilities.sum(axis=1, keepdims=True)
-    return Blended(probabilities)
+    return probabilities
 
 
 N_FEATURES = 10
+EXACT = 1e-9  # a radius within which only equal values lie: hashes of text are thousands apart
 
 
 def features(
@@ -107,9 +156,7 @@ def features(
     mask[rows] = True
     hidden = np.where(mask, np.nan, known)  # a row's own label stays out, whoever calls
     belief = np.where(np.isnan(hidden), p, hidden)
-    missing = np.isnan(values)
-    codes = np.unique(np.where(missing, 0, values), return_inverse=True)[1]
-    codes = np.where(missing, codes.max() + 1 + np.arange(len(values)), codes)
+    missing, codes = np.isnan(values), codes_of(values)
     n_codes = codes.max() + 1
     at, self_counted = codes[rows], counted[rows]
 
@@ -144,10 +191,25 @@ def features(
     return x
 
 
-def column_values(rows: Rows, name: str) -> np.ndarray:
-    """Return a column as numbers (n,): text is hashed, so that equal text is an equal number wherever it stands."""
+def _ordered(rows: Rows, name: str | list[str]) -> bool:
+    """Whether the values of a column are near or far from each other, and not just equal or different."""
     import pandas as pd
 
+    return isinstance(name, str) and pd.api.types.is_numeric_dtype(rows.table[name])
+
+
+def column_values(rows: Rows, name: str | list[str]) -> np.ndarray:
+    """Return a column as numbers (n,): text is hashed, so that equal text is an equal number wherever it stands.
+
+    Of several columns the rows are equal where all columns are, such as those of a person's zone; a value that is
+    missing in one is missing.
+    """
+    import pandas as pd
+
+    if not isinstance(name, str):
+        table = rows.table[name]
+        joined = pd.util.hash_pandas_object(table.astype(str), index=False).to_numpy().astype(np.float64)
+        return np.where(table.isna().any(axis=1).to_numpy(), np.nan, joined)
     column = rows.table[name]
     if pd.api.types.is_numeric_dtype(column):
         return column.to_numpy(np.float64)
@@ -155,16 +217,20 @@ def column_values(rows: Rows, name: str) -> np.ndarray:
     return np.where(column.isna().to_numpy(), np.nan, hashed)
 
 
-def group_folds(rows: Rows, name: str) -> np.ndarray:
-    """Return folds (n,), as many as there are, in which rows of equal value in a column stay together."""
+def codes_of(values: np.ndarray) -> np.ndarray:
+    """Number the values (n,); each missing one is of its own."""
+    missing = np.isnan(values)
+    codes = np.unique(np.where(missing, 0, values), return_inverse=True)[1]
+    return np.where(missing, codes.max() + 1 + np.arange(len(values)), codes)
+
+
+def group_folds(rows: Rows, name: str | list[str]) -> np.ndarray:
+    """Return folds (n,), as many as there are, in which rows of equal value in a column, or columns, stay together."""
     from sklearn.model_selection import GroupKFold
 
     assert rows.fold is not None
     values = column_values(rows, name)
-    missing = np.isnan(values)
-    codes = np.unique(np.where(missing, 0, values), return_inverse=True)[1]
-    codes = np.where(missing, codes.max() + 1 + np.arange(len(values)), codes)
-    fold_of = np.empty(len(values), int)
+    codes, fold_of = codes_of(values), np.empty(len(values), int)
     splitter = GroupKFold(len(np.unique(rows.fold)), shuffle=True, random_state=0)
     for fold, (_, inside) in enumerate(splitter.split(values, groups=codes)):
         fold_of[inside] = fold

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
+    from foldwise.config import Metric
     from foldwise.dataset import Task
 
 Average = Literal["logit", "arithmetic"]
@@ -47,10 +49,14 @@ class Rows:
         """The group of each row (n,), where rows have one."""
         return self.table["group"].to_numpy() if "group" in self.table else None
 
+    @cached_property
+    def _all(self) -> bool:
+        return len(self.at) == self.stack.shape[1] and _is_range(self.at)
+
     def member(self, j: int) -> np.ndarray:
         """The probabilities of one member, float64 (n, k)."""
         one = self.stack[j]
-        return np.asarray(one if len(self.at) == len(one) and _is_range(self.at) else one[self.at], np.float64)
+        return np.asarray(one if self._all else one[self.at], np.float64)
 
     def predictions(self) -> np.ndarray:
         """The probabilities of all members, float64 (m, n, k), in memory."""
@@ -82,6 +88,7 @@ class Problem:
     average: Average = "logit"  # the scale on which weighted members are averaged
     test: Rows | None = None  # unlabelled rows that statistics may use, those that are scored
     column: str | None = None  # of the table, whose repeated values may tell the label
+    metric: Metric = "log_loss"  # what members, methods and changes are chosen by
 
 
 @dataclass

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
 from foldwise.blends.rows import Blended, Problem, Rows
+from foldwise.blends.search import select_by
 from foldwise.blends.values import (
     THREADS,
     Values,
@@ -44,10 +45,13 @@ def greedy(
     share: Annotated[float, Field(gt=0, le=1)] = 0.5,  # of the members in a bag
     seed: Annotated[int, Field(ge=0)] = 0,  # of the bags
 ) -> Blended:
-    """Add the member that lowers the log loss of the blend most, `rounds` times; keep the best blend on the way."""
-    values = values_of(train, problem.average, problem.task)
+    """Add the member that improves the blend most, `rounds` times; keep the best blend on the way."""
+    if problem.metric == "log_loss":
+        choose = partial(select, values_of(train, problem.average, problem.task))
+    else:
+        choose = partial(select_by, problem, train)
     if bags == 1:
-        counts = select(values, rounds, start)
+        counts = choose(rounds, start)
         weights = counts / counts.sum()
     else:
         rng = np.random.default_rng(seed)
@@ -55,7 +59,7 @@ def greedy(
         weights = np.zeros(train.m)
         for _ in range(bags):
             bag = np.sort(rng.choice(train.m, size, replace=False))
-            counts = select(values, rounds, start, bag)
+            counts = choose(rounds, start, bag)
             weights += counts / counts.sum() / bags
     return Blended(weighted(other, weights, problem.average, problem.task), weights)
 
@@ -115,7 +119,9 @@ class Screen:
 
     def __init__(self, values: Values) -> None:
         self.values, self.matrix = values, values.matrix
-        self.range = float(self.matrix.min()), float(self.matrix.max())
+        # of each entry; of probabilities one range for all, as the curvature of hard rows would set off from the rest
+        axis = 0 if values.kind == "softplus" else None
+        self.range = tuple(np.asarray(end(axis=axis), np.float64) for end in (self.matrix.min, self.matrix.max))
         self.squared = self.matrix**2 if self.matrix.nbytes <= SMALL else None
         ones = np.ones(self.matrix.shape[1])
         self.norms = np.sqrt(np.maximum(self._of_squares(np.zeros_like(ones), ones), 0)) * (1 + SLACK)
@@ -142,23 +148,24 @@ class Screen:
 
     def _of_squares(self, centre: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Return sum_i weights_i (v_ji - centre_i)**2 for every member, (m,)."""
-        if self.squared is not None:
-            crossed = _product(self.matrix, weights * centre)
-            return np.asarray(_product(self.squared, weights) - 2 * crossed + float(weights @ centre**2))
-        result = np.empty(len(self.matrix))
-        for j, row in enumerate(self.matrix):
-            away = (row - centre) ** 2
-            result[j] = float((away * weights).sum())
-        return result
+        crossed = _product(self.matrix, weights * centre)
+        squares = (
+            _product(self.matrix, weights, squared=True) if self.squared is None else _product(self.squared, weights)
+        )
+        return np.asarray(squares - 2 * crossed + float(weights @ centre**2))
 
 
-def _product(matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
-    """Multiply in float32 in blocks so short that rounding stays below SLACK; add the blocks in float64."""
+def _product(matrix: np.ndarray, vector: np.ndarray, squared: bool = False) -> np.ndarray:
+    """Multiply in float32 in blocks so short that rounding stays below SLACK; add the blocks in float64.
+
+    squared: the squares of the matrix, of which only a block is held.
+    """
     single, result = vector.astype(np.float32), np.zeros(len(matrix))
 
     def add(part: slice) -> None:
         for at in range(0, len(single), BLOCK):
-            result[part] += matrix[part, at : at + BLOCK] @ single[at : at + BLOCK]
+            block = matrix[part, at : at + BLOCK]
+            result[part] += (block**2 if squared else block) @ single[at : at + BLOCK]
 
     half = len(matrix) // 2
     if matrix.size < LARGE:

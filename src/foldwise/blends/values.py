@@ -135,9 +135,10 @@ def slope(values: Values, blend: np.ndarray) -> np.ndarray:
     return np.asarray(_softmax(blend.reshape(-1, values.k)).ravel())
 
 
-def least_curvature(values: Values, blend: np.ndarray, size: float, low: float, high: float) -> np.ndarray:
+def least_curvature(values: Values, blend: np.ndarray, size: float, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Return a lower bound (d,) of the second derivative of each entry's loss between `blend`, of size - 1
-    members, and any blend that one more member with values in [low, high] makes of it; 0 where none is known.
+    members, and any blend that one more member makes of it; 0 where none is known. low, high: the range of the
+    members' values, one for all entries or for each.
     """
     if values.kind == "softmax":
         return np.zeros_like(blend)

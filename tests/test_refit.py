@@ -1,0 +1,77 @@
+"""A refit on all rows: one more fit beside the folds, which makes the test predictions and no score."""
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from tiny import IDS, make_recipe, train_here, write_data
+
+from foldwise import configure, dataset, fit, runs, score, train
+
+
+def test_the_refit_trains_on_all_rows_and_makes_the_test_predictions(tmp_path):
+    data = write_data(tmp_path / "data")
+    run = train_here(make_recipe(refit=True, refit_seeds=2), data, tmp_path / "runs")
+    assert sorted(path.name for path in run.path.iterdir()) == ["fold_0", "fold_1", "recipe.yaml", "refit"]
+    there, folds = dataset.read(data), pd.read_parquet(data / "folds.parquet")
+    nothing = np.zeros(len(IDS), bool)
+    by_hand = [fit.train_fold(make_recipe(seed=seed), there, nothing, 2).test for seed in (0, 1)]
+    predicted = runs.test_predictions(run, there.test.table["id"], ["y"])
+    assert predicted == pytest.approx((by_hand[0] + by_hand[1]) / 2)
+    assert sorted(path.name for path in (run.path / "refit").iterdir()) == [
+        *("fold.json", "history.csv", "model.weights.h5", "model_1.weights.h5", "test.parquet")
+    ]
+    report = score.score_run(run, there, folds)
+    assert report["test_predictions"] == "refit on all rows, seeds: 2"
+    assert len(report["fold_log_loss"]) == 2
+
+    first = make_recipe()  # a fold is that of the recipe without a refit, to the bit
+    plain = train_here(first, data, tmp_path / "runs", [1])
+    for name in ("held_out.parquet", "test.parquet"):
+        assert (plain.fold_path(1) / name).read_bytes() == (run.fold_path(1) / name).read_bytes()
+
+    before = (run.path / "refit" / "test.parquet").read_bytes()
+    shutil.rmtree(run.path / "refit")
+    assert run.missing() == [runs.REFIT]
+    assert not run.is_finished()
+    train_here(make_recipe(refit=True, refit_seeds=2), data, tmp_path / "runs")
+    assert run.is_finished()
+    assert (run.path / "refit" / "test.parquet").read_bytes() == before
+
+
+def test_the_finished_folds_of_the_same_recipe_without_refit_are_taken_over(tmp_path):
+    recipe = make_recipe(refit=True)
+    plain = runs.open_run(tmp_path, replace(recipe, fit=replace(recipe.fit, refit=False)))
+    for number in [1]:
+        table = pd.DataFrame({"id": ["r0"], "y": [number / 10]})
+        runs.write_fold(plain, number, table, table, table, [], {})
+    run = runs.open_run(tmp_path, recipe)
+    runs.take_folds(run, plain)
+    assert run.missing() == [0, runs.REFIT]
+    assert pd.read_parquet(run.path / "fold_1" / "test.parquet")["y"].tolist() == [0.1]
+
+
+def test_settings_that_are_off_are_in_no_key():
+    def key(*words):
+        settings = configure("competition=faces", "model=mlp", *words)
+        return runs.run_name(runs.make_recipe(settings, "data", "split"))
+
+    assert key() == key("fit.refit_seeds=7") == key("fit.refit=false")
+    assert len({key(), key("fit.refit=true"), key("fit.refit=true", "fit.refit_seeds=7")}) == 3
+
+
+def test_the_stage_says_how_many_folds_are_there(tmp_path, settings, monkeypatch, caplog):
+    ours = settings("competition=faces", "source.n_train=30", "source.n_test=10", "model=logistic_regression")
+    ours = replace(ours, fit=replace(ours.fit, epochs=1, refit=True))
+    trained = []
+    monkeypatch.setattr(train, "train_folds", lambda tasks, *_: trained.extend(task.name for task in tasks))
+    caplog.set_level("INFO")
+    (run,) = train.train_all([ours])
+    assert trained == [f"{run.name} fold {number}" for number in range(5)] + [f"{run.name} refit"]
+    run.fold_path(0).mkdir()
+    trained.clear()
+    train.train_all([ours])
+    assert len(trained) == 5
+    assert "1 of 6 folds (one is the refit) are trained already" in caplog.text
