@@ -364,3 +364,13 @@ def test_batches_are_built_faster_than_they_are_trained_on():
         augmentation({"images": images}, np.zeros((64, 1)), np.arange(64))
         times.append(time.perf_counter() - started)
     assert min(times) < 0.05  # a step takes some .2 s
+
+
+def test_samples_of_different_zones_are_not_mixed():
+    dataset = zone_data()
+    mixing = AugmentSettings("none", mixup=0.2)
+    with pytest.raises(ConfigError, match=r"augment.mixup=0.2, augment.cutmix=0.0: samples differ in their angles"):
+        fitting.train_fold(recipe(augment=mixing), dataset, held_out(dataset), 0)
+    dataset = scan_data(n_scans=5, n_test=1)
+    result = fitting.train_fold(recipe("whole_scan", augment=mixing, epochs=1), dataset, held_out(dataset), 0)
+    assert np.isfinite(result.test).all()

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from test_ensemble import SIGMOID, drawn, how, rows_of
 
-from foldwise import compare, metrics, nested, paired
+from foldwise import blends, compare, metrics, nested, paired
 from foldwise.blends import calibration
 from foldwise.blends.rows import Problem
 
@@ -43,6 +43,44 @@ def test_overconfident_members_call_for_calibration_or_stacking():
     assert reports["calibrated mean"]["gain_interval"][0] > 0
 
 
+def test_many_members_of_which_most_are_bad_call_for_selection():
+    rng = np.random.default_rng(3)
+    z = rng.normal(0, 2, (400, 1))
+    y = (rng.random((400, 1)) < SIGMOID(z)).astype(float)
+    good, bad = SIGMOID(z + rng.normal(0, 1.5, (4, 400, 1))), SIGMOID(rng.normal(0, 2, (12, 400, 1)))
+    rows = rows_of(np.concatenate([bad, good]), y, np.arange(400) % 4)
+    assert chosen_of(rows, "single", "mean", "power", "rank", "greedy")[0] == "greedy"
+
+
+def test_outputs_that_different_members_know_call_for_weights_of_their_own():
+    rng = np.random.default_rng(4)
+    z = rng.normal(0, 2, (400, 2))
+    y = (rng.random((400, 2)) < SIGMOID(z)).astype(float)
+    blind = rng.normal(0, 2, (2, 400, 2))
+    p = SIGMOID(np.stack([np.where([True, False], z, blind[0]), np.where([True, False], blind[1], z)]))
+    rows = rows_of(p, y, np.arange(400) % 4)
+    settings, _ = compare.compare(
+        Problem("multilabel"), rows, COMPARE, methods=["single", "mean", "greedy", "by_output"]
+    )
+    assert settings.name == "by_output"
+
+
+def test_members_that_share_an_error_call_for_stacking():
+    """One member sees the signal through an error that another sees alone: weights of one sign cannot take it off."""
+    rng = np.random.default_rng(5)
+    z, error = rng.normal(0, 2, (2, 400, 1))
+    y = (rng.random((400, 1)) < SIGMOID(z)).astype(float)
+    rows = rows_of(SIGMOID(np.stack([z + error - 1, error])), y, np.arange(400) % 4)
+    assert chosen_of(rows, "single", "mean", "calibrated mean", "convex", "logistic")[0] == "logistic"
+
+
+def test_members_that_tell_only_together_call_for_trees():
+    rng = np.random.default_rng(6)
+    z = rng.normal(0, 1, (2, 600, 1))
+    y = (rng.random((600, 1)) < SIGMOID(4 * np.sign(z[0] * z[1]))).astype(float)
+    assert chosen_of(rows_of(SIGMOID(z), y, np.arange(600) % 3), "mean", "logistic", "boosted")[0] == "boosted"
+
+
 def grouped(seed, tells):
     """Rows in groups of 6 with a value of their own; where it tells, a group has one label."""
     rng = np.random.default_rng(seed)
@@ -72,35 +110,54 @@ CHEAP = [
 ]
 
 
+SLOW = [
+    how("power"),
+    how("by_output", options={"column": "zone", "shrinkage": 20}),
+    how("logistic"),
+    how("boosted", options={"rounds": 5, "leaf": 10}),
+    how("neighbours", options={"rounds": 5, "leaf": 10}),
+]
+
+
 def noise_problem(seed, sd=0.01):
-    """Members that say 1/2, but for a little noise that has nothing to do with the labels."""
+    """Members that say 1/2, but for a little noise, and columns, all of which have nothing to do with the labels."""
     rng = np.random.default_rng(seed)
     p = SIGMOID(rng.normal(0, sd, (5, 150, 1)))
-    return rows_of(p, (rng.random((150, 1)) < 0.5).astype(float), np.arange(150) % 5)
+    y = (rng.random((150, 1)) < 0.5).astype(float)
+    return rows_of(p, y, np.arange(150) % 2, angle=rng.integers(0, 40, 150), zone=rng.integers(0, 2, 150))
 
 
-def gains(score, n=200):
+def gains(score, methods, n):
+    """Return the mean gain of each method over the best single run on n problems, in standard errors."""
     found = []
     for seed in range(n):
         rows = noise_problem(seed)
         found.append(
             metrics.log_loss(rows.y, score(rows, how("single")))
-            - np.array([metrics.log_loss(rows.y, score(rows, chosen)) for chosen in CHEAP])
+            - np.array([metrics.log_loss(rows.y, score(rows, chosen)) for chosen in methods])
         )
     found = np.array(found)
     return found.mean(axis=0) / (found.std(axis=0, ddof=1) / np.sqrt(n) + 1e-12)
 
 
+NOISE = Problem("binary", column="angle")
+
+
 @pytest.mark.slow
-def test_noise_gains_nothing_by_any_method():
-    problem = Problem("binary")
-    assert gains(lambda rows, chosen: nested.nested(problem, rows, chosen)).max() < 2.5  # standard errors
+@pytest.mark.parametrize(("methods", "n"), [(CHEAP, 200), (SLOW, 100)], ids=["cheap", "slow"])
+def test_noise_gains_nothing_by_any_method(methods, n):
+    assert gains(lambda rows, chosen: nested.nested(NOISE, rows, chosen), methods, n).max() < 2.5
 
 
 def test_noise_would_gain_if_scored_where_it_was_fitted():
-    problem = Problem("binary")
-    flattered = gains(lambda rows, chosen: nested.blend(problem, rows, rows, chosen).probabilities, 40)
-    assert flattered[-1] > 3  # calibration
+    learned = [how("mean", calibrate="platt"), *SLOW[1:4]]
+    flattered = gains(lambda rows, chosen: nested.blend(NOISE, rows, rows, chosen).probabilities, learned, 40)
+    assert flattered.min() > 2.5
+
+
+def test_no_method_is_left_out_of_the_noise():
+    tried = {chosen.name for chosen in [*CHEAP, *SLOW]} | {"single"}
+    assert tried == set(blends.__all__) - set(compare.RISKY)
 
 
 @pytest.mark.slow

@@ -13,11 +13,12 @@ from foldwise import blends, metrics, nested
 from foldwise.blends import selection
 from foldwise.blends import values as values_module
 from foldwise.blends.convex import minimise
-from foldwise.blends.neighbours import features
+from foldwise.blends.neighbours import column_values, features, group_folds
 from foldwise.blends.rows import Problem, make_rows
 from foldwise.blends.selection import select
 from foldwise.blends.values import loss, values_of, weighted
 from foldwise.config import EnsembleSettings, checked_options, ensemble_method
+from foldwise.errors import FoldwiseError
 
 SIGMOID = lambda z: 1 / (1 + np.exp(-z))  # noqa: E731
 
@@ -298,3 +299,31 @@ def test_fitting_noise_looks_good_only_when_it_is_not_nested(name):
     flattering = metrics.log_loss(labels, nested.blend(Problem("binary"), rows, rows, chosen).probabilities)
     honest = metrics.log_loss(labels, nested.nested(Problem("binary"), rows, chosen))
     assert flattering < 0.67 < 0.69 < honest  # ln 2 = .693 is what noise deserves
+
+
+def test_several_columns_are_equal_where_all_are():
+    person, zone = np.array(["p", "p", "q", "p", "q", None], object), np.array([1, 1, 1, 2, 1, 1])
+    rows = rows_of(np.full((1, 6, 1), 0.5), person=person, zone=zone)
+    values = column_values(rows, ["person", "zone"])
+    assert [int(np.flatnonzero(values == value)[0]) for value in values[:5]] == [0, 0, 2, 3, 2]
+    assert np.isnan(values[5])
+    assert (values == column_values(rows.only(np.arange(6)), ["person", "zone"]))[:5].all()
+    fold = group_folds(replace(rows, fold=np.arange(6) % 2), ["person", "zone"])
+    assert fold[0] == fold[1]
+    assert fold[2] == fold[4]
+    with pytest.raises(FoldwiseError, match=r"column=\['person', 'no'\]: the data has no such column; it has id, pers"):
+        blends.neighbours(Problem("binary"), rows, rows, column=["person", "no"])
+
+
+def test_person_and_zone_tell_what_neither_tells_alone():
+    """A label of each person's each zone, on three scans; of a person, and of a zone, half are threats."""
+    rng = np.random.default_rng(0)
+    person, zone, _ = (part.ravel() for part in np.meshgrid(np.arange(40), np.arange(4), np.arange(3), indexing="ij"))
+    label = (rng.random((40, 4)) < 0.5)[person, zone].astype(float)[:, None]
+    p = SIGMOID(np.where(label > 0, 1, -1) + rng.normal(0, 2, label.shape))
+    rows = rows_of(p[None], label, rng.permutation(480) % 3, person=person, zone=zone)
+    scores = {}
+    for column in ("person", "zone", ["person", "zone"]):
+        chosen = how("neighbours", options={"column": column, "rounds": 20, "leaf": 10})
+        scores[str(column)] = metrics.log_loss(label, nested.nested(Problem("binary"), rows, chosen))
+    assert scores["['person', 'zone']"] < 2 / 3 * min(scores["person"], scores["zone"])

@@ -60,6 +60,21 @@ def test_only_scored_rows_count(graded) -> None:
     ]
 
 
+def test_the_objective_is_graded_at_the_thresholds_of_the_submission(graded) -> None:
+    about = {"competition": "statoil", "metric": "accuracy", "nested_score": 0.9, "nested_score_interval": [0.8, 1.0]}
+    submissions = {"s.csv": PREDICTED, "s.json": json.dumps(about | {"thresholds": [0.3]})}
+    result = graded("statoil", statoil(), submissions, "competition.metric=accuracy")
+    # of .8 (1, public), .4 (0, private), .5 (1, private) at .3 the second is wrong; at .5 none is
+    assert (result["metric"], result["score"], result["public_score"]) == ("accuracy", pytest.approx(2 / 3), 1.0)
+    assert result["private_score"] == 0.5
+    assert result["log_loss"] == pytest.approx(0.47570545188004854, abs=1e-15)
+    assert show(result, 100).splitlines()[1].startswith("  true accuracy  0.6667  (95 % interval 0.")
+    submissions["s.json"] = json.dumps(about)
+    assert graded("statoil", statoil(), submissions, "competition.metric=accuracy")["score"] == 1.0
+    result = graded("statoil", statoil(), submissions, "competition.metric=auc")
+    assert (result["score"], result["public_score"]) == (1.0, None)  # one row has no pair
+
+
 def test_the_interval_resamples_scenes(graded) -> None:
     result = graded("statoil", statoil(angle_step=0.0), {"s.csv": PREDICTED})
     assert result["log_loss_interval"] == [result["log_loss"]] * 2  # one scene is only ever drawn whole

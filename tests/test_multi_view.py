@@ -15,6 +15,7 @@ from foldwise.config import AugmentSettings, checked_options, public_functions
 from foldwise.dataset import Dataset
 from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.models import view_layers
+from foldwise.models.multi_view import _features
 from foldwise.runs import make_recipe
 from foldwise.samples import Structure
 
@@ -45,8 +46,8 @@ def sample_inputs(n=5, shape=(4, 32, 32, 1), seed=0):
 
 @pytest.mark.parametrize(
     ("backbone", "fusion"),
-    [(name, fusion) for name in SMALL for fusion in FUSIONS if name == "small_cnn" or fusion in ("concat", "mean")]
-    + [("efficientnet_lite0", "concat"), ("efficientnet_lite0", "mean")],
+    [("small_cnn", fusion) for fusion in FUSIONS]
+    + [("mlp", "concat"), ("mlp", "mean"), ("logistic_regression", "concat"), ("efficientnet_lite0", "concat")],
 )
 def test_any_builder_becomes_one_of_many_views(backbone, fusion):
     pretrained = backbone not in SMALL
@@ -66,6 +67,12 @@ def test_any_builder_becomes_one_of_many_views(backbone, fusion):
     assert changed.tolist() == [True, False, True, True, True]
     other_zones = zones % 17 + 1
     assert (np.asarray(model([images, angles, other_zones], training=False)) != logits).all()
+
+
+@pytest.mark.parametrize(("as_map", "shape"), [(True, (2, 2, 1280)), (False, (1280,))])
+def test_a_pretrained_network_gives_its_map_or_its_features(as_map, shape):
+    net = _features("efficientnet_lite0", (32, 32, 1), {"weights": None, "side": 64}, as_map)
+    assert net.output.shape[1:] == shape
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)
@@ -135,6 +142,10 @@ def test_views_are_taken_and_put_back_by_hand():
     assert taken[:, 0, :, 0].tolist() == [[0, 1], [4, 5], [8, 9]]
     back = np.asarray(view_layers.PutBack()(taken[:, 0, :, 0], angles))
     assert back.tolist() == [[[0, 1], [0, 0], [4, 5]], [[0, 0], [8, 9], [0, 0]]]
+    nothing = np.full((2, 3), np.nan, np.float32)
+    taken = np.asarray(view_layers.TakePresent()(images, nothing))
+    assert taken[:, 0, :, 0].tolist() == [[0, 1]]  # for the layers' sake, and
+    assert not np.asarray(view_layers.PutBack()(taken[:, 0, :, 0], nothing)).any()  # put nowhere
     encoded = np.asarray(view_layers.EncodeAngles()(angles))
     assert encoded[0] == pytest.approx(np.array([[0, 1, 1], [0, 0, 0], [1, 0, 1]]), abs=1e-6)
 
@@ -148,8 +159,7 @@ def test_weights_by_hand():
     assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == expected
 
 
-@pytest.mark.parametrize("fusion", FUSIONS)
-@pytest.mark.parametrize("dtype", [np.uint8, np.float16])
+@pytest.mark.parametrize(("fusion", "dtype"), zip(FUSIONS, [np.uint8, np.float16] * 2, strict=True))
 def test_every_fusion_learns(fusion, dtype):
     dataset = zone_data(dtype=dtype)
     result = fitting.train_fold(recipe(options={"fusion": fusion}, epochs=14), dataset, held_out(dataset), 0)
@@ -305,10 +315,15 @@ def test_the_options_of_the_backbone_are_filled_in_and_decide_the_run(settings, 
         (["model.options.fusion=mena"], "fusion=mena: did you mean 'mean'?"),
     ],
 )
-@pytest.mark.parametrize("model", ["multi_view", "region_nets", "whole_scan"])
-def test_a_wrong_backbone_is_one_clear_message(settings, model, words, advice):
+def test_a_wrong_backbone_is_one_clear_message(settings, words, advice):
     with pytest.raises(ConfigError, match=advice.replace("?", r"\?")):
-        settings(f"model={model}", *words)
+        settings("model=multi_view", *words)
+
+
+@pytest.mark.parametrize("model", ["region_nets", "whole_scan"])
+def test_every_model_of_views_checks_its_backbone(settings, model):
+    with pytest.raises(ConfigError, match=r"backbone=smal_cnn: .* did you mean 'small_cnn'\?"):
+        settings(f"model={model}", "model.options.backbone=smal_cnn")
 
 
 def test_the_data_say_what_a_builder_may_know():

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 from test_ensemble import SIGMOID, drawn, how, rows_of
 
-from foldwise import compare, decisions, metrics, nested, objective, paired, score
+from foldwise import compare, decisions, metrics, nested, objective, paired, runs, score
 from foldwise.blends.rows import Problem
 from foldwise.blends.search import select_by
 from foldwise.blends.selection import select
 from foldwise.blends.values import values_of
 from foldwise.crossed import crossed
-from foldwise.errors import FoldwiseError
+from foldwise.errors import ConfigError, FoldwiseError
 
 Y = np.array([[1], [1], [1], [0], [0]], float)
 P = np.array([[0.9], [0.4], [0.6], [0.7], [0.1]])
@@ -235,3 +235,13 @@ def test_the_table_of_runs_shows_the_objective_first():
     assert row.split()[1:] == ["0.8500", "0.800-0.900", "0.7000", "0.2500", "0.9000", "0.9500", "1.0"]
     assert score.of(report) == 0.85
     assert score.of({"log_loss": 0.25}) == 0.25
+
+
+def test_the_objective_leaves_the_run_key_alone(settings):
+    names = set()
+    for words in ((), ("competition.metric=auc", "competition.shown=[f1,kappa]")):
+        one = settings("competition=faces", *words)
+        names.add(runs.run_name(runs.make_recipe(one, "data", "split")))
+    assert len(names) == 1
+    with pytest.raises(ConfigError, match=r"competition.metric=acu: .*auc"):
+        settings("competition=faces", "competition.metric=acu")

@@ -53,6 +53,22 @@ def test_a_pair_of_files_becomes_a_run_that_is_scored_and_blended(theirs, settin
     assert sent.loc[test["id"]].to_numpy() == pytest.approx(test["is_face"].to_numpy(), abs=1e-6)
 
 
+def test_the_objective_ranks_and_names(theirs, settings):
+    oof, test, bring = theirs
+    y = prepare(settings(*WORDS)).labels[:, 0]
+    bring(oof.assign(is_face=np.where(y == 1, 0.51, 0.49)), test)  # right, and hardly sure
+    mine = settings(*WORDS, "competition.metric=auc", "competition.shown=[f1]")
+    (report,) = score.score(mine)
+    assert report["log_loss"] == pytest.approx(-np.log(0.51))
+    assert (report["metric"], report["score"], report["score_interval"]) == ("auc", 1.0, [1.0, 1.0])
+    assert report["metrics"] == {"auc": 1.0, "f1": 1.0}
+    result = ensemble.ensemble(settings(*WORDS, "competition.metric=f1"))
+    assert (result["metric"], result["nested_score"], result["members"][0]["score"]) == ("f1", 1.0, 1.0)
+    assert result["thresholds"] == [pytest.approx(0.5, abs=0.011)]
+    assert "faces_1.00000_" in result["file"]
+    assert "nested F1 1.0000" in ensemble.show(result, 100)
+
+
 def first(table, **changes):
     changed = table.copy()
     for name, value in changes.items():

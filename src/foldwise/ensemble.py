@@ -183,10 +183,12 @@ def described(split: Split, targets: list[str]) -> pd.DataFrame:
 
 def beside(problem: Problem, rows: Rows, settings: EnsembleSettings) -> dict[str, Any]:
     """Score the second level without its column, and with all rows of equal value in one fold: skill and leak."""
-    column = str(settings.options["column"] or problem.column)
+    column = settings.options["column"] or problem.column
+    assert column is not None  # or the second level would have refused
+    named = column if isinstance(column, str) else " and ".join(column)
     predicted = {
         "without the column (logit mean)": nested.nested(problem, rows, replace(settings, name="mean", options={})),
-        f"on group folds ({column})": nested.nested(problem, replace(rows, fold=group_folds(rows, column)), settings),
+        f"on group folds ({named})": nested.nested(problem, replace(rows, fold=group_folds(rows, column)), settings),
     }
     scores = {name: objective.scored(problem, rows, p) for name, p in predicted.items()}
     return {name: {"score": one.value, "score_interval": objective.interval(one)} for name, one in scores.items()}

@@ -49,7 +49,10 @@ def data_key(settings: Settings) -> str:
     """Hash what decides the prepared data: the reader, its options, and the source or the raw files' contents."""
     reader = competition_module(settings.competition.reader)
     code = [reader.__name__, reader.VERSION, dataset.VERSION]
-    return content_key(["data", *code, settings.competition.options, source_key(settings)])
+    options = settings.competition.options
+    named = {name: Path(options[name]) for name in getattr(reader, "FILES", ())}  # options that may name a file
+    content = [[name, sha256(path)] for name, path in named.items() if path.is_file()]
+    return content_key(["data", *code, options, source_key(settings), *content])
 
 
 def source_key(settings: Settings) -> str:

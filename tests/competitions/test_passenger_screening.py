@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,16 @@ import pytest
 import yaml
 from conftest import contents, left_in
 
-from foldwise import remote
+from foldwise import dataset, remote
 from foldwise.competitions import passenger_screening
 from foldwise.competitions.passenger import crops, files, scans
 from foldwise.competitions.passenger.crops import MIRROR, Crop
 from foldwise.competitions.passenger.scans import Plan
 from foldwise.errors import ConfigError, FoldwiseError
+from foldwise.fit import train_fold
 from foldwise.grade import grade
 from foldwise.prepare import data_key, prepare
+from foldwise.runs import make_recipe
 
 KAGGLE = ("competition=passenger_screening", "source=kaggle", "competition.options.side=8")
 TINY = (
@@ -37,18 +40,19 @@ def scan_words(seed: int, views: int = 16, shape: tuple[int, int] = (66, 64)) ->
     return np.random.default_rng(seed).integers(0, 50_000, (views, *shape)).astype(np.uint16)
 
 
-def write_raw(raw_dir: Path, suffix: str = "aps") -> Path:
-    """Write two training scans of one person and a test scan; zone 3 of the first has a threat."""
+def write_raw(raw_dir: Path, suffix: str = "aps", names: tuple[str, ...] = SCANS, shape=(66, 64)) -> Path:
+    """Write training scans of one person and, the last, a test scan; zone 3 of the first has a threat."""
     folder = raw_dir / f"stage1_{suffix}"
     folder.mkdir(parents=True)
-    for seed, scan in enumerate(SCANS):
-        files.write(folder / f"{scan}.{suffix}", scan_words(seed, 16 if suffix == "aps" else 64))
-    ids = sorted(f"{scan}_Zone{zone}" for scan in SCANS[:2] for zone in range(1, 18))
-    labels = "".join(f"{id_},{int(id_ == 'a0_Zone3')}\n" for id_ in ids)
+    for seed, scan in enumerate(names):
+        files.write(folder / f"{scan}.{suffix}", scan_words(seed, 16 if suffix == "aps" else 64, shape))
+    ids = sorted(f"{scan}_Zone{zone}" for scan in names[:-1] for zone in range(1, 18))
+    labels = "".join(f"{id_},{int(id_ == f'{names[0]}_Zone3')}\n" for id_ in ids)
     (raw_dir / "stage1_labels.csv").write_text("Id,Probability\n" + labels)
-    sample = "".join(f"c2_Zone{zone},0.5\n" for zone in sorted(range(1, 18), key=str))
+    sample = "".join(f"{names[-1]}_Zone{zone},0.5\n" for zone in sorted(range(1, 18), key=str))
     (raw_dir / "stage1_sample_submission.csv").write_text("Id,Probability\n" + sample)
-    (raw_dir / "persons.csv").write_text("scan,person\na0,p\nb1,p\nc2,q\n")
+    people = "".join(f"{scan},{'q' if scan == names[-1] else 'p'}\n" for scan in names)
+    (raw_dir / "persons.csv").write_text("scan,person\n" + people)
     return raw_dir
 
 
@@ -89,8 +93,9 @@ def mirrored_scan(words: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("layout", ["zone", "region", "scan"])
-@pytest.mark.parametrize("shape", [(660, 512), (165, 128), (99, 77)])
-@pytest.mark.parametrize("dtype", ["uint8", "float16"])
+@pytest.mark.parametrize(
+    ("shape", "dtype"), [((660, 512), "uint8"), ((165, 128), "float16"), ((99, 77), "uint8"), ((99, 77), "float16")]
+)
 def test_cutting_a_mirrored_scan_is_mirroring_the_cuts_to_the_bit(tmp_path: Path, layout: str, shape, dtype) -> None:
     plan, structure = passenger_screening._plan(layout, 20, dtype, 0.5, None, None, None)
     words = scan_words(1, shape=shape)
@@ -215,6 +220,19 @@ def test_a_simulation_is_prepared_and_graded(settings) -> None:
     assert (one.raw_dir / "persons.csv").stat().st_mtime_ns == drawn  # what is there is not simulated again
 
 
+def test_memory_does_not_grow_with_the_scans(tmp_path: Path) -> None:
+    shape, peaks = (330, 256), []
+    for run, n in enumerate((4, 4, 12)):  # the first one loads what is loaded once
+        raw = write_raw(tmp_path / str(run), names=tuple(f"s{i:02}" for i in range(n)), shape=shape)
+        tracemalloc.start()
+        dataset.write(passenger_screening.read(raw, tmp_path / f"work{run}", side=8), tmp_path / f"data{run}", "key")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    scan = 16 * shape[0] * shape[1] * 2  # bytes of its words, 2.7 MB
+    assert peaks[2] - peaks[1] < 0.2 * scan  # for eight scans more
+    assert peaks[2] < 2 * scan  # not one is held whole as float32
+
+
 # Bad input
 
 
@@ -273,7 +291,8 @@ def test_bad_input_is_named_and_nothing_is_left(settings, damage, expected: str)
 
 
 def test_damaged_scans_are_skipped_and_told(settings, caplog: pytest.LogCaptureFixture) -> None:
-    one = settings(*KAGGLE, "competition.options.damaged=skip")
+    model = ["model=multi_view", "model.options.backbone_options.filters=[4,8]", "fit.epochs=1", "augment=body"]
+    one = settings(*KAGGLE, "competition.options.damaged=skip", *model)
     raw = write_raw(one.raw_dir)
     write_bytes(b"short")(raw)
     (raw / "stage1_aps" / "c2.aps").write_bytes(bytes(600))
@@ -283,6 +302,21 @@ def test_damaged_scans_are_skipped_and_told(settings, caplog: pytest.LogCaptureF
     assert (data.test.images == 0).all() and data.test.table["angle_4"].isna().all() and len(data.test.table) == 17
     assert "skipped train scan b1: " in caplog.text and "b1.aps: the file has 5 bytes" in caplog.text
     assert "skipped test scan c2: " in caplog.text and "c2.aps: the header holds zeros only" in caplog.text
+    assert "c2 keeps its rows, with empty views" in caplog.text
+    result = train_fold(make_recipe(one, "data", "split"), data, np.arange(17) < 5, 0)
+    assert ((result.test >= 0) & (result.test <= 1)).all() and result.test.shape == (17, 1)
+
+
+def test_who_is_who_decides_the_data_wherever_it_is_told(settings, tmp_path: Path) -> None:
+    people = tmp_path / "people.csv"
+    people.write_text("scan,person\na0,x\nb1,y\nc2,z\n")
+    one = settings(*KAGGLE, f"competition.options.persons={people}")
+    write_raw(one.raw_dir)
+    first = prepare(one)
+    assert set(first.train.table["group"]) == {"x", "y"}
+    people.write_text("scan,person\na0,x\nb1,x\nc2,z\n")
+    second = prepare(one)
+    assert (set(second.train.table["group"]), second.data_key == first.data_key) == ({"x"}, False)
 
 
 def test_without_persons_each_scan_is_a_group_and_that_is_told(settings, caplog: pytest.LogCaptureFixture) -> None:

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from foldwise.blends.averages import mean
 from foldwise.blends.rows import Blended, Problem, Rows
-from foldwise.blends.stacking import Count, fit_one, trees
+from foldwise.blends.stacking import Columns, Count, fit_one, trees
 from foldwise.blends.values import logit
 from foldwise.errors import FoldwiseError
 
@@ -22,7 +22,7 @@ def neighbours(
     train: Rows,
     other: Rows,
     *,
-    column: str | None = None,  # of the table; null: the first auxiliary column, or the group
+    column: str | Columns | None = None,  # of the table, or several; null: the first auxiliary column, or the group
     nearest: Count = 23,  # rows nearest in the column, weighted by their distance
     radius: Annotated[float, Field(gt=0)] | None = None,  # in units of the column; null: a 200th of its range
     rounds: Count = 70,
@@ -39,14 +39,16 @@ def neighbours(
     of the other rows hide theirs. Of several outputs each is learned against the rest.
 
     checked: each fold of the training rows is also answered from the others; if that does not beat the logit mean
-    of the members by more than a standard error of the paired difference, over groups or else over rows of equal
+    of the members by more than four standard errors of the paired difference, over groups or else over rows of equal
     value, the logit mean is the answer.
     """
     name = column or problem.column
-    if name is None or name not in train.table:
+    if name is None or not set([name] if isinstance(name, str) else name) <= set(train.table):
         raise FoldwiseError(
             f"ensemble.options.column={name}: the data has no such column; it has {', '.join(train.table.columns)}"
         )
+    if radius is None and not _ordered(train, name):
+        radius = EXACT
 
     def answer(known: Rows, asked: Rows) -> np.ndarray:
         boosted, line = partial(trees, rounds, depth, learning_rate, leaf), partial(_line, strength)
@@ -60,10 +62,12 @@ def neighbours(
     return Blended(answer(train, other), about=about)
 
 
-def _inside(problem: Problem, train: Rows, name: str, answer: Callable[[Rows, Rows], np.ndarray]) -> dict[str, Any]:
+def _inside(
+    problem: Problem, train: Rows, name: str | list[str], answer: Callable[[Rows, Rows], np.ndarray]
+) -> dict[str, Any]:
     """Return the losses of the second level and of the logit mean on folds of the training rows, and which wins."""
-    from foldwise.metrics import row_losses
     from foldwise.crossed import crossed
+    from foldwise.metrics import row_losses
     from foldwise.paired import standard_error
 
     plain = mean(replace(problem, average="logit"), train, train).probabilities
@@ -71,14 +75,15 @@ def _inside(problem: Problem, train: Rows, name: str, answer: Callable[[Rows, Ro
     groups = train.groups if train.groups is not None else codes_of(column_values(train, name))
     error = standard_error(losses[1] - losses[0], groups)
     second, first = (float(loss.mean()) for loss in losses)
-    return {"second_level": second, "logit_mean": first, "standard_error": error, "wins": first - second > error}
+    wins = first - second > CERTAIN * error
+    return {"second_level": second, "logit_mean": first, "standard_error": error, "wins": wins}
 
 
 def second_level(
     problem: Problem,
     train: Rows,
     other: Rows,
-    name: str,
+    name: str | list[str],
     nearest: int,
     radius: float | None,
     boosted: Callable[[], Any],
@@ -123,6 +128,8 @@ def second_level(
 
 
 N_FEATURES = 10
+EXACT = 1e-9  # a radius within which only equal values lie: hashes of text are thousands apart
+CERTAIN = 4  # standard errors: by fewer, folds differ in the choice, and it is made where held-out rows like it least
 
 
 def features(
@@ -186,10 +193,25 @@ def features(
     return x
 
 
-def column_values(rows: Rows, name: str) -> np.ndarray:
-    """Return a column as numbers (n,): text is hashed, so that equal text is an equal number wherever it stands."""
+def _ordered(rows: Rows, name: str | list[str]) -> bool:
+    """Whether the values of a column are near or far from each other, and not just equal or different."""
     import pandas as pd
 
+    return isinstance(name, str) and pd.api.types.is_numeric_dtype(rows.table[name])
+
+
+def column_values(rows: Rows, name: str | list[str]) -> np.ndarray:
+    """Return a column as numbers (n,): text is hashed, so that equal text is an equal number wherever it stands.
+
+    Of several columns the rows are equal where all columns are, such as those of a person's zone; a value that is
+    missing in one is missing.
+    """
+    import pandas as pd
+
+    if not isinstance(name, str):
+        table = rows.table[name]
+        joined = pd.util.hash_pandas_object(table.astype(str), index=False).to_numpy().astype(np.float64)
+        return np.where(table.isna().any(axis=1).to_numpy(), np.nan, joined)
     column = rows.table[name]
     if pd.api.types.is_numeric_dtype(column):
         return column.to_numpy(np.float64)
@@ -204,8 +226,8 @@ def codes_of(values: np.ndarray) -> np.ndarray:
     return np.where(missing, codes.max() + 1 + np.arange(len(values)), codes)
 
 
-def group_folds(rows: Rows, name: str) -> np.ndarray:
-    """Return folds (n,), as many as there are, in which rows of equal value in a column stay together."""
+def group_folds(rows: Rows, name: str | list[str]) -> np.ndarray:
+    """Return folds (n,), as many as there are, in which rows of equal value in a column, or columns, stay together."""
     from sklearn.model_selection import GroupKFold
 
     assert rows.fold is not None

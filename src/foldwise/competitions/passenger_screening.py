@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 VERSION = 1
 SOURCES: dict[str, Callable[..., None]] = {"simulated": passenger_simulator.simulate}
 RESUMES = True  # read() takes a folder in which what is done survives the death of the process
+FILES = ("persons",)  # options that may name a file outside the raw folder, whose content decides the data too
 TARGET = "threat"
 LOCAL_SCANS, REMOTE_SCANS = 400, 8  # to be cut, from which on several processes pay for their start
 
@@ -197,6 +198,10 @@ def _report(problem: str, scan: str, split: str, damaged: str) -> None:
     if damaged == "fatal":
         raise FoldwiseError(f"{problem}\ncompetition.options.damaged=skip goes on without such scans")
     log.warning("skipped %s scan %s: %s", split, scan, problem)
+    if split == "test":
+        log.warning(
+            "%s keeps its rows, with empty views: its probabilities are what models say of no view at all", scan
+        )
 
 
 def _check_unlabelled(files: dict[str, str], known: set[str], damaged: str) -> None:

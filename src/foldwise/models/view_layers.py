@@ -13,7 +13,10 @@ from keras import ops
 
 
 class TakePresent(keras.layers.Layer):
-    """The views that are there, one after the other: (n, v, h, w, c) and angles (n, v) -> (m, h, w, c)."""
+    """The views that are there, one after the other: (n, v, h, w, c) and angles (n, v) -> (m, h, w, c).
+
+    Where there is none in a whole batch, its first empty slot: layers do not take an empty batch.
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -21,7 +24,10 @@ class TakePresent(keras.layers.Layer):
 
     def call(self, images: Any, angles: Any) -> Any:
         flat = ops.reshape(images, (-1, *images.shape[2:]))
-        return ops.take(flat, ops.nonzero(ops.reshape(ops.isfinite(angles), (-1,)))[0], axis=0)
+        there = ops.reshape(ops.isfinite(angles), (-1,))
+        first = ops.logical_not(ops.any(there, keepdims=True))
+        there = ops.logical_or(there, ops.concatenate([first, ops.zeros_like(there[1:])]))
+        return ops.take(flat, ops.nonzero(there)[0], axis=0)
 
     def compute_output_shape(self, images_shape: tuple[Any, ...], angles_shape: tuple[Any, ...]) -> tuple[Any, ...]:
         return (None, *images_shape[2:])
@@ -36,6 +42,7 @@ class PutBack(keras.layers.Layer):
 
     def call(self, features: Any, angles: Any) -> Any:
         places = ops.cast(ops.stack(ops.nonzero(ops.isfinite(angles)), axis=-1), "int32")
+        features = features[: ops.shape(places)[0]]  # none of them where TakePresent took an empty slot
         return ops.scatter(places, features, (ops.shape(angles)[0], *angles.shape[1:], *features.shape[1:]))
 
     def compute_output_shape(self, features_shape: tuple[Any, ...], angles_shape: tuple[Any, ...]) -> tuple[Any, ...]:
