@@ -8,7 +8,7 @@ FOLDWISE := $(BIN)/foldwise
 SAY = competition=$(COMPETITION) $(ARGS)
 DEMO_statoil = source.n_train=600 source.n_test=300
 DEMO_passenger_screening = source.n_train=60 source.n_test=20
-MODELS_passenger_screening = multi_view,region_nets
+MODELS_passenger_screening = multi_view model.options.fusion=concat,attention
 MODELS = $(or $(MODELS_$(COMPETITION)),logistic_regression,mlp,small_cnn)
 TENSORFLOW := $(shell sed -n 's/^tensorflow-cpu\(==[0-9.]*\).*/\1/p' requirements.txt)
 
