@@ -92,7 +92,9 @@ def _print_table(found: dict[str, Measured], n_images: int) -> None:
         folds_seconds = m.said["folds"]
         seconds = [m.seconds, m.cpu_seconds, m.seconds - folds_seconds, folds_seconds]
         columns[name] = [*seconds, n_images / folds_seconds, statistics.median(m.said["rates"])]
-    rows = [[name, *(f"{v:.1f}" for v in values), f"{found[name].said['loss']:.3f}"] for name, values in columns.items()]
+    rows = [
+        [name, *(f"{v:.1f}" for v in values), f"{found[name].said['loss']:.3f}"] for name, values in columns.items()
+    ]
     for our_name in ("foldwise", "foldwise, 16 bits"):
         for name in ("loop, oneDNN", "loop, no oneDNN"):
             pairs = zip(columns[name], columns[our_name], strict=True)
