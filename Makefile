@@ -9,7 +9,8 @@ SAY = competition=$(COMPETITION) $(ARGS)
 DEMO_statoil = source.n_train=600 source.n_test=300
 DEMO_passenger_screening = source.n_train=60 source.n_test=20
 MODELS_passenger_screening = multi_view model.options.fusion=concat,attention
-MODELS = $(or $(MODELS_$(COMPETITION)),logistic_regression,mlp,small_cnn)
+MODELS_statoil = logistic_regression,mlp,small_cnn
+MODELS = $(or $(MODELS_$(COMPETITION)),$(MODELS_statoil))
 TENSORFLOW := $(shell sed -n 's/^tensorflow-cpu\(==[0-9.]*\).*/\1/p' requirements.txt)
 
 .DEFAULT_GOAL := help

@@ -284,3 +284,17 @@ def test_a_stage_without_what_it_needs_names_the_command_that_makes_it(stage, tm
     _, err = foldwise(stage, f"root={tmp_path}", *FACES, status=1)
     assert "`foldwise " in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("competition", "models"),
+    [
+        ("statoil", "logistic_regression,mlp,small_cnn"),
+        ("faces", "logistic_regression,mlp,small_cnn"),
+        ("passenger_screening", "multi_view model.options.fusion=concat,attention"),
+    ],
+)
+def test_the_demo_trains_several_models(competition, models):
+    command = ["make", "--dry-run", "demo", f"COMPETITION={competition}"]
+    said = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True).stdout
+    assert f"train -m model={models} competition={competition}" in said
