@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.finetuning import paired, row_losses
+from benchmarks.finetuning import row_losses
 from benchmarks.measure import table
 
 DATA = ["competition=digits_8x8", "source.n_train=300", "source.n_test=1400"]
@@ -42,14 +42,18 @@ def compare(epochs: int, draws: int) -> None:
                 print(f"  draw {draw}, {name}: {losses[0].mean():.4f}, test {losses[1].mean():.4f}", flush=True)
                 if draw == 0:
                     seconds[name] = _predict_seconds(finished, settings)
+    from foldwise.paired import difference
+
     rows = []
     for name in oof:
         base = "mlp" if name.startswith("mlp") else "plain"
         row = [name]
         for losses in (oof, test):
-            low, mean, high = paired(np.concatenate(losses[name]), np.concatenate(losses[base]))
-            gap = "" if name == base else f"{mean:+.4f} ({low:+.4f} to {high:+.4f})"
-            row += [f"{np.concatenate(losses[name]).mean():.4f}", gap]
+            ours, its = (np.concatenate(losses[one]) for one in (name, base))
+            apart = difference(ours, its)
+            low, high = apart["interval"]
+            gap = "" if name == base else f"{apart['difference']:+.4f} ({low:+.4f} to {high:+.4f})"
+            row += [f"{ours.mean():.4f}", gap]
         rows.append([*row, f"{seconds[name]:.2f}"])
     table(["", "out of fold", "difference, 95 %", "test", "difference, 95 %", "s to predict"], rows)
 
