@@ -43,6 +43,15 @@ def drawn(n=90, m=4, k=1, seed=0, skill=1.0, columns=True):
     return rows_of(p, y, np.arange(n) % 5, **(extra if columns else {}))
 
 
+def drawn_for(task, n, m, seed):
+    """`drawn` with weaker members; for multiclass three classes, whose labels the members do not see."""
+    rows = drawn(n=n, m=m, k=3 if task == "multiclass" else 1, seed=seed, skill=0.7)
+    if task != "multiclass":
+        return rows
+    p = rows.stack / rows.stack.sum(axis=2, keepdims=True)
+    return rows_of(p, np.eye(3)[np.random.default_rng(seed).integers(0, 3, n)])
+
+
 def test_arithmetic_and_logit_means_by_hand():
     rows = rows_of(np.array([[[0.9]], [[0.5]]]))
     halves = np.array([0.5, 0.5])
@@ -132,10 +141,7 @@ def test_selection_of_equals_takes_the_first_of_them():
 @pytest.mark.parametrize("task", ["binary", "multiclass"])
 def test_convex_weights_lose_to_no_member_and_not_to_greedy(average, task):
     for seed in range(5):
-        rows = drawn(n=150, m=12, k=3 if task == "multiclass" else 1, seed=seed, skill=0.7)
-        if task == "multiclass":
-            p = rows.stack / rows.stack.sum(axis=2, keepdims=True)
-            rows = rows_of(p, np.eye(3)[np.random.default_rng(seed).integers(0, 3, 150)])
+        rows = drawn_for(task, 150, 12, seed)
         values = values_of(rows, average, task)
         weights, gap = minimise(values)
         assert weights.sum() == pytest.approx(1)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
-from test_ensemble import SIGMOID, drawn, how, rows_of
+from test_ensemble import SIGMOID, drawn, drawn_for, how, rows_of
 
 from foldwise import compare, decisions, metrics, nested, objective, paired, runs, score
 from foldwise.blends.rows import Problem
@@ -186,10 +186,7 @@ def test_the_objective_chooses_another_member_than_log_loss():
 @pytest.mark.parametrize("task", ["binary", "multiclass"])
 def test_the_plain_search_by_log_loss_is_the_fast_one(average, task):
     for seed in range(3):
-        rows = drawn(n=120, m=7, k=3 if task == "multiclass" else 1, seed=seed, skill=0.7)
-        if task == "multiclass":
-            y = np.eye(3)[np.random.default_rng(seed).integers(0, 3, 120)]
-            rows = rows_of(rows.stack / rows.stack.sum(axis=2, keepdims=True), y)
+        rows = drawn_for(task, 120, 7, seed)
         for start, members in ((0, None), (3, None), (0, np.array([1, 4, 6]))):
             found = select_by(Problem(task, average), rows, 12, start, members)
             assert found.tolist() == select(values_of(rows, average, task), 12, start, members).tolist()

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from foldwise.metrics import group_codes
+
 if TYPE_CHECKING:
     from foldwise.blends.rows import Rows
 
@@ -29,9 +31,7 @@ def folds_of(rows: Rows) -> np.ndarray:
     """Return the folds of rows; where there is only one, groups (or else rows) are dealt to five."""
     if rows.fold is not None and len(np.unique(rows.fold)) > 1:
         return rows.fold
-    groups = rows.groups
-    codes = np.arange(len(rows)) if groups is None else np.unique(groups, return_inverse=True)[1]
-    return np.asarray(codes % INNER)
+    return np.asarray(group_codes(len(rows), rows.groups) % INNER)
 
 
 def predicted(rows: Rows, p: np.ndarray) -> Rows:

@@ -17,7 +17,7 @@ from foldwise.blends.rows import Problem, Rows, make_rows
 from foldwise.config import EnsembleSettings, Settings, plain
 from foldwise.dataset import Dataset, Split
 from foldwise.errors import ConfigError, FoldwiseError, choices
-from foldwise.folds import read_folds, split_key
+from foldwise.folds import first_folds, read_folds, split_key
 from foldwise.prepare import prepare
 from foldwise.runs import Run
 from foldwise.score import of, score
@@ -40,7 +40,7 @@ def ensemble(settings: Settings) -> dict[str, Any]:
     reports = score(settings)
     dataset = prepare(settings)
     folds = read_folds(dataset, settings.split)
-    members = choose([Run(settings.runs_dir / f"{r['model']}-{r['run_key']}") for r in reports], settings.ensemble)
+    members = choose(runs.reported(settings.runs_dir, reports), settings.ensemble)
     with tempfile.TemporaryDirectory() as folder:
         train, test, problem = stacked(members, dataset, folds, Path(folder))
         problem = replace(problem, metric=settings.competition.metric)
@@ -169,7 +169,7 @@ def stacked(members: list[Run], dataset: Dataset, folds: pd.DataFrame, folder: P
     for j, run in enumerate(members):
         stacks[0][j] = runs.out_of_fold(run, folds, dataset.train.table["id"], targets)
         stacks[1][j] = runs.test_predictions(run, dataset.test.table["id"], targets)
-    fold_of = folds[folds["repeat"] == 0].set_index("id")["fold"].loc[dataset.train.table["id"]].to_numpy()
+    fold_of = first_folds(folds, dataset.train.table["id"])
     train = make_rows(stacks[0], described(dataset.train, targets), dataset.labels, fold_of)
     test = make_rows(stacks[1], described(dataset.test, targets))
     column = next(iter(dataset.auxiliary), "group" if "group" in dataset.train.table else None)

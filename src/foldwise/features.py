@@ -88,28 +88,35 @@ def with_new_head(model: keras.Model) -> keras.Model:
     """Return a model that shares the layers up to the features, and ends in a head of its own, freshly drawn."""
     import keras
 
-    layers = {layer.name: layer for layer in model.layers}
-    new = {n: layers[n].__class__.from_config(layers[n].get_config()) for n in OF_A_HEAD if n in layers}
-    x = model.get_layer("features").output
-    if "joined" in new:
-        x = new["joined"]([x, model.get_layer("auxiliary").output])
-    if "dropout" in new:
-        x = new["dropout"](x)
-    return keras.Model(model.inputs if len(model.inputs) > 1 else model.inputs[0], new["logits"](x))
+    new = {name: layer.__class__.from_config(layer.get_config()) for name, layer in _of_the_head(model).items()}
+    auxiliary = model.get_layer("auxiliary").output if "joined" in new else None
+    logits = _logits(new, model.get_layer("features").output, auxiliary)
+    return keras.Model(model.inputs if len(model.inputs) > 1 else model.inputs[0], logits)
 
 
 def head(model: keras.Model) -> keras.Model:
     """Return what follows the features in a model, sharing its layers, as a model of (n, d) features."""
     import keras
 
+    layers = _of_the_head(model)
     inputs = [keras.Input(model.get_layer("features").output.shape[1:], name="features_in")]
-    x, names = inputs[0], {layer.name for layer in model.layers}
-    if "joined" in names:
+    if "joined" in layers:
         inputs.append(keras.Input(model.get_layer("auxiliary").output.shape[1:], name="auxiliary"))
-        x = model.get_layer("joined")(inputs)
-    if "dropout" in names:
-        x = model.get_layer("dropout")(x)
-    return keras.Model(inputs if len(inputs) > 1 else inputs[0], model.get_layer("logits")(x))
+    return keras.Model(inputs if len(inputs) > 1 else inputs[0], _logits(layers, *inputs))
+
+
+def _of_the_head(model: keras.Model) -> dict[str, Any]:
+    """The layers that follow the features, by name."""
+    return {layer.name: layer for layer in model.layers if layer.name in OF_A_HEAD}
+
+
+def _logits(layers: dict[str, Any], x: Any, auxiliary: Any = None) -> Any:
+    """Lead features, and auxiliary columns where there are any, through the layers of a head."""
+    if "joined" in layers:
+        x = layers["joined"]([x, auxiliary])
+    if "dropout" in layers:
+        x = layers["dropout"](x)
+    return layers["logits"](x)
 
 
 def _store(recipe: Recipe, dataset: Dataset, path: Path) -> None:

@@ -17,7 +17,7 @@ from foldwise.config import Settings, plain
 from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.paired import correlations
 from foldwise.prepare import prepare
-from foldwise.runs import Run, test_predictions
+from foldwise.runs import Run, reported, test_predictions
 from foldwise.storage import content_key
 
 log = logging.getLogger(__name__)
@@ -95,8 +95,7 @@ def _runs(settings: Settings) -> list[Run]:
     from foldwise.ensemble import choose
     from foldwise.score import score
 
-    reports = score(settings)
-    return choose([Run(settings.runs_dir / f"{r['model']}-{r['run_key']}") for r in reports], settings.ensemble)
+    return choose(reported(settings.runs_dir, score(settings)), settings.ensemble)
 
 
 def ranked(stack: np.ndarray) -> np.ndarray:

@@ -200,12 +200,13 @@ def _train_one(
 ) -> tuple[list[keras.Model], pd.DataFrame]:
     fit = recipe.fit
     keras.backend.clear_session()
-    keras.utils.set_random_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
+    one_number = int(np.random.SeedSequence(seed).generate_state(1)[0])
+    keras.utils.set_random_seed(one_number)
     settings = recipe.augment if features is None else head_recipe(recipe).augment
     model = build_model(recipe, dataset) if features is None else built_once(recipe, dataset)
     if recipe.finetune.mode == "head":
         # the head is drawn by the seed alone, whether or not a backbone was drawn before it
-        keras.utils.set_random_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
+        keras.utils.set_random_seed(one_number)
         model = with_new_head(model)
     names, structure, stored = samples.input_names(model), samples.structure_of(dataset), features is not None
     batches = Batches(*drawn, fit.batch_size, settings, seed, names, structure, stored)

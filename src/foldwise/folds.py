@@ -46,6 +46,11 @@ def folds_path(dataset: Dataset, split: SplitSettings) -> Path:
     return dataset.path / f"folds_{split_key(dataset, split)}.parquet"
 
 
+def first_folds(folds: pd.DataFrame, ids: pd.Series) -> np.ndarray:
+    """Return the fold of each id in the first repeat, (n,)."""
+    return folds[folds["repeat"] == 0].set_index("id")["fold"].loc[ids].to_numpy()
+
+
 def split_key(dataset: Dataset, split: SplitSettings) -> str:
     """Hash what decides the folds: the ids, labels and groups, and the split's settings."""
     images = dataset.data_key if split.near_duplicates is not None else None

@@ -51,6 +51,11 @@ def probabilities(logits: np.ndarray, task: Task) -> np.ndarray:
     return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
 
 
+def group_codes(n: int, groups: np.ndarray | None) -> np.ndarray:
+    """Number the groups of n rows from 0, (n,); without groups each row is one of its own."""
+    return np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
+
+
 def bootstrap_interval(losses: np.ndarray, groups: np.ndarray | None = None) -> list[float]:
     """Return the 95 % percentile interval of the mean of `losses` (n,) over resampled rows.
 
@@ -58,7 +63,7 @@ def bootstrap_interval(losses: np.ndarray, groups: np.ndarray | None = None) -> 
     their number.
     """
     rng = np.random.default_rng(0)
-    codes = np.arange(len(losses)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    codes = group_codes(len(losses), groups)
     sums, counts = np.bincount(codes, losses), np.bincount(codes)
     means = np.empty(N_RESAMPLES)
     several = max(1, DRAWN // len(sums))

@@ -64,7 +64,7 @@ def scored(problem: Problem, rows: Rows, p: np.ndarray) -> Scored:
 def scored_answers(metric: Metric, y: np.ndarray, answers: np.ndarray, task: Task, groups: np.ndarray | None) -> Scored:
     """Score probabilities, or for accuracy, F1 and kappa decisions of 0 and 1, (n, k)."""
     if metric in ("log_loss", "accuracy"):
-        rows = metrics.row_losses(y, answers, task) if metric == "log_loss" else _right(y, answers, task)
+        rows = _of_rows(metric, y, answers, task)
         return Scored(metric, float(rows.mean()), rows, None, groups)
     number = value(metric, y, answers, task)
     return Scored(metric, number, None, _draws(statistic(metric, y, answers, task), len(y), groups), groups)
@@ -129,7 +129,7 @@ def statistic(metric: Metric, y: np.ndarray, answers: np.ndarray, task: Task) ->
     if metric == "rmsle":
         squares = ((np.log1p(_normalised(answers, task)) - np.log1p(y)) ** 2).mean(axis=1)
         return lambda w: float(np.sqrt(w @ squares / w.sum()))
-    rows = metrics.row_losses(y, answers, task) if metric == "log_loss" else _right(y, answers, task)
+    rows = _of_rows(metric, y, answers, task)
     return lambda w: float(w @ rows / w.sum())
 
 
@@ -154,7 +154,7 @@ def costs_alone(problem: Problem, rows: Rows) -> list[float]:
 
 def _draws(of_weights: Callable[[np.ndarray], float], n: int, groups: np.ndarray | None) -> np.ndarray:
     rng = np.random.default_rng(0)
-    codes = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
+    codes = metrics.group_codes(n, groups)
     size = int(codes.max()) + 1
     draws = (np.bincount(rng.integers(size, size=size), minlength=size) for _ in range(metrics.N_RESAMPLES))
     return np.array([of_weights(counts[codes].astype(np.float64)) for counts in draws])
@@ -170,6 +170,11 @@ def _auc(y: np.ndarray, p: np.ndarray) -> Callable[[np.ndarray], float]:
             return float(ones @ (np.cumsum(zeros) - zeros / 2) / (ones.sum() * zeros.sum()))
 
     return of
+
+
+def _of_rows(metric: Metric, y: np.ndarray, answers: np.ndarray, task: Task) -> np.ndarray:
+    """Return log loss or accuracy of each row, (n,)."""
+    return metrics.row_losses(y, answers, task) if metric == "log_loss" else _right(y, answers, task)
 
 
 def _right(y: np.ndarray, said: np.ndarray, task: Task) -> np.ndarray:

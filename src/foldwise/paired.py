@@ -58,7 +58,7 @@ def behind(one: Scored, best: Scored) -> tuple[float, float]:
 
 def standard_error(values: np.ndarray, groups: np.ndarray | None = None) -> float:
     """Return the standard error of the mean of values (n,); with groups, of a mean over rows drawn by groups."""
-    codes = np.arange(len(values)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    codes = metrics.group_codes(len(values), groups)
     sums = np.bincount(codes, values - values.mean())
     n = len(sums)
     return math.sqrt(float((sums**2).sum()) * n / max(n - 1, 1)) / len(values)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldwise import metrics, runs
+from foldwise import decisions, metrics, runs
 from foldwise.dataset import Dataset, Task
 from foldwise.errors import FoldwiseError, choices
 from foldwise.runs import Recipe, Run
@@ -92,7 +92,7 @@ def extra(run: Run, recipe: Recipe, fit: int, dataset: Dataset) -> Extra | None:
     settings = recipe.pseudo
     if not settings.runs:
         return None
-    teachers = sources(run.path.parent, settings.runs or [], recipe.split_key)
+    teachers = sources(run.path.parent, settings.runs, recipe.split_key)
     p = np.mean([_said(source, fit, dataset) for source in teachers], axis=0)  # (n, k)
     r, scored = dataset.rows_per_image, np.ones(len(p), bool)
     if "scored" in dataset.test.table:
@@ -115,7 +115,7 @@ def confidence(p: np.ndarray, task: Task) -> np.ndarray:
 
 def hard(p: np.ndarray, task: Task) -> np.ndarray:
     """Return the likeliest labels (n, k) of probabilities (n, k)."""
-    return np.eye(p.shape[1])[p.argmax(axis=1)] if task == "multiclass" else (p >= 0.5).astype(np.float64)
+    return decisions.decide(p, decisions.untuned("accuracy", p.shape[1], task), task)
 
 
 def joined(
@@ -165,8 +165,5 @@ def told(report: dict[str, Any]) -> str:
 
 def _said(source: Run, fit: int, dataset: Dataset) -> np.ndarray:
     """Return the test probabilities (n, k) of one fold of a run, or of the whole run for a refit."""
-    ids = dataset.test.table["id"]
-    if fit == runs.REFIT:
-        return runs.test_predictions(source, ids, dataset.targets)
-    part = pd.read_parquet(source.fold_path(fit) / "test.parquet").set_index("id")
-    return runs.aligned(part[dataset.targets], ids, source.name)
+    fits = None if fit == runs.REFIT else [fit]
+    return runs.test_predictions(source, dataset.test.table["id"], dataset.targets, fits)

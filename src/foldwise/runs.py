@@ -9,7 +9,7 @@ import json
 import logging
 import pkgutil
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
@@ -208,6 +208,11 @@ def take_folds(run: Run, other: Run) -> None:
                 shutil.copytree(other.path / f"fold_{fit}", aside)
 
 
+def reported(runs_dir: Path, reports: Iterable[dict[str, Any]]) -> list[Run]:
+    """The runs whose `run.json` the reports are."""
+    return [Run(runs_dir / f"{report['model']}-{report['run_key']}") for report in reports]
+
+
 def all_runs(runs_dir: Path) -> list[Run]:
     """Every run of a competition, finished or not, by name."""
     return [Run(path.parent) for path in sorted(runs_dir.glob("*/recipe.yaml"))]
@@ -246,9 +251,13 @@ def out_of_fold(run: Run, folds: pd.DataFrame, ids: pd.Series, targets: list[str
     return aligned(means, ids, run.name)
 
 
-def test_predictions(run: Run, ids: pd.Series, targets: list[str]) -> np.ndarray:
-    """Return the test probabilities (n_test, k) in the order of `ids`: the refit's, or the mean of all folds'."""
-    fits = [REFIT] if run.refits else range(run.n_fits)
+def test_predictions(run: Run, ids: pd.Series, targets: list[str], fits: Iterable[int] | None = None) -> np.ndarray:
+    """Return the test probabilities (n_test, k) in the order of `ids`: the mean of some fits'.
+
+    fits: by default the refit alone, or all folds where there is none.
+    """
+    if fits is None:
+        fits = [REFIT] if run.refits else range(run.n_fits)
     parts = [pd.read_parquet(run.fold_path(fit) / "test.parquet").set_index("id") for fit in fits]
     return np.asarray(np.mean([aligned(part[targets], ids, run.name) for part in parts], axis=0))
 

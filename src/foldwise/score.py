@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from foldwise import breakdown, metrics, objective, pseudo, runs
-from foldwise.blends.rows import Problem, make_rows
+from foldwise.blends.rows import Problem, Rows, make_rows
 from foldwise.config import Metric, Settings
-from foldwise.dataset import Dataset
+from foldwise.dataset import Dataset, Task
 from foldwise.errors import FoldwiseError
-from foldwise.folds import read_folds, split_key
+from foldwise.folds import first_folds, read_folds, split_key
 from foldwise.prepare import prepare
 from foldwise.runs import Run
 from foldwise.storage import write_json
@@ -59,13 +59,8 @@ def score(settings: Settings) -> list[dict[str, Any]]:
             f"no finished run of {settings.competition.name} on this data and split; "
             f"`foldwise train competition={settings.competition.name}` trains one"
         )
-    metric, more = settings.competition.metric, settings.competition.shown
-    reports = [score_run(run, dataset, folds) | _by(run, dataset, folds, settings.by) for run in finished]
-    if metric != "log_loss" or more:
-        reports = [
-            report | measured(run, dataset, folds, metric, more) for run, report in zip(finished, reports, strict=True)
-        ]
-    return sorted(reports, key=lambda report: objective.cost(metric, of(report)))
+    reports = [score_run(run, dataset, folds) | _asked(run, dataset, folds, settings) for run in finished]
+    return sorted(reports, key=lambda report: objective.cost(settings.competition.metric, of(report)))
 
 
 def of(report: dict[str, Any]) -> float:
@@ -73,18 +68,31 @@ def of(report: dict[str, Any]) -> float:
     return float(report.get("score", report["log_loss"]))
 
 
-def measured(run: Run, dataset: Dataset, folds: pd.DataFrame, metric: Metric, more: list[Metric]) -> dict[str, Any]:
-    """Return the objective of a run with its interval, and the values of all metrics that are shown.
+def _asked(run: Run, dataset: Dataset, folds: pd.DataFrame, settings: Settings) -> dict[str, Any]:
+    """Return what another objective, further metrics and `by=COLUMN` add to the report of a run."""
+    metric, more, column = settings.competition.metric, settings.competition.shown, settings.by
+    if metric == "log_loss" and not more and column is None:
+        return {}
+    table, labels = dataset.train.table, dataset.labels
+    predicted = runs.out_of_fold(run, folds, table["id"], dataset.targets)
+    found: dict[str, Any] = {}
+    if column is not None:
+        losses = metrics.row_losses(labels, predicted, dataset.task)
+        found |= {"by": column, "log_loss_by": breakdown.breakdown(table, column, labels, losses, dataset.task)}
+    if metric != "log_loss" or more:
+        rows = make_rows(predicted[None], table, labels, first_folds(folds, table["id"]))
+        found |= _measured(rows, dataset.task, metric, more)
+    return found
+
+
+def _measured(rows: Rows, task: Task, metric: Metric, more: list[Metric]) -> dict[str, Any]:
+    """Return the objective of the only member of rows with its interval, and the values of all metrics that are shown.
 
     Thresholds are learned on the other folds, for each fold.
     """
-    ids = dataset.train.table["id"]
-    predicted = runs.out_of_fold(run, folds, ids, dataset.targets)
-    fold_of = folds[folds["repeat"] == 0].set_index("id")["fold"].loc[ids].to_numpy()
-    rows = make_rows(predicted[None], dataset.train.table, dataset.labels, fold_of)
+    predicted = rows.member(0)
     found = {
-        name: objective.scored(Problem(dataset.task, metric=name), rows, predicted)
-        for name in dict.fromkeys([metric, *more])
+        name: objective.scored(Problem(task, metric=name), rows, predicted) for name in dict.fromkeys([metric, *more])
     }
     return {
         "metric": metric,
@@ -126,15 +134,6 @@ def score_run(run: Run, dataset: Dataset, folds: pd.DataFrame) -> dict[str, Any]
         report["pseudo"] = pseudo.effect(run, dataset, folds, losses)
     write_json(path, report)
     return report
-
-
-def _by(run: Run, dataset: Dataset, folds: pd.DataFrame, column: str | None) -> dict[str, Any]:
-    """Return what `by=COLUMN` adds to the report of a run."""
-    if column is None:
-        return {}
-    table, labels = dataset.train.table, dataset.labels
-    losses = metrics.row_losses(labels, runs.out_of_fold(run, folds, table["id"], dataset.targets), dataset.task)
-    return {"by": column, "log_loss_by": breakdown.breakdown(table, column, labels, losses, dataset.task)}
 
 
 def fold_losses(run: Run, dataset: Dataset, folds: pd.DataFrame) -> list[float]:
@@ -194,7 +193,7 @@ def details(settings: Settings, reports: list[dict[str, Any]]) -> str:
     from foldwise.ensemble import stacked
 
     dataset = prepare(settings)
-    members = [Run(settings.runs_dir / f"{r['model']}-{r['run_key']}") for r in reports]
+    members = runs.reported(settings.runs_dir, reports)
     with tempfile.TemporaryDirectory() as folder:
         rows, _, problem = stacked(members, dataset, read_folds(dataset, settings.split), Path(folder))
         problem = replace(problem, metric=settings.competition.metric)
