@@ -17,10 +17,9 @@ def drawn(settings, epochs=1, n=64, seed=(0, 0), batch_size=16, shape=(12, 12, 2
     images = np.random.default_rng(1).normal(-20, 5, size=(n, *shape)).astype(np.float32)
     batches = Batches(images, None, np.zeros((n, 1), np.float32), None, np.arange(n), batch_size, settings, seed)
     seen = []
-    for _ in range(epochs):
-        epoch = np.concatenate([batches[i][0] for i in range(len(batches))])
-        seen.append(epoch[np.argsort(batches.order)])
-        batches.on_epoch_begin()
+    for epoch in range(epochs):
+        together = np.concatenate([batch[0] for _, _, batch in batches.between(epoch, epoch + 1)])
+        seen.append(together[np.argsort(batches.drawn(epoch)[0])])
     return images, seen
 
 
@@ -73,7 +72,10 @@ def test_all_rows_are_seen_once_an_epoch():
     images = np.arange(10, dtype=np.float32).reshape(10, 1, 1, 1)
     batches = Batches(images, None, np.zeros((7, 1)), None, np.arange(3, 10), 4, AugmentSettings("none"), (0, 0))
     assert len(batches) == 2
-    seen = np.concatenate([batches[i][0].ravel() for i in range(2)])
+    drawn = list(batches.between(0, 2))
+    sizes = [(epoch, number, len(batch[0])) for epoch, number, batch in drawn]
+    assert sizes == [(0, 0, 4), (0, 1, 3), (1, 0, 4), (1, 1, 3)]
+    seen = np.concatenate([batch[0].ravel() for _, _, batch in drawn[:2]])
     assert sorted(seen) == [3, 4, 5, 6, 7, 8, 9]
 
 

@@ -207,8 +207,8 @@ def test_a_sample_does_not_depend_on_its_batch_and_a_rerun_repeats(dtype):
     def epoch(batch_size, seed=(0, 0)):
         given = dataset.train.images, beside, dataset.labels, None, rows, batch_size, chosen, seed, names, structure
         batches = Batches(*given)
-        parts = [batches[i] for i in range(len(batches))]
-        back = np.argsort(batches.order)
+        parts = [batch for _, _, batch in batches.between(0, 1)]
+        back = np.argsort(batches.drawn(0)[0])
         return [np.concatenate([part[0][i] for part in parts])[back] for i in range(3)] + [
             np.concatenate([part[1] for part in parts])[back]
         ]

@@ -255,8 +255,8 @@ def test_batches_give_what_the_model_takes_in_its_order():
     settings, structure = AugmentSettings("none"), samples.structure_of(dataset)
     names = ["images", "categories", "angles"]
     batches = Batches(dataset.train.images, beside, dataset.labels, None, rows, 7, settings, (0, 0), names, structure)
-    (images, categories, angles), labels = batches[0]
-    drawn = batches.order[:7]
+    _, _, ((images, categories, angles), labels) = next(batches.between(0, 1))
+    drawn = batches.drawn(0)[0][:7]
     assert images.dtype == np.float32
     assert np.array_equal(images, dataset.train.images[drawn])
     assert categories[:, 0].tolist() == dataset.train.table["zone"].iloc[drawn].tolist()

@@ -1,11 +1,11 @@
 """Training batches: drawn, augmented and mixed on a thread while the step before computes."""
 
 import math
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-import keras
 import numpy as np
 
 from foldwise import augment
@@ -17,7 +17,7 @@ from foldwise.samples import Batch, Structure
 HUNG_SECONDS = 300  # a batch takes milliseconds
 
 
-class Batches(keras.utils.PyDataset):
+class Batches:
     """The batches of one fit; everything random depends on (seed, fit, epoch, row or batch) alone.
 
     images: (n, [v,] h, w, c), all rows; beside: what stands beside them, by name, or None; labels: (m, k) and
@@ -39,11 +39,7 @@ class Batches(keras.utils.PyDataset):
         structure: Structure | None = None,
         stored_views: bool = False,
     ) -> None:
-        # Keras' own pool of workers has hung at the end of an epoch, and TensorFlow prefetches nothing where its
-        # operations are deterministic: one batch is built ahead here, on one thread, as one pipeline demands
-        super().__init__(workers=1)
-        self._thread = ThreadPoolExecutor(1)
-        self._ahead: tuple[tuple[int, int], Future[tuple[Any, ...]] | None] = (-1, -1), None  # epoch and number
+        self._thread = ThreadPoolExecutor(1)  # one, as a pipeline of augmentation demands
         self.images, self.beside, self.labels, self.weights, self.rows = images, beside or {}, labels, weights, rows
         self.batch_size, self.settings, self.seed, self.names = batch_size, settings, seed, names
         self.pipeline = augment.build(settings.name, settings.options)
@@ -57,35 +53,32 @@ class Batches(keras.utils.PyDataset):
             )
         if isinstance(self.pipeline, Body):
             self.pipeline.meet(images, self.beside, labels, rows, structure or Structure())
-        self.epoch = -1
-        self.on_epoch_begin()
 
     def __len__(self) -> int:
         return math.ceil(len(self.rows) / self.batch_size)
 
-    def on_epoch_begin(self) -> None:
-        """Draw the order of the rows and the seed of each row for the next epoch."""
-        self.epoch += 1
-        rng = np.random.default_rng((*self.seed, self.epoch))
-        self.order = rng.permutation(len(self.rows))
-        self.sample_seeds = rng.integers(2**63, size=len(self.rows))[self.order]  # a row's, wherever it is drawn
+    def drawn(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """Draw the order (m,) of the rows in an epoch, and the seed (m,) of each, which is a row's wherever it is."""
+        rng = np.random.default_rng((*self.seed, epoch + 1))
+        order = rng.permutation(len(self.rows))
+        return order, rng.integers(2**63, size=len(self.rows))[order]
 
-    def __getitem__(self, number: int) -> tuple[Any, ...]:
-        place, ahead = self._ahead
-        batch = ahead if ahead and place == (self.epoch, number) else self._submit(number)
-        if number + 1 < len(self):
-            self._ahead = (self.epoch, number + 1), self._submit(number + 1)
-        try:
-            return batch.result(HUNG_SECONDS)
-        except TimeoutError:
-            raise FoldwiseError(
-                f"batch {number} of epoch {self.epoch} was not built in {HUNG_SECONDS} s; is the disk of the "
-                "prepared data gone, or the augmentation stuck?"
-            ) from None
+    def between(self, first: int, last: int) -> Iterator[tuple[int, int, tuple[Any, ...]]]:
+        """Yield (epoch, number, batch) for the epochs `first` to `last` - 1; one batch is built ahead.
 
-    def _submit(self, number: int) -> Future[tuple[Any, ...]]:
-        part = slice(number * self.batch_size, (number + 1) * self.batch_size)
-        return self._thread.submit(self._build, self.order[part], self.sample_seeds[part], (self.epoch, number))
+        Raises FoldwiseError where a batch is not built in five minutes.
+        """
+        ahead: deque[tuple[int, int, Future[tuple[Any, ...]]]] = deque()
+        for epoch in range(first, last):
+            order, seeds = self.drawn(epoch)
+            for number in range(len(self)):
+                part = slice(number * self.batch_size, (number + 1) * self.batch_size)
+                batch = self._thread.submit(self._build, order[part], seeds[part], (epoch + 1, number))
+                ahead.append((epoch, number, batch))
+                if len(ahead) > 1:
+                    yield _built(*ahead.popleft())
+        if ahead:
+            yield _built(*ahead.popleft())
 
     def _build(self, drawn: np.ndarray, seeds: np.ndarray, place: tuple[int, int]) -> tuple[Any, ...]:
         rows = self.rows[drawn]
@@ -105,3 +98,13 @@ class Batches(keras.utils.PyDataset):
         batch["images"] = images
         inputs = images if len(self.names) == 1 else tuple(batch[name] for name in self.names)
         return (inputs, labels) if self.weights is None else (inputs, labels, self.weights[drawn])
+
+
+def _built(epoch: int, number: int, batch: Future[tuple[Any, ...]]) -> tuple[int, int, tuple[Any, ...]]:
+    try:
+        return epoch, number, batch.result(HUNG_SECONDS)
+    except TimeoutError:
+        raise FoldwiseError(
+            f"batch {number} of epoch {epoch} was not built in {HUNG_SECONDS} s; is the disk of the "
+            "prepared data gone, or the augmentation stuck?"
+        ) from None

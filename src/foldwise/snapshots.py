@@ -48,22 +48,22 @@ class Cycles(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
-class Kept(keras.callbacks.Callback):
+class Kept:
     """Keep the weights of the whole `model` after some epochs: those of the moving average, where there is one.
 
     Training goes on from the weights that were reached, as it does without snapshots.
     """
 
     def __init__(self, model: keras.Model) -> None:
-        super().__init__()
         self.whole, self.epochs = model, list[int]()
         self.weights: list[list[np.ndarray]] = []
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def after(self, epoch: int, trained: keras.Model) -> None:
+        """Keep the weights if the epoch ends a cycle; trained: the model, or the part of it that trains."""
         if epoch + 1 not in self.epochs:
             return
         reached = self.whole.get_weights()
-        self.model.optimizer.finalize_variable_values(self.model.trainable_variables)  # the averages of fit.ema
+        trained.optimizer.finalize_variable_values(trained.trainable_variables)  # the averages of fit.ema
         self.weights.append(self.whole.get_weights())
         self.whole.set_weights(reached)
 
