@@ -1,11 +1,10 @@
-"""What foldwise adds to a training step: its batches, its watching and Keras' fit, over the bare step.
+"""What foldwise adds to a training step: its batches, its watching and its loop, over the bare step.
 
 One process with the thread settings of a worker trains the four-convolution net of `benchmarks.training` at
 batch 32 by `foldwise.fit.train_fold`, with progress reports, several times over. Before and after each training a
 twin of the model (same builder, optimizer, loss) takes bare steps: Keras' training step, compiled, over one constant
 batch that is in memory as a tensor, no callbacks, no shuffling. An epoch of foldwise is all the time from the end of
-one epoch to that of the next; the first of a training, which traces the graph, is left out. (Bare steps between
-the epochs of one training would disturb it: after the pause Keras' iterator has been seen to sleep as long again.)
+one epoch to that of the next; the first of a training, which traces the graph, is left out.
 
 The claim is the median over epochs of the ratio of their seconds to those of the bare steps before and after their
 training. CPU seconds count the work of all threads, so they hold what is done beside the step while a core is free,
