@@ -12,6 +12,8 @@ from foldwise.blends.rows import Problem, Rows
 from foldwise.blends.values import to_scale, weighted
 from foldwise.objective import LABELS, Scored, cost, cost_in_sample, scored
 
+ROWS = 10_000  # of a block of a product of members
+
 
 def difference(losses: np.ndarray, others: np.ndarray, groups: np.ndarray | None = None) -> dict[str, Any]:
     """Return the mean of losses - others (n,), its 95 % paired-bootstrap interval and its standard error.
@@ -65,10 +67,18 @@ def standard_error(values: np.ndarray, groups: np.ndarray | None = None) -> floa
 
 
 def correlations(rows: Rows, problem: Problem) -> np.ndarray:
-    """Return the correlation matrix (m, m) of the members' logits."""
-    scale = np.stack([to_scale(rows.member(j), "logit", problem.task).ravel() for j in range(rows.m)])
+    """Return the correlation matrix (m, m) of the members' logits, NaN for one that says the same of all rows."""
+    count, sums, products, middle = 0, np.zeros(rows.m), np.zeros((rows.m, rows.m)), None
+    for start in range(0, len(rows), ROWS):
+        part = rows.only(np.arange(start, min(start + ROWS, len(rows))))
+        logits = np.stack([to_scale(part.member(j), "logit", problem.task).ravel() for j in range(rows.m)])
+        middle = logits[:, :1] if middle is None else middle  # what is near 0 loses nothing in a sum of squares
+        logits = logits - middle
+        count, sums, products = count + logits.shape[1], sums + logits.sum(axis=1), products + logits @ logits.T
+    covariance = products - np.outer(sums, sums) / count
+    sd = np.sqrt(np.diag(covariance))
     with np.errstate(invalid="ignore"):
-        return np.atleast_2d(np.corrcoef(scale))
+        return np.asarray(np.clip(covariance / np.outer(sd, sd), -1, 1))
 
 
 def drop_one(rows: Rows, problem: Problem) -> np.ndarray:

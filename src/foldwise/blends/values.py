@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 CLIP = 1e-7  # of probabilities before they become logits
 TINY = 1e-15  # as metrics.EPSILON; a constant of its own, to be imported without pandas
 N_FACTORS = 16  # probabilities of at least TINY whose product is still a float64
+ENTRIES = 65_536  # of a block of a product of members
 KEPT = 256e6  # bytes of rows in float64 that are kept
 THREADS = 2
 
@@ -151,18 +152,26 @@ def least_curvature(values: Values, blend: np.ndarray, size: float, low: np.ndar
 
 
 def hessian(values: Values, blend: np.ndarray, members: np.ndarray) -> np.ndarray:
-    """Return the second derivative of the sum of losses with respect to the weights of some members, (a, a)."""
-    v = np.stack([values.row(int(j)) for j in members])
-    if values.kind == "log":
-        v = v / blend
-        return np.asarray(v @ v.T)
-    if values.kind == "softplus":
-        p = _sigmoid(blend)
-        return np.asarray((v * (p * (1 - p))) @ v.T)
-    p = _softmax(blend.reshape(-1, values.k))  # (n, k)
-    weighted = v * p.ravel()
-    mean = weighted.reshape(len(v), -1, values.k).sum(axis=2)  # (a, n)
-    return np.asarray(weighted @ v.T - mean @ mean.T)
+    """Return the second derivative of the sum of losses with respect to the weights of some members, (a, a).
+
+    It is that of the members' values in float32, block by block: hundreds of members of a million entries.
+    """
+    total, step = np.zeros((len(members), len(members))), values.k * (ENTRIES // values.k)
+    for start in range(0, len(blend), step):
+        at = slice(start, start + step)
+        v, b = values.matrix[members, at].astype(np.float64), blend[at]
+        if values.kind == "log":
+            v /= b
+            total += v @ v.T
+        elif values.kind == "softplus":
+            p = _sigmoid(b)
+            total += (v * (p * (1 - p))) @ v.T
+        else:
+            p = _softmax(b.reshape(-1, values.k))  # (rows, k)
+            weighted = v * p.ravel()
+            mean = weighted.reshape(len(v), -1, values.k).sum(axis=2)  # (a, rows)
+            total += weighted @ v.T - mean @ mean.T
+    return total
 
 
 def to_scale(p: np.ndarray, average: Average, task: Task) -> np.ndarray:
