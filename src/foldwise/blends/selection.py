@@ -1,9 +1,15 @@
-"""Greedy selection of members with replacement (Caruana et al. 2004), with most candidates ruled out by a bound."""
+"""Greedy selection of members with replacement (Caruana et al. 2004), most candidates of a round ruled out by a bound.
+
+The bound needs products with all members, which take as long as the memory does to deliver them, for one round as for
+eight. So a few members that came out best play rounds ahead among themselves, and the products of all these rounds
+at once show whether a member of all would have been taken instead; from there it is played anew.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Annotated
 
@@ -13,6 +19,8 @@ from pydantic import Field
 from foldwise.blends.rows import Blended, Problem, Rows
 from foldwise.blends.search import select_by
 from foldwise.blends.values import (
+    ENTRIES,
+    KEPT,
     THREADS,
     Values,
     least_curvature,
@@ -25,11 +33,13 @@ from foldwise.blends.values import (
 )
 
 Rounds = Annotated[int, Field(ge=1)]
-BLOCK = 2048  # float32 products are added up over so many entries at most
-SLACK = 2e-5  # of the product of two norms: rounding of BLOCK products in 8 lanes stays below BLOCK / 8 * 2**-24
+AHEAD = 8  # rounds that are played at most before all members are asked
+TEAM = 32  # members that play them, beside those taken
+FADES = 0.7  # what is left, from one try of a member to the next, of its loss by curvature: blends get smoother
+BLOCK = 512  # float32 products are added up over so many entries at most
+SLACK = 3.2e-5  # of the product of two norms: rounding of BLOCK products and of their factors, 2**-24 each
+MEMBERS = 50  # of a product: with BLOCK and AHEAD it is small enough for OpenBLAS to copy no factor
 SMALL = 256e6  # bytes of a matrix of which the squares are kept, too
-GROWTH = 1.25  # of a blend until distances are made anew
-FEW = 16
 EQUAL = 1e-13  # losses that differ by less are equal: 12 and 4 of two members are 3 and 1 of them
 LARGE = 1_000_000  # numbers from which on two threads are faster than one
 
@@ -78,101 +88,160 @@ def _select(values: Values, rounds: int, start: int, members: np.ndarray | None)
     alone = values.alone.copy()
     if members is not None:
         alone[np.setdiff1d(np.arange(len(alone)), members)] = np.inf
+    barred = ~np.isfinite(alone)
     order = np.argsort(alone, kind="stable")
-    first = order[: min(start, rounds, int(np.isfinite(alone).sum())) or 1]
+    place = np.argsort(order, kind="stable")
+    first = order[: min(start, rounds, len(alone) - int(barred.sum())) or 1]
     counts = np.bincount(first, minlength=len(alone)).astype(np.float64)
     total = np.sum([values.row(int(j)) for j in first], axis=0)
     now = loss(values, total / len(first))
     best_loss, best_counts = now, counts.copy()
-    screen = Screen(values)
-    place = np.argsort(order, kind="stable")
-    for size in range(len(first) + 1, rounds + 1):
-        bounds = screen.bounds(total / (size - 1), now, size)
-        bounds[~np.isfinite(alone)] = np.inf
-        winner, winner_loss = -1, np.inf
-        for j in _rising(bounds):
-            if bounds[j] > winner_loss:
-                break
-            trial = loss_with(values, total, values.row(j), size)
-            if trial < winner_loss or (trial == winner_loss and place[j] < place[winner]):
-                winner, winner_loss = j, trial
-        counts[winner] += 1
-        total += values.row(winner)
-        now = winner_loss
-        if now < best_loss - EQUAL:
-            best_loss, best_counts = now, counts.copy()
+    screen, team = Screen(values), Team(values, place, order[:1])
+    most = max(1, min(AHEAD, int(KEPT / (16 * total.nbytes))))  # a round takes some vectors of as many entries
+    size, ahead = len(first) + 1, 1
+    while size <= rounds:
+        played = team.play(total, now, size, min(ahead, rounds - size + 1))
+        for step, bounds in zip(played, screen.bounds(played), strict=True):
+            bounds[barred] = np.inf
+            guess = step.winner
+            for j in _rising(bounds):
+                if bounds[j] > step.best[0]:
+                    break
+                step.attempt(values, place, j)
+            counts[step.winner] += 1
+            size, total, now = step.size + 1, step.total + values.row(step.winner), step.best[0]
+            if now < best_loss - EQUAL:
+                best_loss, best_counts = now, counts.copy()
+            ahead = min(ahead + 1, most)
+            if step.winner != guess:
+                ahead = max(1, ahead // 2)
+                break  # what follows was played with another winner
+        best = np.argpartition(bounds, min(TEAM, len(bounds)) - 1)[:TEAM]
+        team.members = np.union1d(best[~barred[best]], np.flatnonzero(counts))
     return best_counts
+
+
+@dataclass
+class Round:
+    """A round of the selection: the sum of the members taken, and the candidates computed so far."""
+
+    total: np.ndarray  # (d,)
+    size: int  # members with the one that is to be added
+    before: float  # the loss without it
+    gradient: np.ndarray  # (d,) of that loss
+    tried: dict[int, float] = field(default_factory=dict)
+    best: tuple[float, int, int] = (np.inf, 0, -1)  # loss, place among those of equal loss, member
+
+    @property
+    def winner(self) -> int:
+        return self.best[2]
+
+    def attempt(self, values: Values, place: np.ndarray, j: int) -> None:
+        if j not in self.tried:
+            self.tried[j] = loss_with(values, self.total, values.row(j), self.size)
+            self.best = min(self.best, (self.tried[j], int(place[j]), j))
+
+
+class Team:
+    """A few members that play rounds among themselves, to guess who of all will be taken."""
+
+    def __init__(self, values: Values, place: np.ndarray, members: np.ndarray) -> None:
+        self.values, self.place, self.members = values, place, members
+        self.curved = np.zeros(values.rows.m)  # how far a member's loss was above the line, times size**2
+
+    def play(self, total: np.ndarray, now: float, size: int, rounds: int) -> list[Round]:
+        played = []
+        for _ in range(rounds):
+            blend = total / (size - 1)
+            gradient = slope(self.values, blend) / self.values.n
+            single = gradient.astype(np.float32)
+            products = np.array([self.values.matrix[j] @ single for j in self.members], np.float64)
+            lines = now + (products - float(gradient @ blend)) / size
+            likely = lines + FADES * self.curved[self.members] / size**2
+            step = Round(total, size, now, gradient)
+            for i in np.argsort(likely):
+                if likely[i] > step.best[0]:
+                    break
+                j = int(self.members[i])
+                step.attempt(self.values, self.place, j)
+                self.curved[j] = (step.tried[j] - lines[i]) * size**2
+            played.append(step)
+            total, now, size = total + self.values.row(step.winner), step.best[0], size + 1
+        return played
 
 
 class Screen:
     """Bound from below the loss that the addition of each member can give, to compute few of them.
 
-    With f convex, d its gradient and h a lower bound of its curvature at all blends that a round can reach,
+    With f convex, d its gradient and h half a lower bound of its curvature at all blends that the rounds can reach,
     adding v_j to a blend b of size - 1 members gives at least
 
-        f(b) + d (v_j - b) / size + q_j / size**2,    q_j = half the sum of h (v_j - b)**2
+        f(b) + d (v_j - b) / size + h (v_j - b)**2 / size**2    (summed over the entries)
 
-    q_j is at least half min(h / w) (D_j - |b - r|)**2 (where D_j is the larger) with D_j = |v_j - r| and |b - r|
-    in the norm of weights w, so that the D_j need to be made anew only now and then, for r = b and w = h.
-    The products are made in float32: what that may hide is taken off.
+    which is a line in v_j, another one for each round, and h v_j**2. The products are made in float32: what that may
+    hide is taken off.
     """
 
     def __init__(self, values: Values) -> None:
-        self.values, self.matrix = values, values.matrix
-        # of each entry; of probabilities one range for all, as the curvature of hard rows would set off from the rest
-        axis = 0 if values.kind == "softplus" else None
-        self.range = tuple(np.asarray(end(axis=axis), np.float64) for end in (self.matrix.min, self.matrix.max))
-        self.squared = self.matrix**2 if self.matrix.nbytes <= SMALL else None
-        ones = np.ones(self.matrix.shape[1])
-        self.norms = np.sqrt(np.maximum(self._of_squares(np.zeros_like(ones), ones), 0)) * (1 + SLACK)
-        self.size = 0
+        self.values, matrix = values, values.matrix
+        self.squared = matrix**2 if matrix.nbytes <= SMALL else None
+        ones = np.ones((matrix.shape[1], 1))
+        self.norms = np.sqrt(self._products(0 * ones, ones)[1][:, 0]) * (1 + SLACK)
+        # the range of each entry; that of probabilities is known
+        ends = (0, 1) if values.kind == "log" else (matrix.min(axis=0), matrix.max(axis=0))
+        self.range = tuple(np.asarray(end, np.float64) for end in ends)
 
-    def bounds(self, blend: np.ndarray, now: float, size: int) -> np.ndarray:
-        """Return a lower bound (m,) of the loss of the blend of `size` with each member added to `blend`."""
-        gradient = slope(self.values, blend) / self.values.n
-        curvature = least_curvature(self.values, blend, size, *self.range) / self.values.n
-        products = _product(self.matrix, gradient) - SLACK * float(np.linalg.norm(gradient)) * self.norms
-        linear = now + (products - float(gradient @ blend)) / size
-        if not curvature.any():
-            return linear
-        if size > GROWTH * self.size:
-            self.size, self.centre = size, blend
-            # where the curvature may soon fall steeply it counts less, so that the least of h / w stays near 1
-            later = least_curvature(self.values, blend, size / GROWTH, *self.range) / self.values.n
-            self.weights = np.maximum(np.minimum(curvature, 2 * later), curvature.max() * 1e-6)
-            spread = float(np.sqrt(self.weights @ blend**2)) + np.sqrt(self.weights.max()) * self.norms
-            squares = self._of_squares(blend, self.weights) - 4 * SLACK * spread**2
-            self.distances = np.sqrt(np.maximum(squares, 0))
-        apart = np.maximum(self.distances - np.sqrt(self.weights @ (blend - self.centre) ** 2), 0)
-        return np.asarray(linear + 0.5 * float((curvature / self.weights).min()) * apart**2 / size**2)
-
-    def _of_squares(self, centre: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """Return sum_i weights_i (v_ji - centre_i)**2 for every member, (m,)."""
-        crossed = _product(self.matrix, weights * centre)
-        squares = (
-            _product(self.matrix, weights, squared=True) if self.squared is None else _product(self.squared, weights)
+    def bounds(self, played: list[Round]) -> np.ndarray:
+        """Return a lower bound of the loss of each round with each member added, (rounds, m)."""
+        low, high = (
+            extreme.reduce([(step.total + end) / step.size for step in played])
+            for extreme, end in zip((np.minimum, np.maximum), self.range, strict=True)
         )
-        return np.asarray(squares - 2 * crossed + float(weights @ centre**2))
+        h = least_curvature(self.values, low, high) / (2 * self.values.n)
+        lines = np.empty((len(played), len(h)), np.float32)
+        known, norms = np.empty((2, len(played), 1))
+        for i, step in enumerate(played):
+            blend = step.total / (step.size - 1)
+            bent = h * blend
+            line = step.gradient / step.size - bent * (2 / step.size**2)
+            known[i] = step.before - step.gradient @ blend / step.size + bent @ blend / step.size**2
+            lines[i], norms[i] = line, np.sqrt(line @ line)
+        products, squares = (found.T for found in self._products(lines.T, h[:, None]))
+        squares = squares / np.array([[step.size**2] for step in played])
+        return np.asarray(known + products + squares - SLACK * (norms * self.norms + squares))
+
+    def _products(self, lines: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Multiply the members and lines (d, c), and their squares and weights (d, 1): (m, c) and (m, 1)."""
+        matrix = self.values.matrix
+        m, d = matrix.shape
+        lines, weights = (np.ascontiguousarray(vectors, np.float32) for vectors in (lines, weights))
+
+        def multiply(tile: tuple[slice, slice]) -> tuple[np.ndarray, np.ndarray]:
+            values = matrix[tile]
+            squared = values**2 if self.squared is None else self.squared[tile]
+            return _in_blocks(values, lines[tile[1]]), _in_blocks(squared, weights[tile[1]])
+
+        tiles = [
+            (slice(first, first + MEMBERS), slice(start, start + ENTRIES))
+            for start in range(0, d, ENTRIES)
+            for first in range(0, m, MEMBERS)
+        ]
+        products, squares = np.zeros((m, lines.shape[1])), np.zeros((m, 1))
+        run = _pool().map if matrix.size >= LARGE else map
+        for (members, _), (one, other) in zip(tiles, run(multiply, tiles), strict=True):
+            products[members] += one
+            squares[members] += other
+        return products, squares
 
 
-def _product(matrix: np.ndarray, vector: np.ndarray, squared: bool = False) -> np.ndarray:
-    """Multiply in float32 in blocks so short that rounding stays below SLACK; add the blocks in float64.
-
-    squared: the squares of the matrix, of which only a block is held.
-    """
-    single, result = vector.astype(np.float32), np.zeros(len(matrix))
-
-    def add(part: slice) -> None:
-        for at in range(0, len(single), BLOCK):
-            block = matrix[part, at : at + BLOCK]
-            result[part] += (block**2 if squared else block) @ single[at : at + BLOCK]
-
-    half = len(matrix) // 2
-    if matrix.size < LARGE:
-        add(slice(None))
-    else:
-        list(_pool().map(add, (slice(half), slice(half, None))))
-    return result
+def _in_blocks(values: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Multiply (m, d) and (d, c) in float32, BLOCK entries at a time, and add these products up in float64."""
+    (m, d), c = values.shape, vectors.shape[1]
+    n = d // BLOCK
+    rest = slice(n * BLOCK, d)
+    blocks = values[:, : n * BLOCK].reshape(m, n, BLOCK).transpose(1, 0, 2)
+    products = blocks @ vectors[: n * BLOCK].reshape(n, BLOCK, c)
+    return products.sum(axis=0, dtype=np.float64) + values[:, rest] @ vectors[rest]
 
 
 @cache
@@ -182,8 +251,8 @@ def _pool() -> ThreadPoolExecutor:
 
 def _rising(bounds: np.ndarray) -> Iterator[int]:
     """Yield positions by rising bound, sorting no more than are asked for."""
-    few = np.argpartition(bounds, min(FEW, len(bounds) - 1))[:FEW]
+    few = np.argpartition(bounds, min(TEAM, len(bounds) - 1))[:TEAM]
     few = few[np.argsort(bounds[few], kind="stable")]
     yield from few.tolist()
-    if len(bounds) > FEW:
-        yield from np.argsort(bounds, kind="stable")[FEW:].tolist()
+    if len(bounds) > TEAM:
+        yield from np.argsort(bounds, kind="stable")[TEAM:].tolist()

@@ -75,8 +75,12 @@ def values_of(rows: Rows, average: Average, task: Task) -> Values:
         one = _contribution(values, j)
         matrix[j], alone[j] = one, loss(values, one)
 
-    with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(fill, range(rows.m), chunksize=16))
+    if width < ENTRIES:  # threads would wait for each other's small steps
+        for j in range(rows.m):
+            fill(j)
+    else:
+        with ThreadPoolExecutor(THREADS) as pool:
+            list(pool.map(fill, range(rows.m)))
     return values
 
 
@@ -136,19 +140,16 @@ def slope(values: Values, blend: np.ndarray) -> np.ndarray:
     return np.asarray(_softmax(blend.reshape(-1, values.k)).ravel())
 
 
-def least_curvature(values: Values, blend: np.ndarray, size: float, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Return a lower bound (d,) of the second derivative of each entry's loss between `blend`, of size - 1
-    members, and any blend that one more member makes of it; 0 where none is known. low, high: the range of the
-    members' values, one for all entries or for each.
+def least_curvature(values: Values, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Return a lower bound (d,) of the second derivative of each entry's loss at blends from low to high, (d,) each;
+    0 where none is known.
     """
-    if values.kind == "softmax":
-        return np.zeros_like(blend)
-    highest = blend + (high - blend) / size
-    if values.kind == "log":  # 1 / b**2 falls
-        return 1 / highest**2
-    extreme = np.maximum(abs(highest), abs(blend + (low - blend) / size))
-    p = _sigmoid(extreme)  # p (1 - p) falls on both sides of 0
-    return np.asarray(p * (1 - p))
+    if values.kind == "log":
+        return 1 / high**2  # falls
+    if values.kind == "softplus":
+        p = _sigmoid(np.maximum(abs(low), abs(high)))  # p (1 - p) falls on both sides of 0
+        return np.asarray(p * (1 - p))
+    return np.zeros_like(low)
 
 
 def hessian(values: Values, blend: np.ndarray, members: np.ndarray) -> np.ndarray:
