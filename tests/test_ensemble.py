@@ -125,15 +125,13 @@ def test_selection_is_that_of_a_straightforward_implementation(seed, average, ta
 def test_no_loss_is_below_its_bound_which_knows_of_curvature(average, task):
     values = values_of(drawn_for(task, 700, 12, 5), average, task)
     curved = (values.kind != "softmax") * 1.0
-    total = np.sum([values.row(j) for j in range(6)], axis=0)
-    played = selection.Team(values, np.arange(12), np.arange(4)).play(total, loss(values, total / 6), 7, 3)
-    for step, bounds in zip(played, selection.Screen(values).bounds(played), strict=True):
+    mean, total = (function([values.row(j) for j in range(6)], axis=0) for function in (np.mean, np.sum))
+    played = selection.Team(values, mean, np.arange(12), np.arange(4)).play(total, 7, 3)
+    for step, bounds in zip(played, selection.Screen(values, mean).bounds(played), strict=True):
         losses = np.array([loss(values, (step.total + values.row(j)) / step.size) for j in range(12)])
-        linear = [
-            step.before + step.gradient @ (values.row(j) - step.total / (step.size - 1)) / step.size for j in range(12)
-        ]
+        lines = step.level + np.array([step.gradient @ (values.row(j) - mean) / step.size for j in range(12)])
         assert (bounds <= losses).all()
-        assert (bounds >= linear + 0.3 * curved * (losses - linear) - 1e-5).all()
+        assert (bounds >= lines + 0.3 * curved * (losses - lines) - 1e-5).all()
 
 
 @pytest.mark.parametrize("name", ["mean", "greedy", "convex"])

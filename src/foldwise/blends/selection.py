@@ -94,13 +94,13 @@ def _select(values: Values, rounds: int, start: int, members: np.ndarray | None)
     first = order[: min(start, rounds, len(alone) - int(barred.sum())) or 1]
     counts = np.bincount(first, minlength=len(alone)).astype(np.float64)
     total = np.sum([values.row(int(j)) for j in first], axis=0)
-    now = loss(values, total / len(first))
-    best_loss, best_counts = now, counts.copy()
-    screen, team = Screen(values), Team(values, place, order[:1])
+    best_loss, best_counts = loss(values, total / len(first)), counts.copy()
+    mean = values.matrix.mean(axis=0).astype(np.float64)
+    screen, team = Screen(values, mean), Team(values, mean, place, order[:1])
     most = max(1, min(AHEAD, int(KEPT / (16 * total.nbytes))))  # a round takes some vectors of as many entries
     size, ahead = len(first) + 1, 1
     while size <= rounds:
-        played = team.play(total, now, size, min(ahead, rounds - size + 1))
+        played = team.play(total, size, min(ahead, rounds - size + 1))
         for step, bounds in zip(played, screen.bounds(played), strict=True):
             bounds[barred] = np.inf
             guess = step.winner
@@ -109,13 +109,12 @@ def _select(values: Values, rounds: int, start: int, members: np.ndarray | None)
                     break
                 step.attempt(values, place, j)
             counts[step.winner] += 1
-            size, total, now = step.size + 1, step.total + values.row(step.winner), step.best[0]
-            if now < best_loss - EQUAL:
-                best_loss, best_counts = now, counts.copy()
-            ahead = min(ahead + 1, most)
+            size, total = step.size + 1, step.total + values.row(step.winner)
+            if step.best[0] < best_loss - EQUAL:
+                best_loss, best_counts = step.best[0], counts.copy()
             if step.winner != guess:
-                ahead = max(1, ahead // 2)
                 break  # what follows was played with another winner
+        ahead = min(2 * ahead, most)
         best = np.argpartition(bounds, min(TEAM, len(bounds)) - 1)[:TEAM]
         team.members = np.union1d(best[~barred[best]], np.flatnonzero(counts))
     return best_counts
@@ -127,7 +126,7 @@ class Round:
 
     total: np.ndarray  # (d,)
     size: int  # members with the one that is to be added
-    before: float  # the loss without it
+    level: float  # the loss if that were the mean member
     gradient: np.ndarray  # (d,) of that loss
     tried: dict[int, float] = field(default_factory=dict)
     best: tuple[float, int, int] = (np.inf, 0, -1)  # loss, place among those of equal loss, member
@@ -145,20 +144,20 @@ class Round:
 class Team:
     """A few members that play rounds among themselves, to guess who of all will be taken."""
 
-    def __init__(self, values: Values, place: np.ndarray, members: np.ndarray) -> None:
-        self.values, self.place, self.members = values, place, members
+    def __init__(self, values: Values, mean: np.ndarray, place: np.ndarray, members: np.ndarray) -> None:
+        self.values, self.mean, self.place, self.members = values, mean, place, members
         self.curved = np.zeros(values.rows.m)  # how far a member's loss was above the line, times size**2
 
-    def play(self, total: np.ndarray, now: float, size: int, rounds: int) -> list[Round]:
+    def play(self, total: np.ndarray, size: int, rounds: int) -> list[Round]:
         played = []
         for _ in range(rounds):
-            blend = total / (size - 1)
-            gradient = slope(self.values, blend) / self.values.n
+            centre = (total + self.mean) / size
+            gradient = slope(self.values, centre) / self.values.n
+            step = Round(total, size, loss(self.values, centre), gradient)
             single = gradient.astype(np.float32)
             products = np.array([self.values.matrix[j] @ single for j in self.members], np.float64)
-            lines = now + (products - float(gradient @ blend)) / size
+            lines = step.level + (products - float(gradient @ self.mean)) / size
             likely = lines + FADES * self.curved[self.members] / size**2
-            step = Round(total, size, now, gradient)
             for i in np.argsort(likely):
                 if likely[i] > step.best[0]:
                     break
@@ -166,24 +165,24 @@ class Team:
                 step.attempt(self.values, self.place, j)
                 self.curved[j] = (step.tried[j] - lines[i]) * size**2
             played.append(step)
-            total, now, size = total + self.values.row(step.winner), step.best[0], size + 1
+            total, size = total + self.values.row(step.winner), size + 1
         return played
 
 
 class Screen:
     """Bound from below the loss that the addition of each member can give, to compute few of them.
 
-    With f convex, d its gradient and h half a lower bound of its curvature at all blends that the rounds can reach,
-    adding v_j to a blend b of size - 1 members gives at least
+    With f convex, c the blend that the mean member r would make, d the gradient there and h half a lower bound of the
+    curvature at all blends that the rounds can reach, adding v_j to size - 1 members gives at least
 
-        f(b) + d (v_j - b) / size + h (v_j - b)**2 / size**2    (summed over the entries)
+        f(c) + d (v_j - r) / size + h (v_j - r)**2 / size**2    (summed over the entries)
 
     which is a line in v_j, another one for each round, and h v_j**2. The products are made in float32: what that may
     hide is taken off.
     """
 
-    def __init__(self, values: Values) -> None:
-        self.values, matrix = values, values.matrix
+    def __init__(self, values: Values, mean: np.ndarray) -> None:
+        self.values, self.mean, matrix = values, mean, values.matrix
         self.squared = matrix**2 if matrix.nbytes <= SMALL else None
         ones = np.ones((matrix.shape[1], 1))
         self.norms = np.sqrt(self._products(0 * ones, ones)[1][:, 0]) * (1 + SLACK)
@@ -198,16 +197,16 @@ class Screen:
             for extreme, end in zip((np.minimum, np.maximum), self.range, strict=True)
         )
         h = least_curvature(self.values, low, high) / (2 * self.values.n)
+        bent = h * self.mean
+        sizes = np.array([[step.size] for step in played])
         lines = np.empty((len(played), len(h)), np.float32)
         known, norms = np.empty((2, len(played), 1))
         for i, step in enumerate(played):
-            blend = step.total / (step.size - 1)
-            bent = h * blend
-            line = step.gradient / step.size - bent * (2 / step.size**2)
-            known[i] = step.before - step.gradient @ blend / step.size + bent @ blend / step.size**2
-            lines[i], norms[i] = line, np.sqrt(line @ line)
+            lines[i] = line = step.gradient / step.size - bent * (2 / step.size**2)
+            known[i], norms[i] = step.level - step.gradient @ self.mean / step.size, np.sqrt(line @ line)
         products, squares = (found.T for found in self._products(lines.T, h[:, None]))
-        squares = squares / np.array([[step.size**2] for step in played])
+        squares = squares / sizes**2
+        known += bent @ self.mean / sizes**2
         return np.asarray(known + products + squares - SLACK * (norms * self.norms + squares))
 
     def _products(self, lines: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
