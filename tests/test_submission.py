@@ -74,6 +74,33 @@ def test_a_folder_competition_with_a_column_for_each_class(settings, tmp_path: P
     assert path.read_bytes() == b"image,dog,cat\r\nb,0.125,0.25\r\na,0.75,0.5\r\nc,0.0,1.0\r\n"
 
 
+def test_decisions_are_submitted_where_they_are_what_counts(settings, tmp_path: Path) -> None:
+    (tmp_path / "sample_submission.csv").write_bytes(b"image,dog,cat\nb,0,0\na,0,0\nc,0,0\n")
+    path = submission.write(
+        settings("competition=faces", "competition.metric=f1"),
+        dataset(tmp_path, "multilabel", ["cat", "dog"]),
+        predictions(cat=[0.5, 0.25, 1.0], dog=[0.75, 0.125, 0.0]),
+        "f",
+        {"thresholds": [0.25, 0.8]},  # of cat and of dog
+    )
+    assert path.read_bytes() == b"image,dog,cat\nb,0,1\na,0,1\nc,0,1\n"
+    beside = (path.parent / "f_probabilities.csv").read_bytes()  # for `grade`
+    assert beside == b"id,cat,dog\na,0.5,0.75\nb,0.25,0.125\nc,1.0,0.0\n"
+
+
+def test_cuts_of_ordered_classes_decide_the_label(settings, tmp_path: Path) -> None:
+    write_sample(tmp_path / "sample_submission.csv", "ImageId,Label", ["a", "b", "c"], "0", "\n")
+    cuts = [0.5, *np.arange(1.5, 8), 8.9]  # the expected digits are 5.75, 2.25 and 6.75
+    path = submission.write(
+        settings("competition=digit_recognizer", "competition.metric=kappa"),
+        dataset(tmp_path, "multiclass", DIGITS),
+        predictions(**ten(7, 0, 9)),
+        "digits",
+        {"thresholds": cuts},
+    )
+    assert path.read_bytes() == b"ImageId,Label\na,6\nb,2\nc,7\n"
+
+
 def test_ids_are_text(settings, tmp_path: Path) -> None:
     write_sample(tmp_path / "sample_submission.csv", "id,is_iceberg", ["1e10", "NA", "007"])
     table = pd.DataFrame({"id": ["007", "1e10", "NA"], "is_iceberg": [0.5, 0.25, 0.125]})

@@ -12,6 +12,7 @@ import pandas as pd
 
 from foldwise.config import Settings, competition_module
 from foldwise.dataset import Dataset
+from foldwise.decisions import decide
 from foldwise.errors import FoldwiseError
 from foldwise.storage import write_json, written_aside
 
@@ -19,20 +20,25 @@ from foldwise.storage import write_json, written_aside
 def write(settings: Settings, dataset: Dataset, predictions: pd.DataFrame, stem: str, about: dict[str, Any]) -> Path:
     """Write `submissions/<stem>.csv`, its probabilities where the host wants labels, and `<stem>.json`.
 
-    predictions: id and a column of probabilities for each target, a row for each test sample.
+    predictions: id and a column of probabilities for each target, a row for each test sample. Where `about` has
+    thresholds, the objective counts decisions, and those are what is submitted.
     Raises FoldwiseError where the result does not agree with the sample submission; nothing is written then.
     """
     sample_path = dataset.path / "sample_submission.csv"
     sample = pd.read_csv(sample_path, dtype=str, keep_default_na=False)
     reader = competition_module(settings.competition.reader)
     check_probabilities(predictions, dataset)
-    laid_out = reader.submission(predictions, sample)
+    answers = predictions
+    if "thresholds" in about:
+        decided = decide(predictions[dataset.targets].to_numpy(np.float64), about["thresholds"], dataset.task)
+        answers = predictions.assign(**dict(zip(dataset.targets, decided.T.astype(np.int64), strict=True)))
+    laid_out = reader.submission(answers, sample)
     check(laid_out, sample)
     ordered = laid_out.set_index(sample.columns[0], drop=False).loc[sample.iloc[:, 0]]
     path = settings.submissions_dir / f"{stem}.csv"
     line_end = "\r\n" if b"\r\n" in sample_path.read_bytes()[:4096] else "\n"
     files = {path: ordered}
-    if list(laid_out.columns[1:]) != dataset.targets:
+    if answers is not predictions or list(laid_out.columns[1:]) != dataset.targets:
         files[path.with_name(f"{stem}_probabilities.csv")] = predictions
     write_json(path.with_suffix(".json"), about)
     for file, table in reversed(files.items()):

@@ -97,7 +97,7 @@ def _select(values: Values, rounds: int, start: int, members: np.ndarray | None)
     best_loss, best_counts = loss(values, total / len(first)), counts.copy()
     mean = values.matrix.mean(axis=0).astype(np.float64)
     screen, team = Screen(values, mean), Team(values, mean, place, order[:1])
-    most = max(1, min(AHEAD, int(KEPT / (16 * total.nbytes))))  # a round takes some vectors of as many entries
+    most = max(1, min(AHEAD, int(KEPT / (4 * total.nbytes))))  # each round keeps some vectors of as many entries
     size, ahead = len(first) + 1, 1
     while size <= rounds:
         played = team.play(total, size, min(ahead, rounds - size + 1))
