@@ -397,7 +397,7 @@ def test_the_stages_download_submit_and_keep_the_ledger(
     submissions = tmp_path / "submissions"
     submissions.mkdir()
     (submissions / "digit_recognizer_0.03_ab.csv").write_bytes(b"ImageId,Label\n1,3\n")
-    about = '{"competition": "digit_recognizer", "source": "kaggle", "nested_score": 0.03125}'
+    about = '{"competition": "digit_recognizer", "source": "kaggle", "metric": "f1", "nested_score": 0.03125}'
     (submissions / "digit_recognizer_0.03_ab.json").write_text(about)
     assert main(["submit", *words, "dry_run=true"]) == 0
     assert not (submissions / "log.csv").exists()
@@ -407,7 +407,7 @@ def test_the_stages_download_submit_and_keep_the_ledger(
     assert row["file"] == "digit_recognizer_0.03_ab.csv"
     assert row["nested_score"] == "0.03125"
     assert row["public_score"] == "0.15113"
-    assert row["message"] == "nested log loss 0.03125"
+    assert row["message"] == "nested F1 0.03125"
     assert "public score 0.15113" in capsys.readouterr().out
 
 

@@ -208,4 +208,6 @@ def test_no_such_submission(settings, written: Path) -> None:
         match=r"no submission of faces from this data in .*; `foldwise ensemble .*source=embedded` writes",
     ):
         submission.chosen(settings("competition=faces"))
+    with pytest.raises(FoldwiseError, match=r"no submission of faces from the host's data in .* source=kaggle` writes"):
+        submission.chosen(settings("competition=faces"), source="kaggle")
     assert contents(written) == before

@@ -99,9 +99,10 @@ def chosen(settings: Settings, **wanted: str) -> tuple[Path, dict[str, Any]]:
     written = [(p.with_suffix(".csv"), _about(p)) for p in folder.glob("*.json") if p.with_suffix(".csv").is_file()]
     written = [(path, about) for path, about in written if wanted.items() <= about.items()]
     if not written:
+        data = "the host's data" if wanted.get("source") == "kaggle" else "this data"
         raise FoldwiseError(
-            f"no submission of {settings.competition.name} from this data in {folder}; "
-            f"`foldwise ensemble competition={settings.competition.name} source={settings.source.kind}` writes one"
+            f"no submission of {settings.competition.name} from {data} in {folder}; `foldwise ensemble "
+            f"competition={settings.competition.name} source={wanted.get('source', settings.source.kind)}` writes one"
         )
     return max(written, key=lambda pair: pair[0].stat().st_mtime_ns)
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from foldwise import kaggle, submission
+from foldwise import kaggle, objective, submission
 from foldwise.config import Settings
 from foldwise.download import slug
 
@@ -14,7 +14,8 @@ def submit(settings: Settings) -> dict[str, Any]:
     """
     path, about = submission.chosen(settings, source="kaggle")  # no simulated submission gets there
     nested = about.get("nested_score")
-    message = settings.message or (path.name if nested is None else f"nested log loss {nested:.5f}")
+    label = objective.LABELS[about.get("metric", "log_loss")]
+    message = settings.message or (path.name if nested is None else f"nested {label} {nested:.5f}")
     result = kaggle.submit(path, slug(settings), message, dry_run=settings.dry_run)
     result |= {"nested_score": nested, "message": message}
     if not settings.dry_run:
