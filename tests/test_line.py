@@ -207,6 +207,12 @@ def test_a_sweep_trains_every_combination_and_skips_what_is_finished(copied):
     assert "5 of 5 folds are trained already: nothing to do" in err  # 3e-3 is what is tuned
     assert out.count("small_cnn-") == 2
     assert len(list((copied / "runs" / "faces").iterdir())) == 2
+    reports = json.loads(
+        foldwise("train", *words, "competition.metric=auc", "format=json")[0]
+    )  # nothing is trained anew
+    values = [report["score"] for report in reports]
+    assert values == sorted((report["auc"] for report in reports), reverse=True)
+    assert len(set(values)) == 2
 
 
 def test_a_folder_of_images_costs_one_yaml(tmp_path):

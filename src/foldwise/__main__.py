@@ -88,10 +88,11 @@ def _run(arguments: list[str]) -> int:
 def _run_sweep(name: str, module: Any, sweep: list[config.Settings]) -> int:
     """Run a stage for several settings; recipes are trained in one queue, and a table closes."""
     if name == "train":
-        from foldwise import score
+        from foldwise import objective, score
 
-        reports = [run.report for run in module.train_all(sweep)]
-        _print(score, sorted(reports, key=lambda report: report["log_loss"]), sweep[0].format)
+        metric = sweep[0].competition.metric
+        reports = sorted(module.train_all(sweep).values(), key=lambda report: objective.cost(metric, score.of(report)))
+        _print(score, reports, sweep[0].format)
         return 0
     results = [pipeline.function(name, module)(settings) for settings in sweep]
     if hasattr(module, "show") and sweep[0].format == "json":  # one list, whatever a single command prints

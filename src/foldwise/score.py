@@ -59,8 +59,13 @@ def score(settings: Settings) -> list[dict[str, Any]]:
             f"no finished run of {settings.competition.name} on this data and split; "
             f"`foldwise train competition={settings.competition.name}` trains one"
         )
-    reports = [score_run(run, dataset, folds) | _asked(run, dataset, folds, settings) for run in finished]
+    reports = [reported(run, dataset, folds, settings) for run in finished]
     return sorted(reports, key=lambda report: objective.cost(settings.competition.metric, of(report)))
+
+
+def reported(run: Run, dataset: Dataset, folds: pd.DataFrame, settings: Settings) -> dict[str, Any]:
+    """Return the `run.json` of a finished run, and beside it what `score` tells where the settings ask for more."""
+    return score_run(run, dataset, folds) | _asked(run, dataset, folds, settings)
 
 
 def of(report: dict[str, Any]) -> float:
@@ -174,7 +179,7 @@ def show(reports: list[dict[str, Any]], width: int) -> str:
         }
         for name, value in report.get("metrics", {}).items():  # thresholds tuned inside folds replace one half
             cells[objective.LABELS[name]] = f"{approximate}{value:.4f}"
-        shown.add_row(f"{report['model']}-{report['run_key']}", *(cells[name] for name in kept))
+        shown.add_row(f"{report['model']}-{report['run_key']}", *(cells.get(name, "-") for name in kept))
     console = Console(width=width, no_color=True)
     with console.capture() as captured:
         console.print(shown)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from typing import Any
 
 from foldwise import pseudo
 from foldwise.config import Settings
 from foldwise.dataset import Dataset
 from foldwise.folds import folds_path, read_folds
+from foldwise.objective import LABELS
 from foldwise.prepare import prepare
 from foldwise.runs import Run, make_recipe, open_run, run_name, take_folds
-from foldwise.score import score_run
+from foldwise.score import reported
 from foldwise.workers import FoldTask, train_folds
 
 log = logging.getLogger(__name__)
@@ -19,11 +21,15 @@ log = logging.getLogger(__name__)
 
 def train(settings: Settings) -> Run:
     """Train one recipe over its folds and score it; what is finished is not trained again."""
-    return train_all([settings])[0]
+    return next(iter(train_all([settings])))
 
 
-def train_all(sweep: list[Settings]) -> list[Run]:
-    """Train several recipes; their folds share one queue, so that no worker waits for the end of a recipe."""
+def train_all(sweep: list[Settings]) -> dict[Run, dict[str, Any]]:
+    """Train several recipes; their folds share one queue, so that no worker waits for the end of a recipe.
+
+    Returns the runs, without repetitions, and what `score.reported` tells of each.
+    """
+    reports: dict[Run, dict[str, Any]] = {}
     runs: dict[Run, tuple[Settings, Dataset]] = {}
     tasks: list[FoldTask] = []
     for settings in sweep:
@@ -55,15 +61,12 @@ def train_all(sweep: list[Settings]) -> list[Run]:
 
     def score(run: Run) -> None:
         settings, dataset = runs[run]
-        report = score_run(run, dataset, read_folds(dataset, settings.split))
-        low, high = report["log_loss_interval"]
-        log.info(
-            "%s: out-of-fold log loss %.4f (95 %% interval %.4f to %.4f)",
-            run.name,
-            report["log_loss"],
-            low,
-            high,
-        )
+        reports[run] = report = reported(run, dataset, read_folds(dataset, settings.split), settings)
+        told = [("log loss", report["log_loss"], *report["log_loss_interval"])]
+        if settings.competition.metric != "log_loss":
+            told.insert(0, (LABELS[settings.competition.metric], report["score"], *report["score_interval"]))
+        scores = ("{} {:.4f} (95 % interval {:.4f} to {:.4f})".format(*one) for one in told)
+        log.info("%s: out-of-fold %s", run.name, ", ".join(scores))
         if "pseudo" in report:
             log.info(pseudo.told(report))
 
@@ -72,4 +75,4 @@ def train_all(sweep: list[Settings]) -> list[Run]:
             score(run)
     if tasks:
         train_folds(tasks, sweep[0].execution, score)
-    return list(runs)
+    return {run: reports[run] for run in runs}
