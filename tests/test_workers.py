@@ -59,3 +59,11 @@ def test_the_time_that_is_left_owns_up_to_what_it_does_not_know(capsys):
         assert "0:08+ left" in capsys.readouterr().err  # 4,000 images at 500 images/s, or slower
         progress.update("done", 1, 100.0, 40.0)
         assert "0:00 left" in capsys.readouterr().err
+
+
+def test_a_fold_with_more_images_than_the_data_takes_longer(capsys):
+    with Progress({0: 1000, 1: 1000}, ["mlp-1 fold 0", "mlp-1 fold 1"], workers=1, threads=1) as progress:
+        progress.update("images", 1, 3000)  # pseudo-labelled ones join
+        progress.update("step", 1, 1, 2000, 0.5)
+        progress.update("done", 0, 500.0, 2.0)
+        assert "(1/2, 0:02 left)" in capsys.readouterr().err

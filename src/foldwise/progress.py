@@ -18,7 +18,7 @@ T = TypeVar("T")
 class Progress:
     """Progress over all folds of a queue, with images/s and the time that is left.
 
-    images: how many images each task trains in all, by its number.
+    images: about how many images each task trains in all, by its number, until its worker has counted them.
     """
 
     def __init__(self, images: dict[int, int], names: list[str], workers: int, threads: int) -> None:
@@ -49,7 +49,9 @@ class Progress:
             self.bars.stop()
 
     def update(self, kind: str, *values: Any) -> None:
-        """Take in a worker's report: ("device", name), ("step", task, epoch, images, loss) or ("done", task, ...)."""
+        """Take in a worker's report: ("device", name), or what a task tells: ("images", task, images in all),
+        ("step", task, epoch, images, loss), ("done", task, images/s, seconds).
+        """
         if kind == "device":
             if not self.device:
                 self.device = values[0]
@@ -57,7 +59,9 @@ class Progress:
                 self.say(f"training {len(self.names)} folds on {self.device}: {self.workers} at once, {threads} each")
             return
         number = values[0]
-        if kind == "step":
+        if kind == "images":
+            self.images[number] = values[1]
+        elif kind == "step":
             self.seen[number] = values[2]
             now = time.monotonic()
             then, images = self.first.setdefault(number, (now, values[2]))

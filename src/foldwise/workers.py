@@ -230,6 +230,9 @@ def _train_task(number: int, task: FoldTask) -> None:
 
     recipe = replace(task.recipe, fit=replace(task.recipe.fit, n_seeds=task.n_seeds))
     added = extra(task.run, recipe, task.fit, dataset)
+    n_images = int((~mask).sum()) // dataset.rows_per_image + (0 if added is None else len(added.at))
+    n_images *= recipe.fit.epochs * task.n_seeds
+    _state["reports"].put(("images", number, n_images))
     stored = features(recipe, dataset) if can_be_stored(recipe) and added is None else None
     result = train_fold(recipe, dataset, mask, number_of_fit, report, stored, added)
     seconds = time.perf_counter() - started
@@ -239,8 +242,6 @@ def _train_task(number: int, task: FoldTask) -> None:
     held_out["repeat"], held_out["fold"] = np.int8(repeat), np.int8(fold)
     test = pd.DataFrame(result.test, columns=targets)
     test.insert(0, "id", dataset.test.table["id"].to_numpy())
-    n_images = int((~mask).sum()) // dataset.rows_per_image + (0 if added is None else len(added.at))
-    n_images *= recipe.fit.epochs * task.n_seeds
     about = {
         "seconds": seconds,
         "images_per_second": n_images / result.history["seconds"].sum(),
