@@ -4,8 +4,8 @@ Real digits of 8 x 8 pixels, 300 to train on and 1,400 to predict, five folds; t
 the 300. Out of fold a pair is compared row by row over all draws, with a bootstrap interval; on test the true loss
 says what the test predictions are worth, which for a refit is not what the folds say. The distilled network is an mlp
 that learns from three runs of small_cnn, beside the same mlp that learns from the labels alone; the time is that of
-predicting the test rows, with the batches of foldwise, by all networks of a side. With the test rows
-an epoch is about five times as long: such recipes have a fifth of the epochs, so that all take as many steps.
+predicting the test rows, with the batches of foldwise, by all networks of a side. With the test rows an epoch is about
+five times as long: such recipes have a fifth of the epochs, so that all take as many steps.
 """
 
 from __future__ import annotations

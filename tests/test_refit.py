@@ -61,13 +61,20 @@ def test_settings_that_are_off_are_in_no_key():
 def test_the_stage_says_how_many_folds_are_there(tmp_path, settings, monkeypatch, caplog):
     ours = settings("competition=faces", "source.n_train=30", "source.n_test=10", "model=logistic_regression")
     ours = replace(ours, fit=replace(ours.fit, epochs=1, refit=True))
-    trained = []
-    monkeypatch.setattr(train, "train_folds", lambda tasks, *_: trained.extend(task.name for task in tasks))
+    queued = []
+
+    def stopped(tasks, *_):
+        queued[:] = tasks
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "train_folds", stopped)
     caplog.set_level("INFO")
-    (run,) = train.train_all([ours])
-    assert trained == [f"{run.name} fold {number}" for number in range(5)] + [f"{run.name} refit"]
+    with pytest.raises(KeyboardInterrupt):
+        train.train(ours)
+    run = queued[0].run
+    assert [task.fit for task in queued] == [*range(5), runs.REFIT]
     run.fold_path(0).mkdir()
-    trained.clear()
-    train.train_all([ours])
-    assert len(trained) == 5
+    with pytest.raises(KeyboardInterrupt):
+        train.train(ours)
+    assert len(queued) == 5
     assert "1 of 6 folds (one is the refit) are trained already" in caplog.text
