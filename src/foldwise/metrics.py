@@ -69,7 +69,8 @@ def bootstrap_interval(losses: np.ndarray, groups: np.ndarray | None = None) -> 
     several = max(1, DRAWN // len(sums))
     for i in range(0, N_RESAMPLES, several):
         drawn = rng.integers(len(sums), size=(min(several, N_RESAMPLES - i), len(sums)))
-        means[i : i + several] = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+        size = len(losses) if groups is None else counts[drawn].sum(axis=1)
+        means[i : i + several] = sums[drawn].sum(axis=1) / size
     return [float(bound) for bound in np.percentile(means, [2.5, 97.5])]
 
 

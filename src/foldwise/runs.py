@@ -264,12 +264,14 @@ def test_predictions(run: Run, ids: pd.Series, targets: list[str], fits: Iterabl
 
 def aligned(predictions: pd.DataFrame, ids: pd.Series, name: str) -> np.ndarray:
     """Return the predictions (indexed by id) in the order of `ids`; raise FoldwiseError unless the ids agree."""
-    if not predictions.index.is_unique or len(predictions) != len(ids) or not ids.isin(predictions.index).all():
+    unique = predictions.index.is_unique and len(predictions) == len(ids)
+    places = predictions.index.get_indexer(pd.Index(ids)) if unique else np.array([-1])
+    if (places < 0).any():
         raise FoldwiseError(
             f"{name}: its predictions are for {len(predictions)} ids, which are not the {len(ids)} ids of the data; "
             "was it trained on other data?"
         )
-    return predictions.loc[ids].to_numpy(np.float64)
+    return predictions.to_numpy(np.float64)[places]
 
 
 def write_fold(
