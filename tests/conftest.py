@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import hypothesis
 import numpy as np
 import pytest
 
 from foldwise.__main__ import composed
 from foldwise.config import Settings
+
+hypothesis.settings.register_profile("foldwise", deadline=None)  # a busy machine fails no test
+hypothesis.settings.load_profile("foldwise")
 
 N_PIXELS = 75 * 75
 BAND = [-20.5] * N_PIXELS

@@ -244,7 +244,7 @@ def donors(seed=3):
     return dataset
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32))
 def test_a_threat_moves_into_a_negative_training_sample_of_its_zone(seed):
     dataset = donors()

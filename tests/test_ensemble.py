@@ -95,7 +95,7 @@ def naive_selection(values, rounds, start):
     return best[1]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.integers(0, 10**6),
     st.sampled_from(["logit", "arithmetic"]),
@@ -197,7 +197,7 @@ def test_best_keeps_the_members_of_lowest_loss():
     assert blended.weights.tolist() == [0, 0.5, 0.5]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(hnp.arrays(np.float64, (3, 20, 1), elements=st.floats(0.02, 0.98)), st.sampled_from(["mean", "greedy"]))
 def test_weights_sum_to_one_and_greedy_never_loses_to_its_members(predictions, name):
     rows = rows_of(predictions, np.tile([[1.0], [0.0]], (10, 1)), np.arange(20) % 4)

@@ -43,7 +43,7 @@ def test_kinds_too_rare_to_be_shared_out_go_together():
     assert np.bincount(assigned).tolist() == [10] * 5
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.integers(0, 14), st.integers(0, 1)), min_size=40, max_size=120),
     st.integers(2, 4),

@@ -43,7 +43,7 @@ def test_quadratic_kappa_of_ordered_classes_by_hand():
     assert objective.value("kappa", truth, said, "multiclass") == pytest.approx(1 - 1 / 5)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10**6), st.sampled_from(["binary", "multilabel", "multiclass"]), st.sampled_from(METRICS))
 def test_the_weighted_statistic_is_scikit_learns(seed, task, metric):
     """With all weights 1 it is the reported value; weights count rows as often as they say."""
@@ -62,7 +62,7 @@ def test_the_weighted_statistic_is_scikit_learns(seed, task, metric):
     assert found(weights.astype(float)) == pytest.approx(expected, abs=1e-12)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.sampled_from(["accuracy", "f1", "kappa"]))
 def test_no_threshold_beats_the_one_that_is_learned(seed, metric):
     rng = np.random.default_rng(seed)

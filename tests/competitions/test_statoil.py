@@ -187,7 +187,7 @@ FLAT = st.dictionaries(st.text(st.sampled_from('{}"\\ab'), max_size=3), SCALARS 
 
 
 @given(records=st.lists(FLAT, min_size=1, max_size=5), chunk=st.integers(1, 60), indent=st.sampled_from([None, 0, 2]))
-@hypothesis_settings(max_examples=100, deadline=None)
+@hypothesis_settings(max_examples=100)
 def test_any_flat_objects_come_back(tmp_path_factory, records: list, chunk: int, indent: int | None) -> None:
     path = tmp_path_factory.getbasetemp() / "any.json"
     assert objects(path, json.dumps(records, indent=indent, ensure_ascii=False), chunk) == records
