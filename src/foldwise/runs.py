@@ -264,14 +264,14 @@ def test_predictions(run: Run, ids: pd.Series, targets: list[str], fits: Iterabl
 
 def aligned(predictions: pd.DataFrame, ids: pd.Series, name: str) -> np.ndarray:
     """Return the predictions (indexed by id) in the order of `ids`; raise FoldwiseError unless the ids agree."""
-    unique = predictions.index.is_unique and len(predictions) == len(ids)
-    places = predictions.index.get_indexer(pd.Index(ids)) if unique else np.array([-1])
-    if (places < 0).any():
-        raise FoldwiseError(
-            f"{name}: its predictions are for {len(predictions)} ids, which are not the {len(ids)} ids of the data; "
-            "was it trained on other data?"
-        )
-    return predictions.to_numpy(np.float64)[places]
+    if predictions.index.is_unique and len(predictions) == len(ids):
+        places = predictions.index.get_indexer(pd.Index(ids))  # isin would go through a list of strings
+        if (places >= 0).all():
+            return predictions.to_numpy(np.float64)[places]
+    raise FoldwiseError(
+        f"{name}: its predictions are for {len(predictions)} ids, which are not the {len(ids)} ids of the data; "
+        "was it trained on other data?"
+    )
 
 
 def write_fold(
