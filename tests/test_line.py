@@ -84,14 +84,14 @@ def test_one_worker_predicts_the_same_bits_as_two(undisturbed, tmp_path):
 def test_snapshots_pseudo_labels_and_a_refit_too_have_the_same_bits(undisturbed, tmp_path):
     teacher = next((undisturbed / "runs" / "faces").iterdir()).name
     more = ["pseudo=distill", f"pseudo.runs=[{teacher}]", "fit.snapshots=2", "fit.refit=true", "fit.refit_seeds=2"]
-    roots = []
+    found = []
     for workers in (1, 2):
         root = tmp_path / str(workers)
         shutil.copytree(undisturbed, root)
         foldwise("train", f"root={root}", *FACES, *more, f"execution.workers={workers}", "execution.threads_per_fold=1")
-        roots.append(predictions(root))
-    assert roots[0] == roots[1]
-    assert len(roots[0]) == 21  # five folds of two runs, held out and on test, and the refit on test
+        found.append(predictions(root))
+    assert found[0] == found[1]
+    assert len(found[0]) == 21  # five folds of two runs, held out and on test, and the refit on test
 
 
 def test_only_a_deleted_fold_is_trained_again(copied, undisturbed):

@@ -72,7 +72,8 @@ def test_the_stage_says_how_many_folds_are_there(tmp_path, settings, monkeypatch
     with pytest.raises(KeyboardInterrupt):
         train.train(ours)
     run = queued[0].run
-    assert [task.fit for task in queued] == [*range(5), runs.REFIT]
+    names = [f"{run.name} fold {number}" for number in range(5)]
+    assert [task.name for task in queued] == [*names, f"{run.name} refit"]
     run.fold_path(0).mkdir()
     with pytest.raises(KeyboardInterrupt):
         train.train(ours)
