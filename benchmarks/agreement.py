@@ -31,7 +31,7 @@ import numpy as np
 from benchmarks.measure import table
 
 if TYPE_CHECKING:
-    from foldwise.config import Settings
+    from foldwise.settings import Settings
 
 MODELS = {
     "logistic_regression": ["augment=none", "fit.epochs=8", "model.options.l2=1", "fit.learning_rate=3e-4"],
@@ -48,10 +48,10 @@ MODELS = {
 
 def run(quick: bool) -> None:
     """Print both scores of every competition and how many agree."""
-    from foldwise.ensemble import ensemble
-    from foldwise.grade import grade
-    from foldwise.train import train_all
-    from foldwise.workers import cores
+    from foldwise.execution.local import cores
+    from foldwise.stages.ensemble import ensemble
+    from foldwise.stages.grade import grade
+    from foldwise.stages.train import train_all
 
     with tempfile.TemporaryDirectory() as folder:
         sweep = {seed: recipes(Path(folder) / str(seed), seed) for seed in range(2 if quick else 20)}
@@ -80,16 +80,16 @@ CRITERIA = ("|z| < 1.96", "inside", "overlap")
 
 def recipes(root: Path, seed: int) -> list[Settings]:
     """Compose the recipes of one competition."""
-    from foldwise.__main__ import composed
+    from foldwise.config.compose import compose_all
 
     source = [f"root={root}", "source.n_train=400", "source.n_test=1000", f"source.seed={seed}"]
     common = [*source, "competition.options.crop=24", "fit.weight_decay=1e-3"]
-    return [next(composed([*common, f"model={model}", *options])) for model, options in MODELS.items()]
+    return [next(compose_all([*common, f"model={model}", *options])) for model, options in MODELS.items()]
 
 
 def prepare_quietly(settings: Settings) -> None:
     """Simulate and prepare one competition."""
-    from foldwise.prepare import prepare
+    from foldwise.stages.prepare import prepare
 
     prepare(settings)
 

@@ -52,11 +52,11 @@ def run(quick: bool) -> None:
 
 def modes(root: str, quick: bool) -> None:
     """Train every mode from both weights on every kind of data, as long as both."""
-    from foldwise.folds import read_folds
-    from foldwise.paired import difference
-    from foldwise.prepare import prepare
-    from foldwise.runs import fold_reports
-    from foldwise.train import train_all
+    from foldwise.data.folds import read_folds
+    from foldwise.runs.store import fold_reports
+    from foldwise.scoring.compare_runs import difference
+    from foldwise.stages.prepare import prepare
+    from foldwise.stages.train import train_all
 
     epochs, side = (2, 32) if quick else (6, 64)
     rows = []
@@ -96,9 +96,10 @@ def words_of(mode: str, weights: str, epochs: int) -> list[str]:
 
 def row_losses(finished: Any, data: Any, folds: Any) -> np.ndarray:
     """The out-of-fold loss of every training row."""
-    from foldwise import metrics, runs
+    from foldwise.runs import store
+    from foldwise.scoring import metrics
 
-    predicted = runs.out_of_fold(finished, folds, data.train.table["id"], data.targets)
+    predicted = store.out_of_fold(finished, folds, data.train.table["id"], data.targets)
     return metrics.row_losses(data.labels, predicted, data.task)
 
 
@@ -165,15 +166,15 @@ def by_hand(root: str, quick: bool) -> None:
 
 def settings_of(root: str, kind: str, side: str, *more: str) -> Any:
     """Compose the settings of one run."""
-    from foldwise.__main__ import composed
+    from foldwise.config.compose import compose_all
 
     size = [f"model.options.side={side}", "model.options.dropout=0"]
-    return next(composed([f"root={root}", *DATA[kind], *NET, *size, *more]))
+    return next(compose_all([f"root={root}", *DATA[kind], *NET, *size, *more]))
 
 
 def head(root: str, n: str, side: str) -> dict[str, Any]:
     """Train heads as foldwise does."""
-    from foldwise.train import train
+    from foldwise.stages.train import train
 
     more = [f"source.n_train={n}", "finetune=head", "fit.epochs=20"]
     return {"log_loss": train(settings_of(root, "digits", side, *more)).report["log_loss"]}
@@ -181,7 +182,7 @@ def head(root: str, n: str, side: str) -> dict[str, Any]:
 
 def tune_all(root: str, side: str, epochs: str, *rates: str) -> dict[str, Any]:
     """Train everything as foldwise does."""
-    from foldwise.train import train
+    from foldwise.stages.train import train
 
     more = [
         "finetune=all",
@@ -197,8 +198,8 @@ def _arrays(settings: Any) -> tuple[Any, ...]:
     """The images as a script has them: resized to three channels, in memory; the labels, and foldwise's folds."""
     import tensorflow as tf
 
-    from foldwise.folds import read_folds
-    from foldwise.prepare import prepare
+    from foldwise.data.folds import read_folds
+    from foldwise.stages.prepare import prepare
 
     data = prepare(settings)
     side = settings.model.options["side"]
@@ -213,8 +214,9 @@ def _net(side: int, n_outputs: int) -> tuple[Any, Any]:
 
     import keras
 
-    from foldwise.checkpoints import read_checkpoint
-    from foldwise.weights import fetched, load_tensors
+    from foldwise.models.pretrained.checkpoints import read_checkpoint
+    from foldwise.models.pretrained.fetch import fetched
+    from foldwise.models.pretrained.load import load_tensors
 
     lite = importlib.import_module("foldwise.models.efficientnet_lite0")
     backbone = lite._trunk((side, side, 3))

@@ -18,6 +18,8 @@ import numpy as np
 
 from benchmarks.finetuning import row_losses
 from benchmarks.measure import table
+from foldwise.runs.recipe import make_recipe
+from foldwise.training.predict import Predictor
 
 DATA = ["competition=digits_8x8", "source.n_train=300", "source.n_test=1400"]
 CNN = ["model=small_cnn", "model.options.filters=[16,32]", "augment=small_digits", "fit.learning_rate=3e-3"]
@@ -43,7 +45,7 @@ def compare(epochs: int, draws: int) -> None:
                 print(f"  draw {draw}, {name}: {losses[0].mean():.4f}, test {losses[1].mean():.4f}", flush=True)
                 if draw == 0:
                     seconds[name] = _predict_seconds(finished, settings)
-    from foldwise.paired import difference
+    from foldwise.scoring.compare_runs import difference
 
     rows = []
     for name in oof:
@@ -95,10 +97,10 @@ def _filled(word: str, names: dict[str, str]) -> str:
 
 
 def _train(words: list[str]) -> tuple[Any, Any]:
-    from foldwise.__main__ import composed
-    from foldwise.train import train
+    from foldwise.config.compose import compose_all
+    from foldwise.stages.train import train
 
-    settings = next(composed(words))
+    settings = next(compose_all(words))
     return train(settings), settings
 
 
@@ -106,32 +108,37 @@ def _losses(finished: Any, settings: Any) -> tuple[np.ndarray, np.ndarray]:
     """The losses of the training rows, out of fold, and of the test rows."""
     import pandas as pd
 
-    from foldwise import metrics, runs
-    from foldwise.config import competition_module
-    from foldwise.folds import read_folds
-    from foldwise.prepare import prepare
+    from foldwise.data.folds import read_folds
+    from foldwise.plugins import competition_module
+    from foldwise.runs import store
+    from foldwise.scoring import metrics
+    from foldwise.stages.prepare import prepare
 
     data = prepare(settings)
     solution = pd.read_csv(settings.raw_dir / "solution.csv", dtype=str).set_index("ImageId", drop=False)
     reader = competition_module(settings.competition.reader)
     truth = reader.truth(solution.loc[data.test.table["id"]], data.targets, **settings.competition.options)
-    predicted = runs.test_predictions(finished, data.test.table["id"], data.targets)
+    predicted = store.test_predictions(finished, data.test.table["id"], data.targets)
     return row_losses(finished, data, read_folds(data, settings.split)), metrics.row_losses(truth, predicted, data.task)
 
 
 def _predict_seconds(finished: Any, settings: Any) -> float:
     """Time the prediction of the test rows by all networks that make the run's test predictions."""
-    from foldwise import fit, runs
-    from foldwise.prepare import prepare
+    pass
+    from foldwise.runs import store
+    from foldwise.stages.prepare import prepare
+    from foldwise.training import build
+
+    pass
 
     data = prepare(settings)
-    recipe = runs.make_recipe(settings, data.data_key, finished.recipe["split_key"])
-    fits = [runs.REFIT] if finished.refits else range(finished.n_fits)
+    recipe = make_recipe(settings, data.data_key, finished.recipe["split_key"])
+    fits = [store.REFIT] if finished.refits else range(finished.n_fits)
     total = 0.0
     for path in (path for number in fits for path in sorted(finished.fold_path(number).glob("*.h5"))):
-        model = fit.build_model(recipe, data)
+        model = build.build_model(recipe, data)
         model.load_weights(path)
-        predict = fit._Predictor(model, data.task, settings.augment.test_views)
+        predict = Predictor(model, data.task, settings.augment.test_views)
         predict(data.test.images, None, np.arange(256))  # traces
         started = time.perf_counter()
         predict(data.test.images, None, np.arange(len(data.test.images)))

@@ -31,7 +31,7 @@ BATCH = 32
 
 def run(quick: bool) -> None:
     """Print the time of a step of foldwise and of a bare one, and their ratio."""
-    from foldwise.prepare import prepare
+    from foldwise.stages.prepare import prepare
 
     steps, epochs, trainings = (4, 3, 1) if quick else (40, 5, 4)
     with tempfile.TemporaryDirectory() as root:
@@ -52,16 +52,16 @@ def run(quick: bool) -> None:
 
 def alternate(root: str, steps: int, epochs: int, trainings: int) -> dict[str, list[list[float]]]:
     """Return [seconds, CPU seconds] of the epochs of `steps` batches, and of the bare steps around each."""
-    from foldwise import workers
+    from foldwise.execution import local
 
     recipe_settings = settings(root, steps * BATCH + 20, epochs)
-    threads = workers.parallelism(recipe_settings.execution, 5)[1]
-    workers._start(queue.SimpleQueue(), threads, False)
+    threads = local.parallelism(recipe_settings.execution, 5)[1]
+    local._start(queue.SimpleQueue(), threads, False)
     import tensorflow as tf
 
-    from foldwise import fit
-    from foldwise.prepare import prepare
-    from foldwise.runs import make_recipe
+    from foldwise.runs.recipe import make_recipe
+    from foldwise.stages.prepare import prepare
+    from foldwise.training import build, fit, optimizer
 
     data = prepare(recipe_settings)
     recipe = make_recipe(recipe_settings, data.data_key, "benchmark")
@@ -70,9 +70,9 @@ def alternate(root: str, steps: int, epochs: int, trainings: int) -> dict[str, l
     def bare_steps(number: int) -> Any:
         import keras
 
-        model = fit.build_model(recipe, data)
-        fit._set_scale(model, data.train.images, np.arange(BATCH))
-        model.compile(fit.optimizer(recipe.fit, number), keras.losses.BinaryCrossentropy(from_logits=True))
+        model = build.build_model(recipe, data)
+        build.set_scale(model, data.train.images, np.arange(BATCH))
+        model.compile(optimizer.optimizer(recipe.fit, number), keras.losses.BinaryCrossentropy(from_logits=True))
         batch = tf.constant(data.train.images[:BATCH]), tf.constant(data.labels[:BATCH])
         step = tf.function(lambda: model.train_step(batch))
 
@@ -107,7 +107,7 @@ def alternate(root: str, steps: int, epochs: int, trainings: int) -> dict[str, l
 if __name__ == "__main__":
     import os
 
-    from foldwise import workers
+    from foldwise.execution import local
 
-    os.environ.update(workers._environment())
+    os.environ.update(local._environment())
     print(json.dumps(alternate(sys.argv[1], *map(int, sys.argv[2:]))))

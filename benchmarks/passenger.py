@@ -34,13 +34,13 @@ def run(quick: bool) -> None:
 
 def reading(raw: Path, n_files: int, rounds: int) -> None:
     """Print the speed of reading one view."""
-    from foldwise.competitions.passenger import files
+    from foldwise.competitions.passenger_screening import scan_format
 
     raw.mkdir()
     words = np.random.default_rng(0).integers(0, 65536, (16, 660, 512)).astype(np.uint16)
     paths = [raw / f"{i}.aps" for i in range(n_files)]
     for path in paths:
-        files.write(path, words)
+        scan_format.write(path, words)
         path.read_bytes()  # into the page cache
     size = words[0].nbytes
 
@@ -48,7 +48,7 @@ def reading(raw: Path, n_files: int, rounds: int) -> None:
         return np.fromfile(path, np.uint16, words[0].size, offset=512 + view * size)
 
     def checked(path: Path, view: int) -> np.ndarray:
-        return files.read_view(path, view)
+        return scan_format.read_view(path, view)
 
     plain(paths[0], 0), checked(paths[0], 0)  # what is done once is not measured
     seconds: dict[str, list[float]] = {"np.fromfile": [], "foldwise": []}
@@ -67,7 +67,7 @@ def reading(raw: Path, n_files: int, rounds: int) -> None:
 
 def preparing(raw: Path, n: int, quick: bool) -> None:
     """Print time and memory of preparing n scans."""
-    from foldwise.competitions.passenger_simulator import simulate
+    from foldwise.competitions.passenger_screening.simulator import simulate
 
     raw.mkdir()
     simulate(raw, n_train=n - 4, n_test=4, scale=4 if quick else 1)
@@ -94,21 +94,21 @@ def preparing(raw: Path, n: int, quick: bool) -> None:
 
 def foldwise_prepares(raw: Path, out: Path, processes: int | None) -> None:
     """Prepare as the stage does."""
-    from foldwise import dataset
-    from foldwise.competitions import passenger_screening
+    from foldwise.competitions.passenger_screening import reader
+    from foldwise.data import dataset
 
     if processes:
-        passenger_screening.cores = lambda: processes
+        reader.cores = lambda: processes
     else:
-        passenger_screening.LOCAL_SCANS = 1  # it would not start processes for so few
-    dataset.write(passenger_screening.read(raw, out / "work", side=64), out / "data", "key")
+        reader.LOCAL_SCANS = 1  # it would not start processes for so few
+    dataset.write(reader.read(raw, out / "work", side=64), out / "data", "key")
 
 
 def usual_loop(raw: Path, out: Path) -> None:
     """Prepare as the notebooks of the competition do."""
     import cv2
 
-    from foldwise.competitions.passenger.crops import zone_table
+    from foldwise.competitions.passenger_screening.crops import zone_table
 
     boxes = zone_table()
     samples = []
@@ -140,10 +140,8 @@ def usual_loop(raw: Path, out: Path) -> None:
 def main(name: str, raw: Path, out: Path) -> None:
     """Run one of the three and print its figures."""
     import cv2  # noqa: F401
-    import pandas
-
-    import foldwise.competitions.passenger_screening
     import foldwise.dataset  # noqa: F401
+    import pandas
 
     pandas.DataFrame()  # it is imported lazily
     before, since = peak_memory(), clocks()

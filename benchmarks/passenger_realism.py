@@ -19,8 +19,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from benchmarks.measure import table
-from foldwise.competitions import passenger_simulator as simulator
-from foldwise.competitions.passenger import render
+from foldwise.competitions.passenger_screening import render, simulator
 
 REAL = {5: 0.80, 6: 0.76, 7: 0.67}
 TOLERANCE = 0.06

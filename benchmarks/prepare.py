@@ -34,7 +34,7 @@ SIDE = 75
 
 def run(quick: bool) -> None:
     """Print seconds and memory of the three readers, and foldwise's ratios."""
-    from foldwise.competitions.statoil_simulator import simulate
+    from foldwise.competitions.statoil.simulator import simulate
 
     n, rounds = (100, 1) if quick else (1640, 5)
     with tempfile.TemporaryDirectory() as folder:
@@ -101,11 +101,11 @@ def measured(**about: str) -> Iterator[None]:
 
 def read_foldwise(raw: Path, out: Path) -> None:
     """Read as the stage `prepare` does."""
-    from foldwise import dataset
-    from foldwise.competitions import statoil
+    from foldwise.competitions.statoil import reader
+    from foldwise.data import dataset
 
     with measured():
-        dataset.write(statoil.read(raw), out, "benchmark")
+        dataset.write(reader.read(raw), out, "benchmark")
 
 
 def read_pandas(raw: Path, out: Path) -> None:

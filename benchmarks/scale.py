@@ -58,12 +58,12 @@ def blended(folder: Path, name: str) -> dict[str, float]:
     """Score a method nested and blend the test rows; return its seconds, bytes and log loss."""
     import pandas as pd
 
-    from foldwise.blends.rows import Problem, make_rows
-    from foldwise.compare import METHODS as KNOWN
-    from foldwise.compare import method_settings
-    from foldwise.config import EnsembleSettings
-    from foldwise.metrics import log_loss
-    from foldwise.nested import blend, nested
+    from foldwise.blends.compare_methods import METHODS as KNOWN
+    from foldwise.blends.compare_methods import method_settings
+    from foldwise.blends.nested import blend, nested
+    from foldwise.scoring.metrics import log_loss
+    from foldwise.scoring.rows import Problem, make_rows
+    from foldwise.settings import EnsembleSettings
 
     assert name in KNOWN
     labels = np.load(folder / "labels.npy")

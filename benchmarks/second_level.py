@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.measure import table
+from foldwise.runs.members import stacked
 
 if TYPE_CHECKING:
-    from foldwise.config import Settings
+    from foldwise.settings import Settings
 
 NETS = {
     "wide": ["model.options.filters=[16,32,64]", "fit.learning_rate=3e-3"],
@@ -30,7 +31,7 @@ NETS = {
 
 def run(quick: bool) -> None:
     """Print the scores of both kinds of angles, and whether the bars hold."""
-    from foldwise.train import train_all
+    from foldwise.stages.train import train_all
 
     with tempfile.TemporaryDirectory() as folder:
         for tells in (True, False):
@@ -54,30 +55,32 @@ def run(quick: bool) -> None:
 
 def recipes(root: Path, tells: bool, quick: bool) -> list[Settings]:
     """Compose the recipes of both nets."""
-    from foldwise.__main__ import composed
+    from foldwise.config.compose import compose_all
 
     n_train, n_test, epochs = (200, 100, 2) if quick else (1604, 2000, 12)
     source = [f"source.n_train={n_train}", f"source.n_test={n_test}"]
     source += [f"source.options.angle_tells={str(tells).lower()}"]
     common = [f"root={root}", *source, "competition.options.crop=40", f"fit.epochs={epochs}", "model=small_cnn"]
-    return [next(composed([*common, *net])) for net in NETS.values()]
+    return [next(compose_all([*common, *net])) for net in NETS.values()]
 
 
 def scores(settings: Settings) -> dict[str, dict[str, Any]]:
     """Return the pooled nested log loss of each way, and the standard error of its difference to the logit mean."""
-    from foldwise import ensemble, metrics
+    from foldwise.blends.compare_methods import method_settings
     from foldwise.blends.neighbours import codes_of, column_values, group_folds
-    from foldwise.compare import method_settings
-    from foldwise.folds import read_folds
-    from foldwise.nested import nested
-    from foldwise.paired import standard_error
-    from foldwise.prepare import prepare
-    from foldwise.runs import Run
+    from foldwise.blends.nested import nested
+    from foldwise.data.folds import read_folds
+
+    pass
+    from foldwise.runs.store import Run
+    from foldwise.scoring import metrics
+    from foldwise.scoring.compare_runs import standard_error
+    from foldwise.stages.prepare import prepare
 
     dataset = prepare(settings)
     members = [Run(path) for path in sorted(settings.runs_dir.iterdir())]
     with tempfile.TemporaryDirectory() as folder:
-        rows, _, problem = ensemble.stacked(members, dataset, read_folds(dataset, settings.split), Path(folder))
+        rows, _, problem = stacked(members, dataset, read_folds(dataset, settings.split), Path(folder))
         column = str(problem.column)
         by_angle = replace(rows, fold=group_folds(rows, column))
         second = method_settings("neighbours", settings.ensemble)

@@ -56,9 +56,9 @@ def versus(problem: str, p: np.ndarray, y: np.ndarray, rounds: int) -> None:
     """Compare both on predictions (m, n, 1) of labels (n, 1)."""
     import pandas as pd
 
-    from foldwise.blends.rows import make_rows
-    from foldwise.blends.selection import select
-    from foldwise.blends.values import values_of
+    from foldwise.blends.convex_loss import values_of
+    from foldwise.blends.fast_selection import select
+    from foldwise.scoring.rows import make_rows
 
     m, n, _ = p.shape
     rows = make_rows(p, pd.DataFrame({"row": np.arange(n)}), y)

@@ -34,7 +34,7 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from foldwise.competitions.statoil_simulator import simulate
+from foldwise.competitions.statoil.simulator import simulate
 
 REAL_LOSS = {
     "logistic regression": 0.540,

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.measure import Measured, child, cpu_has, table
 
 if TYPE_CHECKING:
-    from foldwise.config import Settings
+    from foldwise.settings import Settings
 
 FOLDS = 5
 NET = [
@@ -57,16 +57,16 @@ NET = [
 
 def settings(root: str, n_train: int, epochs: int, *more: str) -> Settings:
     """Compose the settings of the net on a simulated competition."""
-    from foldwise.__main__ import composed
+    from foldwise.config.compose import compose_all
 
     source = [f"source.n_train={n_train}", "source.n_test=10"]
-    return next(composed([f"root={root}", *source, *NET, f"fit.epochs={epochs}", *more]))
+    return next(compose_all([f"root={root}", *source, *NET, f"fit.epochs={epochs}", *more]))
 
 
 def run(quick: bool) -> None:
     """Print seconds and images/s of foldwise and of both loops, and the ratios."""
-    from foldwise.folds import folds
-    from foldwise.workers import cores
+    from foldwise.execution.local import cores
+    from foldwise.stages.folds import folds
 
     n, epochs = (96, 1) if quick else (640, 12)
     with tempfile.TemporaryDirectory() as root:
@@ -105,7 +105,10 @@ def _print_table(found: dict[str, Measured], n_images: int) -> None:
 
 def train_foldwise(root: str, n: int, epochs: int, *more: str) -> dict[str, Any]:
     """Train as `foldwise train` does."""
-    from foldwise import progress, runs, train, workers
+    from foldwise import progress
+    from foldwise.execution import local
+    from foldwise.runs import store
+    from foldwise.stages import train
 
     class Watched(progress.Progress):
         ready = 0.0
@@ -115,16 +118,16 @@ def train_foldwise(root: str, n: int, epochs: int, *more: str) -> dict[str, Any]
                 Watched.ready = time.perf_counter()
             super().update(kind, *values)
 
-    workers.Progress = Watched  # to see when the first worker is ready
+    local.Progress = Watched  # to see when the first worker is ready
     finished = train.train(settings(root, n, epochs, *more))
-    rates = [fold["images_per_second"] for fold in runs.fold_reports(finished)]
+    rates = [fold["images_per_second"] for fold in store.fold_reports(finished)]
     seconds = time.perf_counter() - Watched.ready
     return {"folds": seconds, "rates": rates, "loss": finished.report["log_loss"]}
 
 
 def train_loop(root: str, n: int, epochs: int) -> dict[str, Any]:
     """Train as a hand-written script does; foldwise is used only to find the data."""
-    from foldwise.prepare import prepare
+    from foldwise.stages.prepare import prepare
 
     data = prepare(settings(root, n, epochs))
     x, y, x_test = data.train.images[:], data.labels[:, 0], data.test.images[:]

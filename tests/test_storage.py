@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import contents, left_in
+from helpers.raw_files import contents, left_in
 
 from foldwise.errors import FoldwiseError
 from foldwise.storage import clear_csv_errors, content_key, write_json, written_aside

@@ -5,56 +5,118 @@ prepare             -> data/prepared/<competition>/<data key>/
 folds               -> .../folds_<split key>.parquet
 train               -> runs/<competition>/<model>-<run key>/fold_<k>/
 import              -> runs/<competition>/<name>-<key>/, from predictions made elsewhere
-score               -> the out-of-fold log loss of every run
+score               -> the out-of-fold score of every run
 ensemble            -> submissions/<competition>_<nested score>_<key>.csv
 grade               -> the true score, where the truth is known
 submit              -> kaggle, and a line in submissions/log.csv
-report              -> reports/<competition>/index.html
 (inspect            -> a scan file's header, and a contact sheet of its views)
 
-A stage is the function of its own name in the module of that name: `stage(settings) -> result`. A stage
-calls those before it where their result is not there yet; none reads a later one's folder.
+A stage is a plain function of the settings in a module of `foldwise.stages`. A stage that writes calls those before
+it where their result is not there yet; one that reads (score, grade) writes nothing. None reads a later one's folder.
 """
 
-import importlib
-from collections.abc import Callable
-from types import ModuleType
-from typing import Any
+from __future__ import annotations
 
-from foldwise.errors import ConfigError, FoldwiseError, choices
+from collections.abc import Callable
+from dataclasses import dataclass
+from pkgutil import resolve_name
+from typing import Any, Literal
+
+from foldwise.errors import ConfigError, choices
+
+DATA = ("competition", "source", "experiment", "root")  # settings that decide which data a stage is about
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A row of the table of stages; its functions are imported when the stage runs, so that `--help` is instant.
+
+    help: a line for `foldwise --help`.
+    function: "module:function" below `foldwise.stages`; it takes what `takes` says.
+    reads: the groups and keys of the settings that it reads; any other one on its command line is refused.
+    show: "module:function" that turns the result and a width into text; None prints nothing.
+    details: "module:function" of the settings and the result, whose text follows that of `show`.
+    group: the group of settings that this stage alone reads; its prefix may be left out (oof= for imports.oof=).
+    takes: one settings object, all settings of a sweep at once, or the words of the command line as they are.
+    """
+
+    help: str
+    function: str
+    reads: tuple[str, ...]
+    show: str | None = None
+    details: str | None = None
+    group: str | None = None
+    takes: Literal["settings", "sweep", "words"] = "settings"
+
 
 STAGES = {
-    "download": "fetch the competition's raw files from Kaggle",
-    "simulate": "write the raw files of a simulated or embedded source",
-    "prepare": "turn raw files into memory-mapped arrays and tables",
-    "folds": "assign every training row to a fold",
-    "train": "train the folds that are not finished",
-    "import": "take predictions made elsewhere as runs",
-    "score": "show the out-of-fold log loss of every run",
-    "ensemble": "blend runs and write a checked submission",
-    "grade": "score a submission where the true labels are known",
-    "submit": "send a submission to Kaggle",
-    "inspect": "show a scan file: its header, and a PNG of its views (foldwise inspect FILE [PNG])",
-    "models": "list the models that can be named, with sizes, accuracies and where their weights are",
-    "report": "write the HTML report (not built yet)",
+    "download": Stage("fetch the competition's raw files from Kaggle", "download:download", DATA),
+    "simulate": Stage("write the raw files of a simulated or embedded source", "simulate:simulate", DATA),
+    "prepare": Stage("turn raw files into memory-mapped arrays and tables", "prepare:prepare", DATA),
+    "folds": Stage("assign every training row to a fold", "folds:folds", (*DATA, "split")),
+    "train": Stage(
+        "train the folds that are not finished",
+        "train:train_all",
+        (*DATA, "split", "model", "augment", "fit", "finetune", "pseudo", "tuned", "execution", "format"),
+        show="score:show",
+        takes="sweep",
+    ),
+    "import": Stage(
+        "take predictions made elsewhere as runs",
+        "import_predictions:import_predictions",
+        (*DATA, "split", "imports", "format"),
+        show="score:show",
+        group="imports",
+    ),
+    "score": Stage(
+        "show the out-of-fold score of every run",
+        "score:score",
+        (*DATA, "split", "by", "format"),
+        show="score:show",
+        details="score:details",
+    ),
+    "ensemble": Stage(
+        "blend runs and write a checked submission",
+        "ensemble:ensemble",
+        (*DATA, "split", "ensemble", "by", "format"),
+        show="ensemble:show",
+    ),
+    "grade": Stage(
+        "score a submission where the true labels are known",
+        "grade:grade",
+        (*DATA, "submission", "by", "format"),
+        show="grade:show",
+    ),
+    "submit": Stage(
+        "send a submission to Kaggle",
+        "submit:submit",
+        (*DATA, "submission", "submit", "format"),
+        show="submit:show",
+        group="submit",
+    ),
+    "inspect": Stage(
+        "show a scan file: its header, and a PNG of its views (foldwise inspect FILE [PNG])",
+        "inspect_scan:inspect_scan",
+        (),
+        takes="words",
+    ),
+    "models": Stage(
+        "list the models that can be named, with sizes, accuracies and where their weights are",
+        "list_models:list_models",
+        ("format",),
+        show="list_models:show",
+    ),
 }
-MODULES = {"import": "outside", "models": "models_table"}  # names that a module cannot have, or another one has
 
 
-def check_stage(name: str) -> None:
-    """Raise ConfigError unless `name` is a stage, and FoldwiseError for one that later work fills."""
+def stage_named(name: str) -> Stage:
+    """Return a row of the table; raise ConfigError, naming the nearest stages, where there is none."""
     if name not in STAGES:
         raise ConfigError(f"{name}: no such stage; {choices(name, STAGES)}")
-    if name == "report":
-        raise FoldwiseError("report: the HTML report is not built yet; `foldwise score` prints the table of all runs")
+    return STAGES[name]
 
 
-def stage(name: str) -> ModuleType:
-    """Import the module of a stage."""
-    return importlib.import_module(f"foldwise.{MODULES.get(name, name)}")
-
-
-def function(name: str, module: ModuleType) -> Callable[..., Any]:
-    """Return the function of a stage in its module."""
-    found: Callable[..., Any] = getattr(module, "import_" if name == "import" else name)
-    return found
+def resolve(reference: str) -> Callable[..., Any]:
+    """Import the function that a reference "module:function" of the table means."""
+    function: Callable[..., Any] = resolve_name(f"foldwise.stages.{reference}")
+    return function

@@ -1,15 +1,17 @@
 """Files that are whole or absent: everything is written aside and renamed when complete."""
 
+from __future__ import annotations
+
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 from foldwise.errors import FoldwiseError
 
@@ -66,6 +68,8 @@ def sha256(path: Path) -> str:
 @contextlib.contextmanager
 def clear_csv_errors(name: str) -> Iterator[None]:
     """Say what pandas cannot read in the block as a FoldwiseError that names the file."""
+    import pandas as pd
+
     try:
         yield
     except pd.errors.EmptyDataError:
@@ -89,3 +93,12 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+@contextmanager
+def one_at_a_time(path: Path) -> Iterator[None]:
+    """Let one process at a time do what makes `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (path.parent / f".{path.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -9,15 +9,19 @@ To add a method, write such a function, name it here and in a YAML in `conf/ense
 """
 
 from foldwise.blends.averages import mean, minmax, power, pushout, rank, single
+from foldwise.blends.compare_methods import compare
 from foldwise.blends.convex import by_output, convex
+from foldwise.blends.fast_selection import greedy
+from foldwise.blends.files import files
 from foldwise.blends.neighbours import neighbours
-from foldwise.blends.selection import greedy
 from foldwise.blends.stacking import boosted, logistic
 
 __all__ = [
     "boosted",
     "by_output",
+    "compare",
     "convex",
+    "files",
     "greedy",
     "logistic",
     "mean",

@@ -7,8 +7,9 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from foldwise.blends.rows import Blended, Problem, Rows
-from foldwise.blends.values import TINY, weighted
+from foldwise.blends.blended import Blended
+from foldwise.scoring.rows import Problem, Rows
+from foldwise.scoring.scale import TINY, weighted
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -21,7 +22,7 @@ def mean(problem: Problem, train: Rows, other: Rows) -> Blended:
 
 def single(problem: Problem, train: Rows, other: Rows) -> Blended:
     """Take the member alone that is best by the objective."""
-    from foldwise.objective import costs_alone
+    from foldwise.scoring.objective import costs_alone
 
     costs = costs_alone(problem, train)
     weights = np.zeros(other.m)
@@ -86,7 +87,7 @@ def minmax(
     The base is the logit mean. This overstates certainty: it gained on a public leaderboard (-.007) and lost
     on the private one (+.009).
     """
-    from foldwise.blends.values import from_scale, to_scale
+    from foldwise.scoring.scale import from_scale, to_scale
 
     top, bottom = np.zeros((len(other), other.k)), np.ones((len(other), other.k))
     total = np.zeros((len(other), other.k))

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from foldwise.blends.values import CLIP, TINY, logit
+from foldwise.scoring.scale import CLIP, TINY, logit
 
 if TYPE_CHECKING:
-    from foldwise.dataset import Task
+    from foldwise.settings import Task
+
 
 Kind = Literal["temperature", "platt", "beta", "isotonic"]
 KINDS: tuple[Kind, ...] = ("temperature", "platt", "beta", "isotonic")

@@ -8,9 +8,11 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from foldwise.blends.rows import Blended, Problem, Rows
-from foldwise.blends.selection import select
-from foldwise.blends.values import Values, hessian, loss, one_thread, slope, values_of, weighted
+from foldwise.blends.blended import Blended
+from foldwise.blends.convex_loss import Values, hessian, loss, one_thread, slope, values_of
+from foldwise.blends.fast_selection import select
+from foldwise.scoring.rows import Problem, Rows
+from foldwise.scoring.scale import weighted
 
 GAP = 1e-9  # how far the loss may be above the minimum
 STEPS = 100

@@ -11,10 +11,11 @@ import numpy as np
 from pydantic import Field
 
 from foldwise.blends.averages import mean
-from foldwise.blends.rows import Blended, Problem, Rows
+from foldwise.blends.blended import Blended
 from foldwise.blends.stacking import Columns, Count, fit_one, trees
-from foldwise.blends.values import logit
 from foldwise.errors import FoldwiseError
+from foldwise.scoring.rows import Problem, Rows
+from foldwise.scoring.scale import logit
 
 
 def neighbours(
@@ -66,9 +67,9 @@ def _inside(
     problem: Problem, train: Rows, name: str | list[str], answer: Callable[[Rows, Rows], np.ndarray]
 ) -> dict[str, Any]:
     """Return the losses of the second level and of the logit mean on folds of the training rows, and which wins."""
-    from foldwise.crossed import crossed
-    from foldwise.metrics import row_losses
-    from foldwise.paired import standard_error
+    from foldwise.scoring.compare_runs import standard_error
+    from foldwise.scoring.metrics import row_losses
+    from foldwise.scoring.out_of_fold import crossed
 
     plain = mean(replace(problem, average="logit"), train, train).probabilities
     losses = [row_losses(train.y, p, problem.task) for p in (crossed(train, answer), plain)]

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from foldwise.blends.rows import Blended, Problem, Rows
-from foldwise.blends.values import TINY, to_scale
+from foldwise.blends.blended import Blended
+from foldwise.scoring.rows import Problem, Rows
+from foldwise.scoring.scale import TINY, to_scale
 
 Count = Annotated[int, Field(ge=1)]
 Columns = Annotated[list[str], Field()]

@@ -14,16 +14,16 @@ have `backbone` and `backbone_options` names another one; its options are checke
 To add a model, write such a function, name it here and in a YAML in `conf/model/`.
 """
 
-from foldwise.models.application import application
-from foldwise.models.densenet161 import densenet161
-from foldwise.models.efficientnet_lite0 import efficientnet_lite0
-from foldwise.models.inception_v4 import inception_v4
 from foldwise.models.logistic_regression import logistic_regression
 from foldwise.models.mlp import mlp
 from foldwise.models.multi_view import multi_view, region_nets, whole_scan
-from foldwise.models.resnets import fbresnet152, resnext101_32x4d, resnext101_64x4d
+from foldwise.models.pretrained.application import application
+from foldwise.models.pretrained.densenet161 import densenet161
+from foldwise.models.pretrained.efficientnet_lite0 import efficientnet_lite0
+from foldwise.models.pretrained.inception_v4 import inception_v4
+from foldwise.models.pretrained.resnets import fbresnet152, resnext101_32x4d, resnext101_64x4d
+from foldwise.models.pretrained.zfnet import zfnet
 from foldwise.models.small_cnn import small_cnn
-from foldwise.models.zfnet import zfnet
 
 __all__ = [
     "application",

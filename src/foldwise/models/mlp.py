@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from foldwise.models import parts
+from foldwise.models import common
 
 if TYPE_CHECKING:
     import keras
 
 
 def mlp(
-    input_shape: parts.Shape,
+    input_shape: common.Shape,
     n_outputs: int,
     *,
-    hidden: tuple[parts.Width, ...] = (256, 128),
-    activation: parts.Activation = "relu",
-    dropout: parts.Rate = 0.0,
+    hidden: tuple[common.Width, ...] = (256, 128),
+    activation: common.Activation = "relu",
+    dropout: common.Rate = 0.0,
     batch_norm: bool = False,
     auxiliary: tuple[str, ...] = (),
 ) -> keras.Model:
@@ -29,7 +29,7 @@ def mlp(
     import keras
     from keras import layers
 
-    inputs, x, values = parts.inputs(input_shape, auxiliary)
+    inputs, x, values = common.inputs(input_shape, auxiliary)
     x = layers.Flatten()(x)
     if values is not None:
         x = layers.Concatenate()([x, values])
@@ -40,4 +40,4 @@ def mlp(
         x = layers.Activation(activation)(x)
         if dropout:
             x = layers.Dropout(dropout)(x)
-    return keras.Model(inputs, parts.logits(x, n_outputs))
+    return keras.Model(inputs, common.logits(x, n_outputs))

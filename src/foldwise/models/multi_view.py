@@ -6,12 +6,14 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from foldwise.data.structure import Structure
 from foldwise.errors import ConfigError
-from foldwise.models import parts
-from foldwise.samples import Structure
+from foldwise.models import common
+from foldwise.plugins import function_named
 
 if TYPE_CHECKING:
     import keras
+
 
 Fusion = Literal["concat", "max", "mean", "attention"]
 Pooling = Literal["mean", "max", "mean_max", "none"]
@@ -19,18 +21,18 @@ Options = dict[str, Any]
 
 
 def multi_view(
-    input_shape: parts.Shape,
+    input_shape: common.Shape,
     n_outputs: int,
     structure: Structure | None = None,
     *,
     backbone: str = "small_cnn",
     backbone_options: Options | None = None,
     fusion: Fusion = "concat",
-    fusion_width: parts.Width = 64,
+    fusion_width: common.Width = 64,
     pooling: Pooling = "mean_max",
-    embedding: parts.Size = 8,
-    dense: tuple[parts.Width, ...] = (64,),
-    dropout: parts.Rate = 0.2,
+    embedding: common.Size = 8,
+    dense: tuple[common.Width, ...] = (64,),
+    dropout: common.Rate = 0.2,
     auxiliary: tuple[str, ...] = (),
 ) -> keras.Model:
     """Build one backbone that all views share, the fusion of its features over the views, and a head.
@@ -86,21 +88,21 @@ def multi_view(
         x = layers.Dropout(dropout)(x)
         x = layers.Dense(width, activation="relu")(x)
     x = layers.Dropout(dropout)(x)
-    return keras.Model(inputs if len(inputs) > 1 else images, parts.logits(x, n_outputs))
+    return keras.Model(inputs if len(inputs) > 1 else images, common.logits(x, n_outputs))
 
 
 def whole_scan(
-    input_shape: parts.Shape,
+    input_shape: common.Shape,
     n_outputs: int,
     structure: Structure | None = None,
     *,
     backbone: str = "small_cnn",
     backbone_options: Options | None = None,
     fusion: Fusion = "concat",
-    fusion_width: parts.Width = 32,
+    fusion_width: common.Width = 32,
     pooling: Pooling = "none",
-    dense: tuple[parts.Width, ...] = (64,),
-    dropout: parts.Rate = 0.2,
+    dense: tuple[common.Width, ...] = (64,),
+    dropout: common.Rate = 0.2,
     auxiliary: tuple[str, ...] = (),
 ) -> keras.Model:
     """Build `multi_view` for whole views in and an answer for every part of the body out: places are kept."""
@@ -121,17 +123,17 @@ def whole_scan(
 
 
 def region_nets(
-    input_shape: parts.Shape,
+    input_shape: common.Shape,
     n_outputs: int,
     structure: Structure | None = None,
     *,
     backbone: str = "small_cnn",
     backbone_options: Options | None = None,
     fusion: Fusion = "concat",
-    fusion_width: parts.Width = 32,
+    fusion_width: common.Width = 32,
     pooling: Pooling = "none",
-    dense: tuple[parts.Width, ...] = (64,),
-    dropout: parts.Rate = 0.2,
+    dense: tuple[common.Width, ...] = (64,),
+    dropout: common.Rate = 0.2,
     auxiliary: tuple[str, ...] = (),
 ) -> keras.Model:
     """Build a net like `whole_scan` for each region of the data, from its views to its outputs; no structure: one.
@@ -182,7 +184,7 @@ def region_nets(
     return keras.Model(taken if len(taken) > 1 else taken[0], logits)
 
 
-def _features(backbone: str, shape: parts.Shape, options: Options, as_map: bool) -> keras.Model:
+def _features(backbone: str, shape: common.Shape, options: Options, as_map: bool) -> keras.Model:
     """Build the part of another builder's model that ends at its features, or at its feature map (h', w', f).
 
     A pretrained network pools its map in the layer `features`. Of other models the features are what enters the
@@ -191,9 +193,7 @@ def _features(backbone: str, shape: parts.Shape, options: Options, as_map: bool)
     """
     import keras
 
-    from foldwise import models
-
-    model = getattr(models, backbone)(shape, 1, **options)
+    model = function_named("models", backbone, "backbone")(shape, 1, **options)
     pool = next((layer for layer in model.layers if layer.name == "features"), None)
     features = model.get_layer("logits").input if pool is None else pool.output
     if as_map and pool is not None:

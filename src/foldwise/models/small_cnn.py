@@ -5,33 +5,34 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from foldwise.errors import ConfigError
-from foldwise.models import parts
+from foldwise.models import common
 
 if TYPE_CHECKING:
     import keras
+
 
 RISING = ("relu", "leaky_relu")  # activations that never fall, to the last bit
 
 
 def small_cnn(
-    input_shape: parts.Shape,
+    input_shape: common.Shape,
     n_outputs: int,
     *,
-    filters: tuple[parts.Width, ...] = (16, 32, 64, 96),
-    convolutions: parts.Width = 1,
-    kernel_sizes: tuple[parts.Width, ...] = (3,),
+    filters: tuple[common.Width, ...] = (16, 32, 64, 96),
+    convolutions: common.Width = 1,
+    kernel_sizes: tuple[common.Width, ...] = (3,),
     padding: Literal["same", "valid"] = "same",
-    stride: parts.Width = 1,
+    stride: common.Width = 1,
     pooling: Literal["mean", "max", "none"] = "mean",
-    pool_size: parts.Width = 2,
-    activation: parts.Activation = "relu",
-    dropout: parts.Rate = 0.0,
+    pool_size: common.Width = 2,
+    activation: common.Activation = "relu",
+    dropout: common.Rate = 0.0,
     batch_norm: bool = True,
     batch_norm_input: bool = False,
-    batch_norm_momentum: parts.Rate = 0.9,
+    batch_norm_momentum: common.Rate = 0.9,
     global_pooling: Literal["mean", "max", "mean_max", "none"] = "mean_max",
-    dense: tuple[parts.Width, ...] = (),
-    dense_dropout: parts.Rate = 0.0,
+    dense: tuple[common.Width, ...] = (),
+    dense_dropout: common.Rate = 0.0,
     auxiliary: tuple[str, ...] = (),
 ) -> keras.Model:
     """Build blocks of convolutions, each followed by pooling, then pooled or flattened features and a head.
@@ -59,7 +60,7 @@ def small_cnn(
             f"model.options.kernel_sizes={list(kernel_sizes)}: expected one size, or one for each of the "
             f"{len(filters)} blocks"
         )
-    inputs, x, values = parts.inputs(input_shape, auxiliary)
+    inputs, x, values = common.inputs(input_shape, auxiliary)
     if batch_norm_input:
         x = layers.BatchNormalization(momentum=batch_norm_momentum)(x)
     # what never falls gives the same bits after the maximum as before it, from a quarter of the values: in 16-bit
@@ -89,7 +90,7 @@ def small_cnn(
         x = layers.Dropout(dense_dropout)(x)
         x = layers.Dense(width, activation=activation)(x)
     x = layers.Dropout(dense_dropout)(x)
-    return keras.Model(inputs, parts.logits(x, n_outputs))
+    return keras.Model(inputs, common.logits(x, n_outputs))
 
 
 def _flat(x: keras.KerasTensor, global_pooling: str) -> keras.KerasTensor:
@@ -102,7 +103,7 @@ def _flat(x: keras.KerasTensor, global_pooling: str) -> keras.KerasTensor:
     return pooled[0] if len(pooled) == 1 else layers.Concatenate()(pooled)
 
 
-def _check_fits(x: keras.KerasTensor, size: int, input_shape: parts.Shape, n_blocks: int) -> None:
+def _check_fits(x: keras.KerasTensor, size: int, input_shape: common.Shape, n_blocks: int) -> None:
     if min(x.shape[1:3]) < size:
         raise ConfigError(
             f"model.options.filters: {n_blocks} blocks are too many for images of {input_shape}: "

@@ -1,0 +1,30 @@
+"""Mixup and CutMix: images and labels mixed within a batch."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def mixed(
+    images: np.ndarray, labels: np.ndarray, mixup: float, cutmix: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mix each image (n, h, w, c) and label (n, k) with another of the batch.
+
+    mixup, cutmix: parameter of the Beta distribution of the share, 0 for off (Zhang et al. 2018, Yun et al.
+    2019). With both, each batch draws one of them.
+    """
+    use_cutmix = cutmix > 0 and (mixup == 0 or rng.random() < 0.5)
+    alpha = cutmix if use_cutmix else mixup
+    share = rng.beta(alpha, alpha)
+    partner = rng.permutation(len(images))
+    if not use_cutmix:
+        mixed_images = share * images + (1 - share) * images[partner]
+    else:
+        height, width = images.shape[-3:-1]
+        side = np.sqrt(1 - share)
+        h, w = round(height * side), round(width * side)
+        top, left = rng.integers(height - h + 1), rng.integers(width - w + 1)
+        mixed_images = images.copy()
+        mixed_images[..., top : top + h, left : left + w, :] = images[partner, ..., top : top + h, left : left + w, :]
+        share = 1 - h * w / (height * width)
+    return mixed_images.astype(np.float32), (share * labels + (1 - share) * labels[partner]).astype(np.float32)

@@ -1,0 +1,181 @@
+"""The log loss of a weighted mean as a convex function of the mean, on either scale.
+
+A blend is b = w @ V, where row j of V holds what member j contributes. Per entry of b:
+
+log      -log b             V: the probability of the true label; the arithmetic mean
+softplus log(1 + exp(-b))   V: the logit of the true label; the logit mean of binary outputs
+softmax  log sum_c exp b_c  V: log p_c - log p_true for each class c; the logit mean of classes
+
+All three are convex in b, so a gradient bounds the loss of every other blend from below.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from foldwise.scoring.rows import Average, Rows
+from foldwise.scoring.scale import CLIP, TINY, _sigmoid, _softmax, logit
+
+if TYPE_CHECKING:
+    from foldwise.settings import Task
+
+N_FACTORS = 16  # probabilities of at least TINY whose product is still a float64
+ENTRIES = 65_536  # of a block of a product of members
+KEPT = 256e6  # bytes of rows in float64 that are kept
+THREADS = 2
+
+
+@dataclass(frozen=True)
+class Values:
+    """What each member contributes to the entries of a blend: float32 for all, float64 for a row on request."""
+
+    rows: Rows
+    average: Average
+    task: Task
+    kind: Literal["log", "softplus", "softmax"]
+    n: int  # entries over which the loss is averaged
+    k: int  # of softmax: classes, d = n * k
+    truth: np.ndarray  # log: 1 - y; softplus: 2 y - 1; softmax, and log of classes: the number of the true class
+    matrix: np.ndarray  # (m, d) float32
+    alone: np.ndarray  # (m,) the loss of each member by itself
+    kept: dict[int, np.ndarray] = field(default_factory=dict)
+
+    def row(self, j: int) -> np.ndarray:
+        """What member j contributes, float64 (d,)."""
+        if j in self.kept:
+            return self.kept[j]
+        one = _contribution(self, j)
+        if (len(self.kept) + 1) * one.nbytes <= KEPT:
+            self.kept[j] = one
+        return one
+
+
+def values_of(rows: Rows, average: Average, task: Task) -> Values:
+    """Return the values of labelled rows."""
+    n, k, y = len(rows), rows.k, rows.y
+    kind: Literal["log", "softplus", "softmax"]
+    if task == "multiclass":
+        kind, entries, truth = "log" if average == "arithmetic" else "softmax", n, y.argmax(axis=1)
+    elif average == "arithmetic":
+        kind, entries, truth = "log", n * k, (1 - y).ravel()
+    else:
+        kind, entries, truth = "softplus", n * k, (2 * y - 1).ravel()
+    width = n * k if kind == "softmax" else entries
+    matrix, alone = np.empty((rows.m, width), np.float32), np.empty(rows.m)
+    values = Values(rows, average, task, kind, entries, k, truth, matrix, alone)
+
+    def fill(j: int) -> None:
+        one = _contribution(values, j)
+        matrix[j], alone[j] = one, loss(values, one)
+
+    if width < ENTRIES:  # threads would wait for each other's small steps
+        for j in range(rows.m):
+            fill(j)
+    else:
+        with ThreadPoolExecutor(THREADS) as pool:
+            list(pool.map(fill, range(rows.m)))
+    return values
+
+
+def _contribution(values: Values, j: int) -> np.ndarray:
+    p = values.rows.member(j)
+    if values.task == "multiclass":
+        at = np.arange(len(p)), values.truth
+        p = p / p.sum(axis=1, keepdims=True)
+        if values.kind == "log":
+            return np.maximum(p[at], TINY)
+        logs = np.log(np.clip(p, CLIP, 1 - CLIP))
+        return np.asarray((logs - logs[at][:, None]).ravel())
+    if values.kind == "log":
+        true = p.ravel() - values.truth  # p, or p - 1
+        np.abs(true, out=true)
+        return np.maximum(true, TINY, out=true)
+    return np.asarray(logit(p).ravel() * values.truth)
+
+
+def one_thread() -> AbstractContextManager[None]:
+    """Keep BLAS to one thread in a block: where cores are shared, its threads wait for each other without end."""
+    limited: AbstractContextManager[None] = _blas().limit(limits=1)
+    return limited
+
+
+@cache
+def _blas() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+def loss(values: Values, blend: np.ndarray) -> float:
+    """Return the mean log loss of a blend (d,)."""
+    if values.kind == "log":
+        return -_sum_of_logs(blend) / values.n
+    if values.kind == "softplus":
+        return float(np.log1p(np.exp(-abs(blend))).sum() - np.minimum(blend, 0).sum()) / values.n
+    b = blend.reshape(-1, values.k)
+    top = b.max(axis=1)
+    return float((top + np.log(np.exp(b - top[:, None]).sum(axis=1))).sum()) / values.n
+
+
+def loss_with(values: Values, total: np.ndarray, row: np.ndarray, size: int) -> float:
+    """Return the loss of the mean of `size` rows, given the sum of all but one and that one."""
+    if values.kind == "log":  # log (a / size) = log a - log size: one pass less over the entries
+        return float(np.log(size)) - _sum_of_logs(total + row) / values.n
+    return loss(values, (total + row) / size)
+
+
+def slope(values: Values, blend: np.ndarray) -> np.ndarray:
+    """Return the gradient of the sum of losses with respect to the blend, (d,): divide by n for the mean."""
+    if values.kind == "log":
+        return -1 / blend
+    if values.kind == "softplus":
+        return -_sigmoid(-blend)
+    return np.asarray(_softmax(blend.reshape(-1, values.k)).ravel())
+
+
+def least_curvature(values: Values, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Return a lower bound (d,) of the second derivative of each entry's loss at blends from low to high, (d,) each;
+    0 where none is known.
+    """
+    if values.kind == "log":
+        return 1 / high**2  # falls
+    if values.kind == "softplus":
+        p = _sigmoid(np.maximum(abs(low), abs(high)))  # p (1 - p) falls on both sides of 0
+        return np.asarray(p * (1 - p))
+    return np.zeros_like(low)
+
+
+def hessian(values: Values, blend: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """Return the second derivative of the sum of losses with respect to the weights of some members, (a, a).
+
+    It is that of the members' values in float32, block by block: hundreds of members of a million entries.
+    """
+    total, step = np.zeros((len(members), len(members))), values.k * (ENTRIES // values.k)
+    for start in range(0, len(blend), step):
+        at = slice(start, start + step)
+        v, b = values.matrix[members, at].astype(np.float64), blend[at]
+        if values.kind == "log":
+            v /= b
+            total += v @ v.T
+        elif values.kind == "softplus":
+            p = _sigmoid(b)
+            total += (v * (p * (1 - p))) @ v.T
+        else:
+            p = _softmax(b.reshape(-1, values.k))  # (rows, k)
+            weighted = v * p.ravel()
+            mean = weighted.reshape(len(v), -1, values.k).sum(axis=2)  # (a, rows)
+            total += weighted @ v.T - mean @ mean.T
+    return total
+
+
+def _sum_of_logs(p: np.ndarray) -> float:
+    """Sum the logs of probabilities of at least TINY: a log of products costs a sixteenth of the logs."""
+    whole = len(p) - len(p) % N_FACTORS
+    products = np.multiply.reduce(p[:whole].reshape(N_FACTORS, -1), axis=0)
+    return float(np.log(products).sum() + np.log(p[whole:]).sum())

@@ -1,0 +1,196 @@
+"""From the words of a command to checked settings. The only importer of hydra.
+
+Hydra's compose API is used, not `hydra.main`: Hydra's multirun hands its jobs to a launcher one by one and shows a
+failed job at the end, where all recipes of a sweep share one queue of folds here and a wrong word must come before
+any work. Hydra also refuses group overrides inside an interpolated default (`- tuned: ${competition}-${model}` whose
+YAML says `override /augment`), so that what was tuned for a model is chosen in `_tuned`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from foldwise.config import check
+from foldwise.errors import ConfigError, choices
+from foldwise.settings import Settings
+
+PACKAGED = Path(__file__).parents[1] / "conf"  # in a wheel
+CONF = PACKAGED if PACKAGED.is_dir() else Path(__file__).parents[3] / "conf"  # in a checkout
+# free text, which is no expression of Hydra's grammar
+TEXTS = (
+    "root",
+    "submission",
+    "submit.message",
+    "imports.oof",
+    "imports.test",
+    "imports.folds",
+    "ensemble.options.folder",
+)
+NOTHING = ("tuned=null", "experiment=null")  # Hydra cannot leave a group empty that is empty anyway
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a stage reads: groups and keys of the settings, and the group whose prefix may be left out."""
+
+    stage: str
+    reads: tuple[str, ...]
+    group: str | None = None
+
+
+def configure(*overrides: str, config_dir: Path | None = None) -> Settings:
+    """Return the settings that a command line of these words has: `configure("competition=faces", "model=mlp")`.
+
+    Raises ConfigError, naming the key, the value and the valid choices.
+    """
+    return next(compose_all(list(overrides), config_dir))
+
+
+def compose_all(
+    words: list[str], config_dir: Path | None = None, scope: Scope | None = None, several: bool = False
+) -> Iterator[Settings]:
+    """Compose and check the settings of a command: one, or with `several` one for each combination of values.
+
+    config_dir: a folder of group folders, looked into before `conf/` of the working folder and foldwise's own.
+    scope: what the stage reads; None allows every key.
+
+    Raises ConfigError, naming the key, the value and the valid choices, before anything is read.
+    """
+    import yaml
+    from hydra import compose, initialize_config_dir
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException, OverrideParseException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    words = [item for word in words for item in _expanded(word, config_dir, scope)]
+    search = [f"hydra.searchpath=[{','.join(f'file://{folder.resolve()}' for folder in _own_folders(config_dir))}]"]
+    try:
+        parsed = OverridesParser.create().parse_overrides(words)
+        for override in parsed:
+            _check_override(override, config_dir, scope)
+            if override.is_sweep_override() and not several:
+                raise ConfigError(f"{override.input_line}: several values; -m runs them all")
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            for job in _combinations(parsed):
+                job = [_forced(item) for item in job if item not in NOTHING] + _tuned(job, config_dir)
+                values: Any = OmegaConf.to_container(compose("config", overrides=job + search), resolve=True)
+                yield check.check(values)
+    except OverrideParseException as error:
+        raise ConfigError(f"{error.override}: {_first_lines(error)}") from error
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+        raise ConfigError(_first_lines(error)) from error
+
+
+def groups(config_dir: Path | None = None) -> dict[str, list[str]]:
+    """Return the groups of the folders of YAMLs and the choices in each."""
+    return {group: list(files) for group, files in _files(config_dir).items()}
+
+
+def _own_folders(config_dir: Path | None) -> list[Path]:
+    """Return the folders of a user's YAMLs: --config-dir, and `conf/` in the working folder."""
+    here = Path("conf")
+    found = [here] if here.is_dir() and here.resolve() != CONF.resolve() else []
+    return [*([config_dir] if config_dir else []), *found]
+
+
+def _files(config_dir: Path | None) -> dict[str, dict[str, list[Path]]]:
+    """Return the files of each choice of each group; foldwise's own comes first, and is the one that Hydra takes."""
+    found: dict[str, dict[str, list[Path]]] = {}
+    for folder in (CONF, *_own_folders(config_dir)):
+        for path in sorted(folder.glob("*/*.yaml")):
+            found.setdefault(path.parent.name, {}).setdefault(path.stem, []).append(path)
+    return found
+
+
+def _combinations(parsed: list[Any]) -> Iterator[list[str]]:
+    """Yield the overrides of each combination of the values that they give, the last key changing fastest."""
+    lists = []
+    for override in parsed:
+        if override.is_sweep_override():
+            if not override.is_discrete_sweep():
+                raise ConfigError(f"{override.input_line}: expected a list of values, such as key=1,2,3")
+            lists.append([f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()])
+        else:
+            lists.append([override.input_line])
+    yield from map(list, itertools.product(*lists))
+
+
+def _expanded(word: str, config_dir: Path | None, scope: Scope | None) -> list[str]:
+    """Replace `sweep=NAME` by the overrides of its YAML, a stage's own key by its full one, and quote free text."""
+    key, equals, value = word.partition("=")
+    if scope is not None and scope.group is not None and check.is_known(f"{scope.group}.{key}"):
+        key = f"{scope.group}.{key}"
+    if key in TEXTS and value[:1] not in ("'", '"', ""):
+        quoted = value.replace("\\", r"\\").replace("'", r"\'")
+        return [f"{key}='{quoted}'"]
+    if key != "sweep":
+        return [f"{key}{equals}{value}"]
+    import yaml
+
+    valid = _files(config_dir).get("sweep", {})
+    if value not in valid:
+        raise ConfigError(f"sweep={value}: no such sweep; {choices(value, valid)}")
+    return [f"{k}={v}" for k, v in yaml.safe_load(valid[value][0].read_text()).items()]
+
+
+def _check_override(override: Any, config_dir: Path | None, scope: Scope | None) -> None:
+    key = override.key_or_group
+    if key.startswith("hydra"):
+        return
+    valid = _files(config_dir)
+    if key not in valid:
+        check.known_key(key)
+    if scope is not None and key.partition(".")[0] not in scope.reads:
+        raise ConfigError(
+            f"{override.input_line}: `foldwise {scope.stage}` does not read {key}; leave it out. It reads "
+            f"{', '.join(scope.reads)}"
+        )
+    if key not in valid:
+        return
+    for name in override.sweep_string_iterator() if override.is_sweep_override() else [override.value()]:
+        if name not in valid[key] and not (name is None and key in ("tuned", "experiment")):
+            raise ConfigError(f"{key}={name}: no such choice; {choices(name, valid[key])}")
+        first, *others = valid[key].get(name) or [CONF]
+        hidden = [path for path in others if path.read_bytes() != first.read_bytes()]
+        if hidden:
+            raise ConfigError(f"{key}={name}: {hidden[0]} and {first} have one name; rename yours, say my_{name}.yaml")
+
+
+def _tuned(job: list[str], config_dir: Path | None) -> list[str]:
+    """Choose what was tuned for the model on the competition, unless the command names its recipe otherwise."""
+    given = {override.lstrip("+").partition("=")[0]: override.partition("=")[2] for override in job}
+    if given.keys() & {"tuned", "experiment", "fit"}:
+        return []
+    import yaml
+
+    defaults = {
+        k: v
+        for entry in yaml.safe_load((CONF / "config.yaml").read_text())["defaults"]
+        if entry != "_self_"
+        for k, v in entry.items()
+    }
+    competition, model = (given.get(group, defaults[group]) for group in ("competition", "model"))
+    there = groups(config_dir).get("tuned", [])
+    return next(([f"tuned={name}"] for name in (f"{competition}-{model}", model) if name in there), [])
+
+
+def _forced(override: str) -> str:
+    """Let a known key be set although no YAML mentions it: keys were checked against the schema before."""
+    key = override.partition("=")[0]
+    return f"++{override}" if "." in key and not key.startswith(("+", "~", "hydra")) else override
+
+
+def _first_lines(error: Exception) -> str:
+    """Return Hydra's own words without its location boilerplate."""
+    lines = [
+        line
+        for line in str(error).splitlines()
+        if line.strip() and not re.match(r"\s*(full_key|object_type|reference_type)", line)
+    ]
+    return "\n".join(lines[:6])

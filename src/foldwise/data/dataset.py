@@ -1,0 +1,219 @@
+"""Prepared data: images in a memory-mapped array, everything else in a table, one row a sample."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from foldwise.data import structure
+from foldwise.data.records import Record, Records
+from foldwise.errors import FoldwiseError
+from foldwise.settings import Task
+from foldwise.storage import clear_csv_errors, content_key, write_json
+
+if TYPE_CHECKING:
+    from pandas import DataFrame  # in a dataclass `pd.DataFrame` would make dataclasses look into pandas
+
+
+VERSION = 1  # of the layout of prepared data; enters the data key
+STRUCTURE = ("rows_per_image", "categories", "mirror", "regions")  # in dataset.json where a competition has them
+
+
+@dataclass
+class Split:
+    images: np.ndarray  # (n / rows_per_image, [v,] h, w, c), memory-mapped
+    table: DataFrame  # n rows: id, target columns, group?, scored?, auxiliary columns
+
+    @property
+    def groups(self) -> np.ndarray | None:
+        """The group of each row (n,), where rows have one: a person, a scene."""
+        return self.table["group"].to_numpy() if "group" in self.table else None
+
+
+@dataclass
+class Dataset:
+    train: Split
+    test: Split
+    task: Task
+    targets: list[str]
+    auxiliary: list[str]
+    path: Path
+    data_key: str
+    ids_key: str  # hash of the ids, labels, groups and raw files: what runs must share to be compared
+    rows_per_image: int = 1  # these four as in Records
+    categories: dict[str, int] = field(default_factory=dict)
+    mirror: dict[str, Any] | None = None
+    regions: dict[str, dict[str, list[int]]] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The training labels, float32 (n, k)."""
+        return self.train.table[self.targets].to_numpy(np.float32)
+
+
+class ImageWriter:
+    """Append images like the first, or like `like`, to an .npy file whose number of rows is known at the end."""
+
+    def __init__(self, path: Path, like: np.ndarray | None = None) -> None:
+        self.n, self.like = 0, like
+        self._file = path.open("wb")
+
+    def append(self, image: np.ndarray, where: str) -> None:
+        like = self.like = image if self.like is None else self.like
+        if image.shape != like.shape or image.dtype != like.dtype:
+            raise FoldwiseError(
+                f"{where}: expected an image of shape {like.shape} and type {like.dtype} like those before it, "
+                f"received {image.shape} {image.dtype}"
+            )
+        if self.n == 0:
+            self._write_header(like)
+        self._file.write(np.ascontiguousarray(image).data)
+        self.n += 1
+
+    def close(self) -> None:
+        if self.like is not None:
+            self._write_header(self.like)
+        self._file.close()
+
+    def _write_header(self, like: np.ndarray) -> None:
+        # numpy pads the header so that a longer first axis still fits: it can be written again in place
+        self._file.seek(0)
+        header = {"descr": like.dtype.str, "fortran_order": False, "shape": (self.n, *like.shape)}
+        np.lib.format.write_array_header_1_0(self._file, header)
+
+
+def write(records: Records, path: Path, data_key: str, source_key: str = "") -> None:
+    """Stream `records` into the folder `path`, checking every sample.
+
+    Raises FoldwiseError for an empty split, a duplicate id, a NaN or infinite pixel, a missing label, a
+    label that is not 0 or 1, images of different shapes, a test id that is also in train, an image that is
+    missing or given twice, and a structure that does not fit the images.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    per_image = records.rows_per_image
+    writer = ImageWriter(path / "train.npy")
+    train = pd.DataFrame(_stream(records.train, writer, records.targets, "train", set(), per_image))
+    like = writer.like
+    writer = ImageWriter(path / "test.npy", like=like)
+    test = pd.DataFrame(_stream(records.test, writer, [], "test", set(train["id"]), per_image))
+    _check_classes(train, records)
+    structure.check(records, like.shape if like is not None else ())
+    structure.check_categories(records.categories, {"train": train, "test": test})
+    if records.sample_submission is not None:
+        _copy_sample(records.sample_submission, path, list(test["id"]))
+    for picture in records.pictures:
+        shutil.copy(picture, path)
+    train.to_parquet(path / "train.parquet", index=False)
+    test.to_parquet(path / "test.parquet", index=False)
+    write_json(
+        path / "dataset.json",
+        {
+            "task": records.task,
+            "targets": records.targets,
+            "auxiliary": records.auxiliary,
+            "data_key": data_key,
+            "ids_key": _ids_key(train, test, records.targets, source_key),
+            "n_train": len(train),
+            "n_test": len(test),
+            **{name: value for name in STRUCTURE if (value := getattr(records, name)) not in (1, {}, None)},
+        },
+    )
+
+
+def read(path: Path) -> Dataset:
+    """Open the prepared data in `path`; images are memory-mapped, not read."""
+    about = json.loads((path / "dataset.json").read_text())
+    train, test = (
+        Split(np.load(path / f"{name}.npy", mmap_mode="r"), pd.read_parquet(path / f"{name}.parquet"))
+        for name in ("train", "test")
+    )
+    names: tuple[str, ...] = ("task", "targets", "auxiliary", "data_key", "ids_key")
+    names += tuple(name for name in STRUCTURE if name in about)
+    return Dataset(train, test, path=path, **{name: about[name] for name in names})
+
+
+def _stream(
+    records: Iterable[Record],
+    writer: ImageWriter,
+    targets: list[str],
+    split: str,
+    other: set[str],
+    rows_per_image: int,
+) -> Iterator[dict[str, Any]]:
+    """Write the images; yield the rows of the table."""
+    seen: set[str] = set()
+    for record in records:
+        if record.id in seen:
+            raise FoldwiseError(f"{record.where}: the id {record.id!r} stands in {split} twice; ids must be unique")
+        if record.id in other:
+            raise FoldwiseError(f"{record.where}: the {split} id {record.id!r} is also in train")
+        if (record.image is not None) != (len(seen) % rows_per_image == 0):
+            expected = "an image" if record.image is None else "no image"
+            raise FoldwiseError(
+                f"{record.where}: expected {expected} for {record.id!r}: one image answers {rows_per_image} rows, and "
+                "the first of them carries it"
+            )
+        if record.image is not None and record.image.dtype.kind == "f" and not np.isfinite(record.image).all():
+            at = tuple(int(i) for i in np.argwhere(~np.isfinite(record.image))[0])
+            raise FoldwiseError(f"{record.where}: NaN or infinite pixel at {at} of the image of {record.id!r}")
+        for target in targets:
+            _check_label(record, target)
+        if record.image is not None:
+            writer.append(record.image, record.where)
+        seen.add(record.id)
+        yield {"id": record.id, **record.columns} | {target: int(record.columns[target]) for target in targets}
+    if writer.n == 0:
+        raise FoldwiseError(f"no {split} rows were found")
+    if len(seen) % rows_per_image:
+        raise FoldwiseError(
+            f"{split}: the last image has {len(seen) % rows_per_image} rows; expected {rows_per_image} rows for each"
+        )
+    writer.close()
+
+
+def _check_label(record: Record, target: str) -> None:
+    label = record.columns.get(target)
+    if label is None or label != label:
+        raise FoldwiseError(f"{record.where}: the label {target!r} of {record.id!r} is missing")
+    if label not in (0, 1):
+        raise FoldwiseError(f"{record.where}: the label {target!r} of {record.id!r} is {label!r}, expected 0 or 1")
+
+
+def _check_classes(train: pd.DataFrame, records: Records) -> None:
+    counts = train[records.targets].sum()
+    absent = [target for target in records.targets if counts[target] == 0]
+    constant = [target for target in records.targets if counts[target] == len(train)]
+    if absent or constant:
+        state = "no row has it" if absent else "every row has it"
+        raise FoldwiseError(f"the class {(absent or constant)[0]!r} cannot be learned: {state} in the training data")
+
+
+def _copy_sample(sample: Path, path: Path, test_ids: list[str]) -> None:
+    """Keep the sample submission beside the data, once its ids are known to be the test ids."""
+    with clear_csv_errors(sample.name):
+        table = pd.read_csv(sample, dtype=str, keep_default_na=False)
+    given = list(table.iloc[:, 0])
+    if sorted(given) != sorted(test_ids):
+        extra, lacking = set(given) - set(test_ids), set(test_ids) - set(given)
+        example = f"for example {sorted(extra or lacking)[0]!r}" if extra or lacking else "some ids stand in it twice"
+        raise FoldwiseError(
+            f"{sample.name}: its ids are not the test ids: {len(extra)} are not in test, "
+            f"{len(lacking)} test ids are absent, {example}"
+        )
+    (path / "sample_submission.csv").write_bytes(sample.read_bytes())
+
+
+def _ids_key(train: pd.DataFrame, test: pd.DataFrame, targets: list[str], source_key: str) -> str:
+    columns = ["id", *targets, *(["group"] if "group" in train else [])]
+    hashes = [pd.util.hash_pandas_object(table, index=False) for table in (train[columns], test[["id"]])]
+    return content_key(
+        [columns, *(hashlib.sha256(h.to_numpy().tobytes()).hexdigest() for h in hashes), *filter(None, [source_key])]
+    )

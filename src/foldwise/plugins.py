@@ -1,0 +1,61 @@
+"""A name in a YAML -> a function: models, augmentations, ways to blend and competitions are looked up here.
+
+Rooms are imported by name and only when one of their functions is wanted, so this module stands below them all.
+A function's keyword-only arguments are the schema of its options.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import types
+from collections.abc import Callable
+from functools import cache
+from typing import Any, get_type_hints
+
+from foldwise.errors import ConfigError, choices
+
+
+def function_named(room: str, name: str, key: str) -> Callable[..., Any]:
+    """Return the public function `name` of `foldwise.<room>`.
+
+    Raises ConfigError, naming the key of the settings and the valid choices, where there is none.
+    """
+    functions = public_functions(room)
+    if name not in functions:
+        raise ConfigError(f"{key}={name}: no such function in foldwise.{room}; {choices(name, functions)}")
+    return functions[name]
+
+
+def public_functions(room: str) -> dict[str, Callable[..., Any]]:
+    """Return the functions that a YAML may name: those that `foldwise.<room>` lists in `__all__`."""
+    imported = importlib.import_module(f"foldwise.{room}")
+    return {name: getattr(imported, name) for name in imported.__all__}
+
+
+def competition_module(name: str) -> types.ModuleType:
+    """Import the reader of a competition; it has `VERSION`, `SOURCES`, `read`, `submission` and `truth`.
+
+    Raises ConfigError, naming the valid choices, where there is none.
+    """
+    package = importlib.import_module("foldwise.competitions")
+    readers = sorted(module.name for module in pkgutil.iter_modules(package.__path__) if module.ispkg)
+    if name not in readers:
+        raise ConfigError(f"competition.reader={name}: no such competition; {choices(name, readers)}")
+    return importlib.import_module(f"foldwise.competitions.{name}.reader")
+
+
+@cache
+def option_schema(function: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
+    """Return the annotation and the default of each keyword-only argument of a function, by its name."""
+    # only these are evaluated: other annotations name keras or albumentations, which are not imported here
+    parameters = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    scope = types.SimpleNamespace(__annotations__={p.name: p.annotation for p in parameters})
+    hints = get_type_hints(scope, function.__globals__, include_extras=True)
+    return {p.name: (hints[p.name], p.default) for p in parameters}
+
+
+def default_options(function: Callable[..., Any]) -> dict[str, Any]:
+    """Return the defaults of a function's keyword-only arguments."""
+    return {name: default for name, (_, default) in option_schema(function).items()}

@@ -1,0 +1,77 @@
+"""The log loss for each value of a column, such as the zone of a body: which rows a score is made of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from foldwise.errors import ConfigError, choices
+from foldwise.scoring import metrics
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from foldwise.settings import Task
+
+
+MANY = 50  # different numbers in a column, from which on tenths of its rows are told apart instead
+Part = dict[str, Any]  # value, n_rows, log_loss, constant
+
+
+def breakdown(table: pd.DataFrame, column: str, labels: np.ndarray, losses: np.ndarray, task: Task) -> list[Part]:
+    """Return `value`, `n_rows`, `log_loss` and `constant` of the rows of each value of a column, and of all rows.
+
+    table: n rows; labels (n, k); losses (n,). constant is the log loss of the best constant prediction for those
+    rows: their own frequencies. A column of more than 50 different numbers is cut into tenths of its rows. Rows
+    without a value are a part of their own; the last part, whose value is "all", holds all rows.
+
+    Raises ConfigError for a column that the table does not have.
+    """
+    import pandas as pd
+
+    if column not in table:
+        raise ConfigError(f"by={column}: the data has no such column; {choices(column, list(table))}")
+    values = table[column].reset_index(drop=True)
+    if pd.api.types.is_numeric_dtype(values) and values.nunique() > MANY:
+        values = pd.qcut(values, 10, duplicates="drop")
+    rows = list(values.groupby(values, dropna=False, observed=True).groups.items())
+    parts = [_part(_name(value), np.asarray(at), labels, losses, task) for value, at in rows]
+    return [*parts, _part("all", np.arange(len(losses)), labels, losses, task)]
+
+
+def show(column: str, scored: dict[str, list[Part]], width: int) -> str:
+    """Return a table of the log loss of each value, by the name of what was scored; what is too wide is left out.
+
+    In brackets: the share of the constant's loss.
+    """
+    parts = next(iter(scored.values()))
+    names = [name for i, name in enumerate(scored) if 40 + 18 * i <= max(width, 60)]
+    cells = [["", "rows", "constant", *(name[:16] for name in names)]]
+    for i, part in enumerate(parts):
+        found = [scored[name][i]["log_loss"] for name in names]
+        known = part["constant"] > 1e-9  # of one class alone it is 0
+        shares = [f"{loss:.4f}" + (f" ({loss / part['constant']:.2f})" if known else "") for loss in found]
+        cells.append([str(part["value"]), str(part["n_rows"]), f"{part['constant']:.4f}", *shares])
+    cells[0][0] = column
+    widths = [max(len(row[c]) for row in cells) for c in range(len(cells[0]))]
+    lines = [
+        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
+        for row in cells
+    ]
+    return "\n".join(["log loss, and its share of what a constant scores, by value:", *("  " + line for line in lines)])
+
+
+def _part(value: Any, at: np.ndarray, labels: np.ndarray, losses: np.ndarray, task: Task) -> Part:
+    truth = np.asarray(labels, np.float64)[at]
+    constant = metrics.log_loss(truth, np.broadcast_to(truth.mean(axis=0), truth.shape), task)
+    return {"value": value, "n_rows": len(at), "log_loss": float(losses[at].mean()), "constant": constant}
+
+
+def _name(value: Any) -> Any:
+    """Return a value of a column as JSON has it."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or value != value:
+        return "missing"
+    return value if isinstance(value, (int, float, bool, str)) else str(value)

@@ -1,0 +1,95 @@
+"""`ensemble=files`: blend files of test predictions that have no out-of-fold ones, with no score to trust."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from foldwise.blends.files import files
+from foldwise.errors import ConfigError, FoldwiseError
+from foldwise.runs import submission
+from foldwise.runs.members import reported
+from foldwise.runs.store import Run, test_predictions
+from foldwise.scoring.compare_runs import correlations
+from foldwise.scoring.rows import Problem, make_rows
+from foldwise.settings import Settings, plain
+from foldwise.stages.prepare import prepare
+from foldwise.storage import content_key
+
+log = logging.getLogger(__name__)
+
+
+def ensemble(settings: Settings) -> dict[str, Any]:
+    """Blend the submissions in a folder, and finished runs if that is said; write a checked submission, not scored.
+
+    rank: the mean of ranks, mapped to the mean of the sorted predictions, so that it stays a probability.
+    Returns the file, its members and the correlations of their logits.
+    """
+    from foldwise.runs.prediction_files import SUFFIXES, read_predictions
+
+    folder, how = settings.ensemble.options["folder"], settings.ensemble.options["how"]
+    if folder is None:
+        raise ConfigError("ensemble.options.folder: not set; name a folder of test predictions, CSV or parquet")
+    paths = sorted(p for p in Path(folder).glob("*") if p.suffix in SUFFIXES)
+    joined = _runs(settings) if settings.ensemble.options["runs"] else []
+    if not paths or len(paths) + len(joined) < 2:
+        raise FoldwiseError(
+            f"{folder}: expected at least two .csv or .parquet files, found {len(paths)}; with "
+            f"ensemble.options.runs=true one is enough, as finished runs join it (found {len(joined)})"
+        )
+    dataset = prepare(settings)
+    ids, targets = dataset.test.table["id"], dataset.targets
+    tables = [read_predictions(path, ids, targets, dataset.task) for path in paths]
+    stack = np.stack(
+        [*(table[targets].to_numpy() for table in tables), *(test_predictions(run, ids, targets) for run in joined)]
+    )
+    names = [*(path.name for path in paths), *(run.name for run in joined)]
+    rows, problem = make_rows(stack, dataset.test.table), Problem(dataset.task)
+    p = files(problem, rows, rows, how=how).probabilities
+    related = correlations(rows.scored(), problem)
+    about: dict[str, Any] = {
+        "competition": settings.competition.name,
+        "nested_score": None,
+        "nested_score_interval": None,
+        "ensemble": plain(settings.ensemble),
+        "members": names,
+        "correlations": [[None if np.isnan(c) else float(c) for c in line] for line in related],
+        "data_key": dataset.data_key,
+        "ids_key": dataset.ids_key,
+        "source": settings.source.kind,
+    }
+    predictions = pd.DataFrame(p, columns=targets)
+    predictions.insert(0, "id", ids)
+    key = content_key([names, how, stack.sum(axis=1).tolist(), dataset.data_key])[:8]
+    path = submission.write(settings, dataset, predictions, f"{settings.competition.name}_unscored_{key}", about)
+    return {"file": str(path), **about}
+
+
+def _runs(settings: Settings) -> list[Run]:
+    """Return the finished runs of this data and split that `ensemble.members` names."""
+    from foldwise.runs.members import choose
+    from foldwise.stages.score import score
+
+    return choose(reported(settings.runs_dir, score(settings)), settings.ensemble)
+
+
+def show(result: dict[str, Any], width: int) -> str:
+    """Return the correlations of the files, and the submission."""
+    names = result["members"]
+    lines = [
+        f"  {i + 1:>3} {name:<32} {' '.join('  -  ' if c is None else f'{c:.3f}' for c in line)}"
+        for i, (name, line) in enumerate(zip(names, result["correlations"], strict=True))
+    ]
+    how = result["ensemble"]["options"]["how"]
+    return "\n".join(
+        [
+            f"{how} of {len(names)} members; correlations of their logits:",
+            *lines,
+            "files have no out-of-fold predictions, so no nested score: nothing says how good this is",
+            f"submission: {result['file']}",
+        ]
+    )

@@ -1,0 +1,138 @@
+"""Stage `grade`: where the truth is known, the score that the leaderboard would give."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from foldwise.data.dataset import Dataset, Split
+from foldwise.errors import FoldwiseError
+from foldwise.plugins import competition_module
+from foldwise.runs import submission
+from foldwise.scoring import breakdown, decisions, metrics, objective
+from foldwise.settings import Metric, Settings
+from foldwise.stages.prepare import prepare
+from foldwise.stages.simulate import raw_files
+from foldwise.storage import clear_csv_errors
+
+log = logging.getLogger(__name__)
+
+
+def grade(settings: Settings) -> dict[str, Any]:
+    """Score a submission (the newest, or `submission=FILE`) against `solution.csv`.
+
+    Only rows whose `Usage` is Public or Private count; without that column all rows do. Returns the file,
+    n_scored, log_loss with its interval, public_score, private_score, accuracy, and the nested score. Where the
+    objective is not log loss, those scores are its values, and `metric`, `score`, `score_interval` stand beside them.
+    Decisions are made at the thresholds that stand in the JSON of the submission, or at one half. With
+    `by=COLUMN` also `by` and `log_loss_by`, what `breakdown` tells of that column.
+
+    Raises FoldwiseError where there is no solution, or where its ids are not the submission's.
+    """
+    raw_dir = raw_files(settings)
+    if not (raw_dir / "solution.csv").is_file():
+        raise FoldwiseError(
+            f"{raw_dir / 'solution.csv'} is missing: only simulated, embedded or held-back labels can be graded"
+        )
+    dataset = prepare(settings)
+    path, about = submission.chosen(settings, ids_key=dataset.ids_key)
+    reader = competition_module(settings.competition.reader)
+    with clear_csv_errors("solution.csv"):
+        solution = pd.read_csv(raw_dir / "solution.csv", dtype=str, keep_default_na=False)
+    try:
+        truth = reader.truth(solution, dataset.targets, **settings.competition.options)  # (n, k)
+    except ValueError as error:
+        raise FoldwiseError(f"solution.csv: {error}") from None
+    except KeyError as error:
+        raise FoldwiseError(f"solution.csv: the column {error} is missing; it has {', '.join(solution)}") from None
+    predicted = _predictions(path, dataset, solution.iloc[:, 0])
+    usage = solution["Usage"].to_numpy() if "Usage" in solution else np.full(len(solution), "Private")
+    scored = np.isin(usage, ["Public", "Private"])
+    if not scored.any():
+        raise FoldwiseError("solution.csv: no row's Usage is Public or Private, so that nothing is scored")
+    groups = _groups(dataset.test, solution.iloc[:, 0])
+    metric, task = settings.competition.metric, dataset.task
+    answers = predicted
+    if metric in decisions.COUNTED:
+        thresholds = about.get("thresholds", decisions.untuned(metric, len(dataset.targets), task))
+        answers = decisions.decide(predicted, thresholds, task)
+
+    def on(rows: np.ndarray, name: Metric, given: np.ndarray) -> objective.Scored:
+        return objective.scored_answers(name, truth[rows], given[rows], task, None if groups is None else groups[rows])
+
+    def part(name: str) -> float | None:
+        rows = usage == name
+        try:
+            return objective.value(metric, truth[rows], answers[rows], task) if rows.any() else None
+        except FoldwiseError:  # so few rows may lack a class
+            return None
+
+    log_loss = on(scored, "log_loss", predicted)
+    beside: dict[str, Any] = {}
+    if metric != "log_loss":
+        if about.get("metric", metric) != metric:
+            log.warning("the nested score of %s is its %s, not its %s", path, about["metric"], metric)
+        ours = on(scored, metric, answers)
+        beside = {"metric": metric, "score": ours.value, "score_interval": objective.interval(ours)}
+    if settings.by is not None:
+        table = dataset.test.table.set_index("id", drop=False).loc[solution.iloc[:, 0]][scored]
+        losses = metrics.row_losses(truth[scored], predicted[scored], task)
+        parts = breakdown.breakdown(table, settings.by, truth[scored], losses, task)
+        beside |= {"by": settings.by, "log_loss_by": parts}
+    return {
+        "file": str(path),
+        "n_scored": int(scored.sum()),
+        "log_loss": log_loss.value,
+        "log_loss_interval": objective.interval(log_loss),
+        **beside,
+        "public_score": part("Public"),
+        "private_score": part("Private"),
+        "accuracy": metrics.for_humans(truth[scored], predicted[scored], dataset.task)["accuracy"],
+        "nested_score": about.get("nested_score"),
+        "nested_score_interval": about.get("nested_score_interval"),
+    }
+
+
+def _predictions(path: Path, dataset: Dataset, ids: pd.Series) -> np.ndarray:
+    """Return the probabilities (n, k) of the submission, or of the file beside it, in the order of `ids`."""
+    beside = path.with_name(f"{path.stem}_probabilities.csv")
+    file = beside if beside.is_file() else path
+    with clear_csv_errors(str(file)):
+        table = pd.read_csv(file, converters={0: str})  # an id is text, be it 007 or NA
+    table = table.set_index(table.columns[0])
+    absent = [target for target in dataset.targets if target not in table]
+    if absent:
+        raise FoldwiseError(
+            f"{file}: expected the probabilities of {', '.join(dataset.targets)}, received the columns "
+            f"{', '.join(table)}; only submissions written by foldwise have their probabilities beside them"
+        )
+    if sorted(table.index) != sorted(ids):
+        raise FoldwiseError(f"{path}: its ids are not those of solution.csv; was it made from other data?")
+    table[dataset.targets] = table[dataset.targets].apply(pd.to_numeric, errors="coerce")
+    submission.check_probabilities(table.reset_index(names="id"), dataset)
+    return table.loc[ids, dataset.targets].to_numpy(np.float64)
+
+
+def show(result: dict[str, Any], width: int) -> str:
+    """Return the grade as a line for each score."""
+    lines = [f"graded {result['file']}: {result['n_scored']} rows are scored"]
+    ours = f"true {objective.LABELS[result['metric']]}" if "metric" in result else ""
+    for name, key in ((ours, "score"), ("true log loss", "log_loss"), ("nested score", "nested_score")):
+        if result.get(key) is not None:
+            low, high = result[f"{key}_interval"]
+            lines.append(f"  {name:<15}{result[key]:.4f}  (95 % interval {low:.4f} to {high:.4f})")
+    for name in ("public_score", "private_score", "accuracy"):
+        if result[name] is not None:
+            lines.append(f"  {name.replace('_', ' '):<15}{result[name]:.4f}")
+    if "by" in result:
+        lines.append(breakdown.show(result["by"], {"true log loss": result["log_loss_by"]}, width))
+    return "\n".join(lines)
+
+
+def _groups(test: Split, ids: pd.Series) -> np.ndarray | None:
+    """Return the groups of the test rows in the order of `ids`."""
+    return None if test.groups is None else pd.Series(test.groups, test.table["id"]).loc[ids].to_numpy()

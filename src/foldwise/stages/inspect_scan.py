@@ -1,0 +1,12 @@
+"""Stage `inspect`: what a scan file says of itself, and a contact sheet of what it shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def inspect_scan(words: list[str]) -> Path:
+    """Print the header of the scan file words[0] and write a sheet of its views to words[1], or beside it."""
+    from foldwise.competitions.passenger_screening.inspect_scan import inspect
+
+    return inspect(words)

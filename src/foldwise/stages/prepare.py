@@ -1,0 +1,100 @@
+"""Stage `prepare`: raw files into memory-mapped arrays and tables, once for each data key."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+from foldwise.data import dataset, remote
+from foldwise.data.dataset import Dataset
+from foldwise.errors import FoldwiseError
+from foldwise.plugins import competition_module
+from foldwise.settings import Settings
+from foldwise.stages.simulate import generated_by, raw_files
+from foldwise.storage import content_key, sha256, write_json, written_aside
+
+log = logging.getLogger(__name__)
+
+
+def prepare(settings: Settings) -> Dataset:
+    """Return the prepared data of the competition and source, reading the raw files where that is not done yet."""
+    key = data_key(settings)
+    path = settings.prepared_dir / key
+    if not path.is_dir():
+        reader = competition_module(settings.competition.reader)
+        raw_dir = settings.raw_dir if _raw_url(settings) else raw_files(settings)
+        kept = [path.with_name(f".{key}.scans")] if getattr(reader, "RESUMES", False) else []
+        with written_aside(path) as aside:
+            try:
+                records = reader.read(raw_dir, *kept, **settings.competition.options)
+                dataset.write(records, aside, key, source_key(settings))
+            except FileNotFoundError as error:
+                raise FoldwiseError(_missing(settings, raw_dir, error)) from None
+        for folder in kept:
+            shutil.rmtree(folder, ignore_errors=True)
+        about = json.loads((path / "dataset.json").read_text())
+        log.info(
+            "%s: prepared %d train and %d test rows in %s",
+            settings.competition.name,
+            about["n_train"],
+            about["n_test"],
+            path,
+        )
+    return dataset.read(path)
+
+
+def data_key(settings: Settings) -> str:
+    """Hash what decides the prepared data: the reader, its options, and the source or the raw files' contents."""
+    reader = competition_module(settings.competition.reader)
+    code = [f"foldwise.competitions.{settings.competition.reader}", reader.VERSION, dataset.VERSION]
+    options = settings.competition.options
+    named = {name: Path(options[name]) for name in getattr(reader, "FILES", ())}  # options that may name a file
+    content = [[name, sha256(path)] for name, path in named.items() if path.is_file()]
+    return content_key(["data", *code, options, source_key(settings), *content])
+
+
+def source_key(settings: Settings) -> str:
+    """Hash what decides the raw files: the generator and its arguments, or the host's files themselves.
+
+    Remote files are not read for that: their names, sizes and the hashes that the store knows stand for them.
+    """
+    if (url := _raw_url(settings)) is not None:
+        return content_key(["remote", remote.listing(url)])
+    if settings.source.kind == "kaggle":
+        return content_key(_digests(raw_files(settings), settings.prepared_dir / "raw_digests.json"))
+    return content_key(generated_by(settings))
+
+
+def _raw_url(settings: Settings) -> str | None:
+    """Where the raw files lie, if not on this machine."""
+    return settings.competition.options.get("raw_url")
+
+
+def _digests(raw_dir: Path, cache: Path) -> dict[str, str]:
+    """Hash every raw file; a file of unchanged size and time is not read again."""
+    known = json.loads(cache.read_text()) if cache.is_file() else {}
+    found: dict[str, list[Any]] = {}
+    for path in sorted(p for p in raw_dir.rglob("*") if p.is_file() and p.suffix not in (".7z", ".zip")):
+        name, status = path.relative_to(raw_dir).as_posix(), path.stat()
+        state = [status.st_size, status.st_mtime_ns]
+        if name == "solution.csv":  # the answers that only `grade` reads decide nothing here
+            continue
+        if known.get(name, [])[:2] == state:
+            found[name] = known[name]
+        else:
+            found[name] = [*state, sha256(path)]
+    if found != known:
+        write_json(cache, found)
+    return {name: digest for name, (_, _, digest) in found.items()}
+
+
+def _missing(settings: Settings, raw_dir: Path, error: FileNotFoundError) -> str:
+    name = Path(str(error.filename)).name
+    held = ", ".join(sorted(p.name for p in raw_dir.iterdir())[:8])
+    return (
+        f"{raw_dir / name} is missing; the folder holds {held}. "
+        f"`foldwise download competition={settings.competition.name}` fetches and unpacks the host's files"
+    )

@@ -1,0 +1,118 @@
+"""Stage `score`: the pooled out-of-fold score of every run, with its uncertainty."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from foldwise.data.folds import read_folds, split_key
+from foldwise.errors import FoldwiseError
+from foldwise.runs import store
+from foldwise.runs.members import reported as members_reported
+from foldwise.runs.report import of, reported, told
+from foldwise.scoring import breakdown, objective
+from foldwise.settings import Metric, Settings
+from foldwise.stages.prepare import prepare
+
+log = logging.getLogger(__name__)
+
+MOST = 8  # runs that are compared with each other
+
+
+def score(settings: Settings) -> list[dict[str, Any]]:
+    """Return the `run.json` of every finished run on this data and split, best first.
+
+    Where the objective is not log loss, or further metrics are to be shown, `metric`, `score`, `score_interval` and
+    `metrics` (values by name) stand beside it.
+    With `by=COLUMN` each has `by`, the column, and `log_loss_by`, what `breakdown` tells of it.
+
+    Raises FoldwiseError where there is none.
+    """
+    dataset = prepare(settings)
+    folds = read_folds(dataset, settings.split)
+    key = split_key(dataset, settings.split)
+    every = store.all_runs(settings.runs_dir)
+    mine = [
+        run
+        for run in every
+        if run.recipe["split_key"] == key or (run.is_approximate and run.recipe["ids_key"] == dataset.ids_key)
+    ]
+    finished = [run for run in mine if run.is_finished()]
+    if len(mine) > len(finished):
+        log.info(
+            "%d unfinished runs are not shown; `foldwise train` with their settings finishes them",
+            len(mine) - len(finished),
+        )
+    if len(every) > len(mine):
+        log.info(
+            "%d runs on other data or another split are not shown: their scores do not compare",
+            len(every) - len(mine),
+        )
+    if not finished:
+        raise FoldwiseError(
+            f"no finished run of {settings.competition.name} on this data and split; "
+            f"`foldwise train competition={settings.competition.name}` trains one"
+        )
+    reports = [reported(run, dataset, folds, settings) for run in finished]
+    return sorted(reports, key=lambda report: objective.cost(settings.competition.metric, of(report)))
+
+
+def show(reports: list[dict[str, Any]], width: int) -> str:
+    """Return the terminal table of scored runs, best first; columns that do not fit the width are left out."""
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    metric: Metric = reports[0].get("metric", "log_loss") if reports else "log_loss"
+    first = [objective.LABELS[metric], "95 % interval"]
+    shown_too = [objective.LABELS[name] for name in reports[0].get("metrics", {})] if reports else []
+    spread = ["folds, sd"] if metric == "log_loss" else []  # it is that of log loss
+    columns = list(dict.fromkeys([*first, *shown_too, "log loss", *spread, "accuracy", "F1", "AUC", "minutes"]))
+    needed = 24 + 10
+    kept = [name for name in columns if (needed := needed + len(name) + 4) <= max(width, 60)]
+    shown.add_column("run", overflow="fold")
+    for name in kept:
+        shown.add_column(name, justify="right", no_wrap=True)
+    for report in reports:
+        low, high = report.get("score_interval", report["log_loss_interval"])
+        approximate = "~" if report.get("split_key") == store.OTHER else ""
+        cells = {
+            "log loss": f"{approximate}{report['log_loss']:.4f}",
+            "95 % interval": f"{low:.3f}-{high:.3f}",
+            "folds, sd": f"{np.std(report['fold_log_loss'], ddof=1):.3f}" if len(report["fold_log_loss"]) > 1 else "-",
+            "accuracy": f"{report['accuracy']:.4f}",
+            "F1": f"{report['f1']:.4f}",
+            "AUC": "-" if report["auc"] is None else f"{report['auc']:.4f}",
+            "minutes": f"{report['seconds'] / 60:.1f}",
+        }
+        for name, value in report.get("metrics", {}).items():  # thresholds tuned inside folds replace one half
+            cells[objective.LABELS[name]] = f"{approximate}{value:.4f}"
+        shown.add_row(f"{report['model']}-{report['run_key']}", *(cells.get(name, "-") for name in kept))
+    console = Console(width=width, no_color=True)
+    with console.capture() as captured:
+        console.print(shown)
+    parts = {f"{r['model']}-{r['run_key']}": r["log_loss_by"] for r in reports if "by" in r}
+    return captured.get() + (breakdown.show(reports[0]["by"], parts, width) if parts else "")
+
+
+def details(settings: Settings, reports: list[dict[str, Any]]) -> str:
+    """Return how the best of the scored runs compare: paired differences, correlations, what each adds to the mean."""
+    reports = reports[:MOST]
+    if len(reports) < 2:
+        return ""
+    import tempfile
+
+    from foldwise.runs.members import stacked
+    from foldwise.scoring import compare_runs
+
+    dataset = prepare(settings)
+    members = members_reported(settings.runs_dir, reports)
+    with tempfile.TemporaryDirectory() as folder:
+        rows, _, problem = stacked(members, dataset, read_folds(dataset, settings.split), Path(folder))
+        problem = replace(problem, metric=settings.competition.metric)
+        table = compare_runs.table([run.name for run in members], rows, problem)
+    return table + "".join(f"{told(report)}\n" for report in reports if "pseudo" in report)

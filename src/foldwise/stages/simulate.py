@@ -1,0 +1,87 @@
+"""Stage `simulate`: write the raw files of a simulated or embedded source, as the host would ship them."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from foldwise.config.check import generator
+from foldwise.errors import FoldwiseError
+from foldwise.settings import Settings, plain
+from foldwise.storage import write_json, written_aside
+
+log = logging.getLogger(__name__)
+
+MARK = "source.json"  # tells a generated raw folder, and which one it is, from the host's own files
+
+
+def simulate(settings: Settings) -> Path:
+    """Return the raw folder, holding the files that `source` asks for, writing them where they are absent.
+
+    A folder of another simulation is replaced: its files can be made again at any time. The host's own
+    files never are.
+    """
+    raw_dir = settings.raw_dir
+    if settings.source.kind == "kaggle":
+        raise FoldwiseError(
+            "source=kaggle: there is nothing to simulate; `foldwise download` fetches the host's files, or choose "
+            "source=simulated or source=embedded"
+        )
+    mark = generated_by(settings)
+    found = _mark(raw_dir)
+    if found is not None and all(found.get(name) == value for name, value in mark.items()):
+        return raw_dir
+    if raw_dir.is_dir() and any(raw_dir.iterdir()) and (found is None or found["files"] != _sizes(raw_dir)):
+        raise FoldwiseError(
+            f"{raw_dir} holds files that foldwise did not generate, and leaves them alone: say source=kaggle to "
+            "use them, or root=PATH to generate elsewhere"
+        )
+    function, options = generator(settings)
+    with written_aside(raw_dir, replace_folder=True) as aside:
+        aside.mkdir()
+        function(aside, **options)
+        write_json(aside / MARK, mark | {"files": _sizes(aside)})
+    log.info("%s: wrote %s (%s)", settings.competition.name, raw_dir, _described(mark))
+    return raw_dir
+
+
+def raw_files(settings: Settings) -> Path:
+    """Return the raw folder of any source; raise FoldwiseError where the host's files are not there."""
+    if settings.source.kind != "kaggle":
+        return simulate(settings)
+    raw_dir = settings.raw_dir
+    found = _mark(raw_dir)
+    if found is not None:
+        raise FoldwiseError(
+            f"source=kaggle: {raw_dir} holds generated files ({_described(found)}); remove that folder, or say "
+            "root=PATH to keep the host's files elsewhere"
+        )
+    if not raw_dir.is_dir() or not any(raw_dir.iterdir()):
+        raise FoldwiseError(
+            f"source=kaggle: {raw_dir} holds no files; `foldwise download competition={settings.competition.name}` "
+            "fetches them"
+        )
+    return raw_dir
+
+
+def generated_by(settings: Settings) -> dict[str, Any]:
+    """Describe a generated source: what decides every byte of its files."""
+    function, options = generator(settings)
+    version = function.__globals__["VERSION"]
+    generator_name = "_".join(function.__module__.split(".")[-2:])
+    return {"generator": generator_name, "version": version, "options": plain(options)}  # as the mark's JSON has them
+
+
+def _sizes(raw_dir: Path) -> dict[str, int]:
+    """Return the bytes of every file but the mark, by its path in the folder."""
+    files = sorted(path for path in raw_dir.rglob("*") if path.is_file() and path.name != MARK)
+    return {path.relative_to(raw_dir).as_posix(): path.stat().st_size for path in files}
+
+
+def _mark(raw_dir: Path) -> Any:
+    path = raw_dir / MARK
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def _described(mark: dict[str, Any]) -> str:
+    return ", ".join([mark["generator"], *(f"{name}={value}" for name, value in mark["options"].items())])

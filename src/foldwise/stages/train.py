@@ -1,0 +1,86 @@
+"""Stage `train`: train the folds of a recipe that are not finished yet."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import Any
+
+from foldwise.data.dataset import Dataset
+from foldwise.data.folds import folds_path, read_folds
+from foldwise.execution.local import FoldTask, train_folds
+from foldwise.runs import members
+from foldwise.runs.recipe import make_recipe, run_name
+from foldwise.runs.report import of, reported
+from foldwise.runs.report import told as report_told
+from foldwise.runs.store import Run, open_run, take_folds
+from foldwise.scoring.objective import LABELS, cost
+from foldwise.settings import Settings
+from foldwise.stages.prepare import prepare
+
+log = logging.getLogger(__name__)
+
+
+def train(settings: Settings) -> Run:
+    """Train one recipe over its folds and score it; what is finished is not trained again."""
+    return next(iter(train_runs([settings])))
+
+
+def train_all(sweep: list[Settings]) -> list[dict[str, Any]]:
+    """Train several recipes and return their reports, best first."""
+    metric = sweep[0].competition.metric
+    return sorted(train_runs(sweep).values(), key=lambda report: cost(metric, of(report)))
+
+
+def train_runs(sweep: list[Settings]) -> dict[Run, dict[str, Any]]:
+    """Train several recipes; their folds share one queue, so that no worker waits for the end of a recipe.
+
+    Returns the runs, without repetitions, and the report of each.
+    """
+    reports: dict[Run, dict[str, Any]] = {}
+    runs: dict[Run, tuple[Settings, Dataset]] = {}
+    tasks: list[FoldTask] = []
+    for settings in sweep:
+        dataset = prepare(settings)
+        read_folds(dataset, settings.split)
+        path = folds_path(dataset, settings.split)
+        recipe = make_recipe(settings, dataset.data_key, path.stem.removeprefix("folds_"))
+        members.sources(settings.runs_dir, recipe.pseudo.runs or [], recipe.split_key)
+        run = open_run(settings.runs_dir, recipe)
+        if run in runs:
+            continue
+        runs[run] = settings, dataset
+        if recipe.fit.refit:
+            take_folds(run, Run(settings.runs_dir / run_name(replace(recipe, fit=replace(recipe.fit, refit=False)))))
+        missing = run.missing()
+        if missing:
+            (run.path / "run.json").unlink(missing_ok=True)  # it may tell the score of folds that are gone
+        tasks += [FoldTask(run, recipe, fit, len(dataset.train.images), dataset.path, path) for fit in missing]
+        done = len(run.fits) - len(missing)
+        if done:
+            log.info(
+                "%s: %d of %d folds%s are trained already%s",
+                run.name,
+                done,
+                len(run.fits),
+                " (one is the refit)" if run.refits else "",
+                "" if missing else ": nothing to do",
+            )
+
+    def score(run: Run) -> None:
+        settings, dataset = runs[run]
+        reports[run] = report = reported(run, dataset, read_folds(dataset, settings.split), settings)
+        told = [("log loss", report["log_loss"], *report["log_loss_interval"])]
+        if settings.competition.metric != "log_loss":
+            told.insert(0, (LABELS[settings.competition.metric], report["score"], *report["score_interval"]))
+        scores = ("{} {:.4f} (95 % interval {:.4f} to {:.4f})".format(*one) for one in told)
+        log.info("%s: out-of-fold %s", run.name, ", ".join(scores))
+        if "pseudo" in report:
+            log.info(report_told(report))
+
+    for run in runs:
+        if run.is_finished():
+            score(run)
+    if tasks:
+        train_folds(tasks, sweep[0].execution, score)
+    return {run: reports[run] for run in runs}

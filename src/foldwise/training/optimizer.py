@@ -1,0 +1,54 @@
+"""The optimizer and its learning rate schedule."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import keras
+
+from foldwise.settings import FitSettings
+from foldwise.training import finetune, snapshots
+
+
+def learning_rate(fit: FitSettings, steps_per_epoch: int) -> Any:
+    """Return Keras' schedule: constant or cosine decay to 0, after a linear warm-up from 0.
+
+    With `fit.snapshots` the decay starts again at every cycle, and the warm-up is part of the first.
+    """
+    if fit.snapshots > 1:
+        return snapshots.Cycles(fit.learning_rate, snapshots.ends(fit), steps_per_epoch, fit.warmup_epochs)
+    steps, warmup = fit.epochs * steps_per_epoch, round(fit.warmup_epochs * steps_per_epoch)
+    if fit.schedule == "cosine":
+        start = 0.0 if warmup else fit.learning_rate
+        return keras.optimizers.schedules.CosineDecay(
+            start,
+            max(steps - warmup, 1),
+            warmup_target=fit.learning_rate if warmup else None,
+            warmup_steps=warmup,
+        )
+    if warmup:
+        return keras.optimizers.schedules.PolynomialDecay(0.0, warmup, fit.learning_rate)
+    return fit.learning_rate
+
+
+def optimizer(
+    fit: FitSettings,
+    steps_per_epoch: int,
+    variables: list[Any] | None = None,
+    shares: dict[int, float] | None = None,
+) -> keras.optimizers.Optimizer:
+    """Return Keras' optimizer of that name, with schedule, decoupled weight decay and EMA of the weights.
+
+    shares: of the learning rate, by id of the `variables` that have one of their own.
+    """
+    kinds: dict[str, Any] = {
+        kind.__name__.lower(): kind for kind in vars(keras.optimizers).values() if inspect.isclass(kind)
+    }
+    options: dict[str, Any] = {"weight_decay": fit.weight_decay} if fit.weight_decay else {}
+    if fit.ema:
+        options |= {"use_ema": True, "ema_momentum": fit.ema}
+    if fit.optimizer == "adamw":
+        options.setdefault("weight_decay", 0.0)  # Keras' own default would be .004
+    kind = finetune.with_rates(kinds[fit.optimizer], variables or [], shares or {})
+    return kind(learning_rate(fit, steps_per_epoch), **options)

@@ -1,0 +1,61 @@
+"""Predictions of a trained model, averaged over test-time views."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from foldwise.augment.views import batch_views
+from foldwise.data.batch import Batch, rows_at_once
+from foldwise.data.structure import Structure
+from foldwise.models import introspect
+from foldwise.scoring import metrics
+from foldwise.settings import Task
+
+PREDICT_ROWS = 256
+
+
+class Predictor:
+    """Predict probabilities of rows, averaged over the test-time views."""
+
+    def __init__(
+        self,
+        model: keras.Model,
+        task: Task,
+        test_views: str,
+        structure: Structure | None = None,
+        rows: int = PREDICT_ROWS,
+    ) -> None:
+        self.task, self.test_views, self.structure, self.rows = task, test_views, structure or Structure(), rows
+        self._names, self._n_outputs = introspect.input_names(model), model.outputs[0].shape[-1]
+        # one signature for batches of every length, or TensorFlow would trace anew for the short last one
+        signature = [tf.TensorSpec((None, *one.shape[1:]), one.dtype) for one in model.inputs]
+
+        def logits(*inputs: Any) -> Any:
+            return model(inputs[0] if len(inputs) == 1 else list(inputs), training=False)
+
+        self._logits = tf.function(logits, input_signature=signature)
+
+    def __call__(self, images: np.ndarray, beside: Batch | None, rows: np.ndarray) -> np.ndarray:
+        if len(rows) == 0:  # a refit holds none out
+            return np.empty((0, self._n_outputs))
+        parts, step = [], rows_at_once(images, self.rows)
+        for start in range(0, len(rows), step):
+            part = rows[start : start + step]
+            batch = {"images": images[part].astype(np.float32)}
+            batch |= {name: values[part] for name, values in (beside or {}).items()}
+            views = []
+            for view, outputs in self._views(batch):
+                logits = self._logits(*(view[name] for name in self._names))
+                views.append(metrics.probabilities(np.asarray(logits), self.task)[:, outputs])
+            parts.append(np.mean(views, axis=0))
+        return np.concatenate(parts)
+
+    def _views(self, batch: Batch) -> Iterable[tuple[Batch, Any]]:
+        if self.test_views == "stored":  # what a backbone said of the views, (rows, views, d)
+            return [(batch | {"images": view}, slice(None)) for view in np.moveaxis(batch["images"], 1, 0)]
+        return batch_views(self.test_views, batch, self.structure, self._n_outputs)

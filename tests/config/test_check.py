@@ -1,0 +1,173 @@
+"""Whatever is wrong on the command line or in a YAML stops at once, with the key, the value and the choices."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from foldwise.__main__ import main
+from foldwise.config import check
+from foldwise.config.compose import compose_all
+from foldwise.errors import ConfigError
+from foldwise.storage import content_key
+
+WRONG = [
+    # command line, the key that must be named, a part of the advice
+    (["modle=small_cnn"], "modle", "did you mean 'model'?"),
+    (["model=smal_cnn"], "model=smal_cnn", "did you mean 'small_cnn'?"),
+    (["competition=titanic"], "competition=titanic", "statoil"),
+    (["fit.epoch=3"], "fit.epoch", "did you mean 'epochs'?"),
+    (["fit.epochs=many"], "fit.epochs=many", "integer"),
+    (["fit.epochs=2.5"], "fit.epochs=2.5", "integer"),
+    (["fit.epochs=0"], "fit.epochs=0", "greater than or equal to 1"),
+    (["fit.ema=2"], "fit.ema=2", "less than 1"),
+    (["fit.optimizer=adamm"], "fit.optimizer=adamm", "did you mean 'adam'?"),
+    (["split.n_folds=1"], "split.n_folds=1", "greater than or equal to 2"),
+    (["split.kind=grup"], "split.kind=grup", "did you mean 'group'?"),
+    (["model.options.filter=3"], "model.options.filter", "did you mean 'filters'?"),
+    (["model.options.dropout=1.5"], "model.options.dropout=1.5", "less than 1"),
+    (["model.options.filters=[16,x]"], "model.options.filters.1=x", "integer"),
+    (["model.options.padding=sam"], "model.options.padding=sam", "did you mean 'same'?"),
+    (["competition.options.crop=2"], "competition.options.crop=2", "greater than or equal to 8"),
+    (["competition.options.corp=50"], "competition.options.corp", "did you mean 'crop'?"),
+    (["augment=radar", "augment.options.shfit=1"], "augment.options.shfit", "did you mean 'shift'?"),
+    (["source=embedded"], "source=embedded", "simulated"),
+    (["source=kaggle", "source.n_train=5"], "source.n_train=5", "no options"),
+    (["source.n_train=0"], "source.n_train=0", "greater than or equal to 1"),
+    (["model=mlp,small_cnn"], "model=mlp,small_cnn", "-m"),
+    (["split.n_folds=130"], "split.n_folds=130", "less than or equal to 100"),
+    (["fit.learning_rate=inf"], "fit.learning_rate=inf", "finite"),
+    (["ensemble.best=3"], "ensemble.best=3", "`foldwise train` does not read"),
+    (["oof=theirs.csv"], "oof", "no such setting"),
+    (["fit.epochs=[1"], "fit.epochs=[1", ""),
+    (["sweep=learning_rat"], "sweep=learning_rat", "did you mean 'learning_rate'?"),
+    (["model.name=vgg"], "model.name=vgg", "small_cnn"),
+    (["competition.reader=iceberg"], "competition.reader=iceberg", "statoil"),
+    (["--confg"], "--confg", "--config-dir"),
+]
+
+
+@pytest.mark.parametrize(("words", "key", "advice"), WRONG, ids=lambda value: str(value)[:40])
+def test_a_wrong_word_is_one_clear_message(words, key, advice, capsys, tmp_path):
+    assert main(["train", f"root={tmp_path}", *words]) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith("error: ")
+    assert key in printed.err
+    assert advice in printed.err
+    assert "Traceback" not in printed.err
+    assert printed.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "key", "advice"),
+    [
+        ("typo", "name: mine\nraeder: folder\n", "competition.raeder", "did you mean 'reader'?"),
+        ("option", "name: mine\nreader: folder\noptions: {sied: 3}\n", "competition.options.sied", "'side'"),
+        ("type", "name: mine\nreader: folder\noptions: {side: big}\n", "competition.options.side=big", "integer"),
+        ("absent", "name: mine\n", "competition.reader", "not set"),
+        ("syntax", "name: [mine\n", "", ""),
+    ],
+)
+def test_a_wrong_yaml_is_one_clear_message(name, text, key, advice, capsys, tmp_path):
+    (tmp_path / "conf" / "competition").mkdir(parents=True)
+    (tmp_path / "conf" / "competition" / f"{name}.yaml").write_text(text)
+    words = ["train", "--config-dir", str(tmp_path / "conf"), f"competition={name}", "source=kaggle"]
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert key in error
+    assert advice in error
+    assert "Traceback" not in error
+
+
+def test_the_traceback_is_there_for_those_who_ask(monkeypatch):
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(ConfigError):
+        main(["train", "fit.epochs=0"])
+
+
+@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["train", "modle=x"], ["train", "fit.ema=2"]])
+def test_help_and_errors_import_neither_tensorflow_nor_pandas(words):
+    code = (
+        "import sys; from foldwise.__main__ import main; main(sys.argv[1:]); "
+        "heavy = [m for m in ('tensorflow', 'keras', 'sklearn', 'pandas') if m in sys.modules]; "
+        "print(heavy, file=sys.stderr); sys.exit(bool(heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_choices_come_from_the_defaults_list_and_the_tuned_recipe(tmp_path):
+    (settings,) = compose_all(["competition=statoil", "model=small_cnn"])
+    assert settings.augment.name == "radar"
+    (settings,) = compose_all(["competition=statoil", "model=small_cnn", "augment=none"])
+    assert settings.augment.name == "none"
+    (settings,) = compose_all(["competition=statoil", "model=mlp"])
+    assert settings.augment.name == "none"
+    (settings,) = compose_all(["competition=faces"])
+    assert settings.source.kind == "embedded"
+    (settings,) = compose_all(["competition=faces", "source=kaggle"])
+    assert settings.source.kind == "kaggle"
+
+
+def test_free_text_is_no_grammar(tmp_path):
+    (settings,) = compose_all(["submit.message=first try, lr 0.1 (it's)", f"root={tmp_path}/a b"])
+    assert settings.submit.message == "first try, lr 0.1 (it's)"
+    assert settings.root == f"{tmp_path}/a b"
+
+
+def test_saying_fit_or_tuned_leaves_the_tuned_recipe_out():
+    (tuned,) = compose_all(["competition=faces"])
+    (plain,) = compose_all(["competition=faces", "fit=default"])
+    (none,) = compose_all(["competition=faces", "tuned=null"])
+    assert (tuned.fit.epochs, plain.fit.epochs, none.fit.epochs) == (40, 20, 20)
+
+
+def test_several_values_make_every_combination():
+    sweep = list(compose_all(["model=small_cnn,mlp", "fit.learning_rate=1e-3,3e-4"], several=True))
+    assert [(s.model.name, s.fit.learning_rate) for s in sweep] == [
+        ("small_cnn", 1e-3),
+        ("small_cnn", 3e-4),
+        ("mlp", 1e-3),
+        ("mlp", 3e-4),
+    ]
+
+
+def test_a_sweep_file_is_its_combinations():
+    named = list(compose_all(["sweep=learning_rate"], several=True))
+    assert len(named) == 4
+
+
+def test_options_are_filled_in_from_the_signature():
+    def build(shape, *, width: int = 3, name: str = "x"):
+        return shape, width, name
+
+    assert check.checked_options(build, {"width": 5}, "model.options") == {"width": 5, "name": "x"}
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in Path("conf/competition").glob("*.yaml")))
+@pytest.mark.parametrize("model", sorted(path.stem for path in Path("conf/model").glob("*.yaml")))
+def test_every_competition_composes_with_every_model(name, model):
+    (settings,) = compose_all([f"competition={name}", f"model={model}"])
+    assert (settings.competition.name, settings.model.name) == (name, model)
+
+
+@pytest.mark.parametrize("path", sorted(Path("conf/experiment").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_experiment_composes(path):
+    (settings,) = compose_all([f"experiment={path.stem}"])
+    assert path.read_text().splitlines()[1].startswith("# foldwise train experiment=")
+    assert settings.model.name
+
+
+@pytest.mark.parametrize(
+    "path", sorted(Path("conf").glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}-{path.stem}"
+)
+def test_every_config_file_opens_with_the_command_that_runs_it(path):
+    comments = [line for line in path.read_text().splitlines()[:3] if line.startswith("#")]
+    assert any("foldwise " in line or "make " in line for line in comments)
+
+
+def test_the_key_does_not_depend_on_the_order_of_settings():
+    # sha256 of {"a":1,"b":[1.5,null]}
+    assert content_key({"b": [1.5, None], "a": 1}) == content_key({"a": 1, "b": [1.5, None]}) == "993a7a2ceb87"

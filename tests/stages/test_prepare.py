@@ -1,0 +1,280 @@
+"""Raw files are prepared once for each content, whole or not at all, and generated ones can be made again."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.raw_files import (
+    contents,
+    digit_files,
+    left_in,
+    statoil_files,
+    statoil_record,
+    write_files,
+    write_folder,
+)
+
+from foldwise.data import dataset
+from foldwise.errors import FoldwiseError
+from foldwise.stages.prepare import data_key, prepare
+from foldwise.stages.simulate import raw_files, simulate
+
+KAGGLE = ("competition=statoil", "source=kaggle")
+TINY = ("competition=statoil", "source.n_train=20", "source.n_test=12")
+EIGHT = ("competition=digits_8x8", "source.n_train=50", "source.n_test=10")
+
+
+def times(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in [folder, *folder.iterdir()]}
+
+
+# Once for each key
+
+
+def test_the_same_settings_prepare_once(settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = settings(*KAGGLE)
+    write_files(one.raw_dir, statoil_files())
+    first = prepare(one)
+    assert first.path == one.prepared_dir / data_key(one)
+    before = times(first.path)
+    monkeypatch.setattr(dataset, "write", None)  # would fail if it were called
+    again = prepare(settings(*KAGGLE, "model=mlp", "split.n_folds=3", "fit.seed=5"))
+    assert again.data_key == first.data_key
+    assert times(first.path) == before
+
+
+@pytest.mark.parametrize("option", ["crop=50", "units=amplitude"])
+def test_another_option_makes_another_key(settings, option: str) -> None:
+    one, other = settings(*KAGGLE), settings(*KAGGLE, f"competition.options.{option}")
+    write_files(one.raw_dir, statoil_files())
+    assert prepare(one).path != prepare(other).path
+    assert len(left_in(one.prepared_dir)) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("train.json", '"is_iceberg":1', '"is_iceberg":0'),
+        ("train.json", "-20.5", "-20.4"),
+        ("test.json", "38.1234", "38.1235"),
+        ("sample_submission.csv", "0.5", "0.4"),
+    ],
+)
+def test_a_changed_file_of_the_same_size_makes_another_key(settings, name: str, old: str, new: str) -> None:
+    one = settings(*KAGGLE)
+    files = statoil_files()
+    path = write_files(one.raw_dir, files) / name
+    first = prepare(one)
+    write_files(one.raw_dir, {name: files[name].replace(old, new, 1)})
+    os.utime(path, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns + 1))  # were both written in one tick
+    assert len(files[name]) == path.stat().st_size
+    second = prepare(one)
+    assert first.data_key != second.data_key
+    write_files(one.raw_dir, files)
+    os.utime(path, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns + 2))
+    assert prepare(one).data_key == first.data_key
+
+
+def test_the_key_is_of_the_contents_and_not_of_the_place_or_the_time(settings, tmp_path: Path) -> None:
+    keys = []
+    for name in "ab":
+        one = settings(*KAGGLE, root=tmp_path / name)
+        write_files(one.raw_dir, statoil_files())
+        (one.raw_dir / "train.json.7z").write_text(f"the archive {name} is not read")
+        os.utime(one.raw_dir / "train.json", (0, 0))
+        keys.append(data_key(one))
+    assert keys[0] == keys[1]
+
+
+def test_an_unchanged_file_is_hashed_once(settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = settings(*KAGGLE)
+    write_files(one.raw_dir, statoil_files())
+    key = data_key(one)
+    monkeypatch.setattr("foldwise.stages.prepare.sha256", None)  # would fail if a file were hashed
+    assert data_key(one) == key
+
+
+@pytest.mark.parametrize("source", ["kaggle", "simulated"])
+def test_the_solution_decides_nothing(settings, tmp_path: Path, source: str) -> None:
+    written = []
+    for name, answers in (("a", None), ("b", "id,is_iceberg,Usage\n"), ("c", "nonsense")):
+        one = settings(*(KAGGLE if source == "kaggle" else TINY), root=tmp_path / name)
+        if source == "kaggle":
+            write_files(one.raw_dir, statoil_files())
+        else:
+            simulate(one)
+            (one.raw_dir / "solution.csv").unlink()
+        if answers is not None:
+            (one.raw_dir / "solution.csv").write_text(answers)
+        written.append((data_key(one), contents(prepare(one).path)))
+    assert written[0] == written[1] == written[2]
+
+
+def test_competitions_do_not_share_a_folder(settings) -> None:
+    digits = settings("competition=digit_recognizer", "source=kaggle")
+    faces = settings("competition=faces", "source=kaggle", "competition.options.label_columns=[label]")
+    write_files(digits.raw_dir, digit_files())
+    write_folder(faces.raw_dir)
+    assert prepare(digits).path.parent != prepare(faces).path.parent
+
+
+# Generated files
+
+
+def test_a_generated_source_writes_its_raw_files_once(settings) -> None:
+    one = settings(*TINY)
+    prepare(one)
+    before = times(one.raw_dir)
+    assert simulate(one) == raw_files(one) == one.raw_dir
+    prepare(one)
+    assert times(one.raw_dir) == before
+
+
+def test_another_seed_replaces_the_simulation_and_both_stay_prepared(settings) -> None:
+    one, other = settings(*EIGHT), settings(*EIGHT, "source.seed=1")
+    first = prepare(one)
+    raw = contents(one.raw_dir)
+    second = prepare(other)
+    assert first.data_key != second.data_key
+    assert contents(one.raw_dir) != raw
+    assert left_in(one.raw_dir.parent) == ["digits_8x8"]
+    assert sorted(left_in(one.prepared_dir)) == sorted([first.data_key, second.data_key])
+    simulate(one)
+    assert contents(one.raw_dir) == raw
+
+
+def test_a_generator_that_fails_leaves_the_earlier_files(settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = settings(*EIGHT)
+    simulate(one)
+    raw = contents(one.raw_dir)
+
+    def fail(*args) -> None:  # when all files but the solution are there
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("foldwise.competitions.digit_recognizer.embedded.usage", fail)
+    with pytest.raises(OSError, match="no space left"):
+        simulate(settings(*EIGHT, "source.seed=3"))
+    assert contents(one.raw_dir) == raw
+    assert left_in(one.raw_dir.parent) == ["digits_8x8"]
+
+
+@pytest.mark.parametrize("name", ["train.json", "notes.txt", "train.json.7z"])
+def test_the_files_of_the_host_are_never_overwritten(settings, name: str) -> None:
+    one = settings(*TINY)
+    write_files(one.raw_dir, {name: "the host's"})
+    for stage in (simulate, prepare):
+        with pytest.raises(FoldwiseError, match=r"holds files that foldwise did not generate.*source=kaggle"):
+            stage(one)
+    assert contents(one.raw_dir) == {name: b"the host's"}
+    assert left_in(one.prepared_dir) == []
+
+
+def test_generated_files_are_not_taken_for_the_hosts(settings) -> None:
+    simulate(settings(*TINY))
+    one = settings(*KAGGLE)
+    expected = r"holds generated files \(statoil_simulator, n_train=20, n_test=12, seed=0, angle_tells=True\)"
+    with pytest.raises(FoldwiseError, match=expected):
+        prepare(one)
+    assert left_in(one.prepared_dir) == []
+
+
+def test_there_is_nothing_to_simulate_for_the_hosts_files(settings) -> None:
+    with pytest.raises(FoldwiseError, match=r"source=kaggle: there is nothing to simulate"):
+        simulate(settings(*KAGGLE))
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_no_files_of_the_host_at_all(settings, folder: bool) -> None:
+    one = settings(*KAGGLE)
+    if folder:
+        one.raw_dir.mkdir(parents=True)
+    with pytest.raises(FoldwiseError, match=r"holds no files; `foldwise download competition=statoil` fetches them"):
+        prepare(one)
+    assert left_in(one.prepared_dir) == []
+
+
+# Death in the middle
+
+SLOW = """
+import sys, time
+from foldwise.__main__ import main
+from foldwise.competitions.statoil import reader as statoil
+cut = statoil.json_objects
+def slow(path):
+    for number, text in enumerate(cut(path)):
+        if number == 2:
+            (path.parent / "reached").touch()
+            time.sleep(60)
+        yield text
+statoil.json_objects = slow
+main(sys.argv[1:])
+"""
+
+
+def test_killed_in_the_middle_and_run_again(settings, tmp_path: Path) -> None:
+    killed, undisturbed = (settings(*TINY, root=tmp_path / name) for name in ("killed", "undisturbed"))
+    child = subprocess.Popen([sys.executable, "-c", SLOW, "prepare", f"root={killed.root}", *TINY])
+    try:
+        deadline = time.monotonic() + 60
+        while not (killed.raw_dir / "reached").exists():
+            assert child.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        child.kill()
+    assert child.wait() == -9
+    (killed.raw_dir / "reached").unlink()
+    (partial,) = left_in(killed.prepared_dir)
+    assert partial == f".{data_key(killed)}.partial-{child.pid}"
+    again, expected = prepare(killed), prepare(undisturbed)
+    assert left_in(killed.prepared_dir) == [again.data_key]
+    assert contents(again.path) == contents(expected.path)
+    assert again.train.images.shape == (20, 75, 75, 2)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, OSError(28, "No space left on device")])
+def test_whatever_stops_it_leaves_nothing(settings, monkeypatch: pytest.MonkeyPatch, error) -> None:
+    one = settings(*KAGGLE)
+    write_files(one.raw_dir, statoil_files([statoil_record(f"{i}", i % 2) for i in range(3)]))
+
+    def stop(*args) -> None:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(dataset, "_check_classes", stop)
+        with pytest.raises(type(error) if isinstance(error, Exception) else error):
+            prepare(one)
+    assert left_in(one.prepared_dir) == []
+    assert np.isfinite(prepare(one).train.images).all()
+
+
+def test_another_process_was_faster(settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both have made the same from the same key: the first to finish is kept."""
+    one = settings(*KAGGLE)
+    write_files(one.raw_dir, statoil_files())
+    write = dataset.write
+
+    def race(records, path: Path, key: str, source_key: str) -> None:
+        write(records, path, key, source_key)
+        (one.prepared_dir / key).mkdir()
+        for file in path.iterdir():
+            (one.prepared_dir / key / file.name).write_bytes(file.read_bytes())
+
+    monkeypatch.setattr(dataset, "write", race)
+    data = prepare(one)
+    assert data.train.images.shape == (4, 75, 75, 2)
+    assert left_in(one.prepared_dir) == [data.data_key]
+
+
+def test_files_unpacked_over_a_simulation_are_not_replaced(settings) -> None:
+    simulate(settings("competition=statoil", "source.n_train=20", "source.n_test=10"))
+    other = settings("competition=statoil", "source.n_train=21", "source.n_test=10")
+    (other.raw_dir / "train.json").write_text("[the host's own]")
+    before = contents(other.raw_dir)
+    with pytest.raises(FoldwiseError, match="did not generate, and leaves them alone"):
+        simulate(other)
+    assert contents(other.raw_dir) == before
