@@ -215,7 +215,7 @@ def test_a_leak_that_is_planted_is_found(monkeypatch):
             result[rows.fold == fold] = answer(rows, rows.only(rows.fold == fold))
         return result
 
-    monkeypatch.setattr(nested, "crossed", leaky)
+    monkeypatch.setattr(nested, "out_of_fold_predictions", leaky)
     assert sees_held_out_labels(how("logistic"), rows)
     assert sees_held_out_labels(how("mean", calibrate="platt"), rows)
     assert sees_held_out_labels(how("neighbours", options={"column": "angle", "rounds": 2, "checked": False}), rows)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from foldwise.scoring.scale import CLIP, TINY, logit
+from foldwise.scoring.scale import CLIP, EPSILON, logit, normalise, sigmoid
 
 if TYPE_CHECKING:
     from foldwise.settings import Task
@@ -36,12 +36,12 @@ def fit_curve(kind: Kind, p: np.ndarray, y: np.ndarray, task: Task) -> Curve:
             return float((np.logaddexp.reduce(a * logs, axis=1) - a * logs[truth]).mean())
 
         a = float(minimize_scalar(cost, bounds=(0.05, 20), method="bounded", options={"xatol": 1e-8}).x)
-        return lambda q: _normalised(np.clip(q, CLIP, 1) ** a)
+        return lambda q: normalise(np.clip(q, CLIP, 1) ** a)
     curves = [_binary_curve(kind, p[:, c], y[:, c]) for c in range(p.shape[1])]
 
     def curve(q: np.ndarray) -> np.ndarray:
         mapped = np.stack([one(q[:, c]) for c, one in enumerate(curves)], axis=1)
-        return _normalised(mapped) if task == "multiclass" else mapped
+        return normalise(mapped) if task == "multiclass" else mapped
 
     return curve
 
@@ -65,7 +65,7 @@ def _binary_curve(kind: Kind, p: np.ndarray, y: np.ndarray) -> Curve:
 
     prior = np.array({"temperature": [1.0], "platt": [1.0, 0.0], "beta": [1.0, 1.0, 0.0]}[kind])
     theta = logistic_fit(design(p), y, prior)
-    return lambda q: np.exp(-np.logaddexp(0, -design(q) @ theta))
+    return lambda q: sigmoid(design(q) @ theta)
 
 
 def logistic_fit(x: np.ndarray, y: np.ndarray, prior: np.ndarray, strength: float = 1.0) -> np.ndarray:
@@ -81,7 +81,7 @@ def logistic_fit(x: np.ndarray, y: np.ndarray, prior: np.ndarray, strength: floa
 
     now = cost(theta)
     for _ in range(100):
-        p = np.exp(-np.logaddexp(0, -(x @ theta)))
+        p = sigmoid(x @ theta)
         gradient = x.T @ (p - y) + strength * (theta - prior)
         curvature = (x.T * (p * (1 - p))) @ x + strength * np.eye(len(theta))
         step = np.linalg.solve(curvature, gradient)
@@ -117,11 +117,13 @@ def fit_curve_by(
             at = np.flatnonzero(asked == value)
             share = n / (n + shrinkage)
             if task == "multiclass":
-                logs = share * np.log(np.maximum(one(q[at]), TINY)) + (1 - share) * np.log(np.maximum(result[at], TINY))
-                result[at] = _normalised(np.exp(logs))
+                logs = share * np.log(np.maximum(one(q[at]), EPSILON)) + (1 - share) * np.log(
+                    np.maximum(result[at], EPSILON)
+                )
+                result[at] = normalise(np.exp(logs))
             else:
                 mixed = share * logit(one(q[at])) + (1 - share) * logit(result[at])
-                result[at] = np.exp(-np.logaddexp(0, -mixed))
+                result[at] = sigmoid(mixed)
         return result
 
     return curve
@@ -130,7 +132,7 @@ def fit_curve_by(
 def clip(p: np.ndarray, floor: float, ceiling: float, task: Task) -> np.ndarray:
     """Keep probabilities in [floor, 1 - ceiling]; classes are divided by their sum."""
     clipped = np.clip(p, floor, 1 - ceiling)
-    return _normalised(clipped) if task == "multiclass" else clipped
+    return normalise(clipped) if task == "multiclass" else clipped
 
 
 def cap(p: np.ndarray, groups: np.ndarray, most: float) -> np.ndarray:
@@ -140,9 +142,5 @@ def cap(p: np.ndarray, groups: np.ndarray, most: float) -> np.ndarray:
     """
     codes = np.unique(groups, return_inverse=True)[1]
     sums = np.bincount(codes, p.sum(axis=1))
-    factors = np.minimum(1, most / np.maximum(sums, TINY)) if np.isfinite(most) else np.ones(len(sums))
+    factors = np.minimum(1, most / np.maximum(sums, EPSILON)) if np.isfinite(most) else np.ones(len(sums))
     return np.asarray(p * factors[codes][:, None])
-
-
-def _normalised(p: np.ndarray) -> np.ndarray:
-    return np.asarray(p / np.maximum(p.sum(axis=1, keepdims=True), TINY))

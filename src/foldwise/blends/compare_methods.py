@@ -11,8 +11,9 @@ import numpy as np
 from foldwise.blends.nested import blend, nested
 from foldwise.errors import ConfigError, choices
 from foldwise.plugins import default_options, function_named
-from foldwise.scoring.compare_runs import behind, gain
-from foldwise.scoring.objective import LABELS, Scored, cost, cost_in_sample, interval, scored
+from foldwise.scoring.compare_runs import cost_difference, gain
+from foldwise.scoring.metrics import METRICS as ALL_METRICS
+from foldwise.scoring.objective import Score, cost, cost_in_sample, interval, score_of
 from foldwise.scoring.rows import Problem, Rows
 from foldwise.settings import EnsembleSettings
 
@@ -54,11 +55,11 @@ def compare(
     if unknown:
         raise ConfigError(f"ensemble.options.methods={unknown[0]}: no such method; {choices(unknown[0], METHODS)}")
     metric = problem.metric
-    scores: dict[str, Scored] = {}
+    scores: dict[str, Score] = {}
     reports = {}
     for name in dict.fromkeys(["single", *sorted(names, key=list(METHODS).index)]):
         one = method_settings(name, settings)
-        scores[name] = scored(problem, rows, nested(problem, rows, one))
+        scores[name] = score_of(problem, rows, nested(problem, rows, one))
         seen = None if name == "neighbours" else blend(problem, rows, rows.unlabelled(), one).probabilities
         gained = gain(scores["single"], scores[name])
         reports[name] = {
@@ -69,10 +70,10 @@ def compare(
             "gain_interval": gained["interval"],
             "in_sample_score": None if seen is None else cost(metric, cost_in_sample(problem, rows.y, seen)),
         }
-        log.info("  %s: nested %s %.4f", name, LABELS[metric], scores[name].value)
+        log.info("  %s: nested %s %.4f", name, ALL_METRICS[metric].label, scores[name].value)
     allowed = [name for name in reports if name not in RISKY]
     best = min(allowed, key=lambda name: cost(metric, scores[name].value))
-    gaps = {name: behind(scores[name], scores[best]) for name in allowed}
+    gaps = {name: cost_difference(scores[name], scores[best]) for name in allowed}
     near = [name for name, (worse, error) in gaps.items() if worse <= error]
     for name, report in reports.items():
         report["chosen"] = name == near[0]

@@ -69,10 +69,10 @@ def _inside(
     """Return the losses of the second level and of the logit mean on folds of the training rows, and which wins."""
     from foldwise.scoring.compare_runs import standard_error
     from foldwise.scoring.metrics import row_losses
-    from foldwise.scoring.out_of_fold import crossed
+    from foldwise.scoring.out_of_fold import out_of_fold_predictions
 
     plain = mean(replace(problem, average="logit"), train, train).probabilities
-    losses = [row_losses(train.y, p, problem.task) for p in (crossed(train, answer), plain)]
+    losses = [row_losses(train.y, p, problem.task) for p in (out_of_fold_predictions(train, answer), plain)]
     groups = train.groups if train.groups is not None else codes_of(column_values(train, name))
     error = standard_error(losses[1] - losses[0], groups)
     second, first = (float(loss.mean()) for loss in losses)
@@ -93,10 +93,10 @@ def second_level(
     """Fit both models to the features over a column of the training rows, and answer for other rows: (n, k)."""
     assert train.fold is not None
     asked = np.ones(len(other), bool)
-    pool = [train, other.scored()]  # whose values and predictions are counted
+    pool = [train, other.scored_rows()]  # whose values and predictions are counted
     unscored = other.only(~other.table["scored"].to_numpy(bool)) if "scored" in other.table else other.only(~asked)
     if problem.test is not None:
-        pool.append(problem.test.scored())
+        pool.append(problem.test.scored_rows())
     sizes = np.cumsum([0, *(len(rows) for rows in pool)])
     values = np.concatenate([column_values(rows, name) for rows in [*pool, unscored]])
     blends = [mean(replace(problem, average="logit"), train, rows).probabilities for rows in [*pool, unscored]]

@@ -11,9 +11,9 @@ import numpy as np
 from foldwise.blends import calibration
 from foldwise.blends.blended import Blended
 from foldwise.plugins import function_named
-from foldwise.scoring.compare_runs import behind
-from foldwise.scoring.objective import cost, cost_in_sample, costs_alone, scored
-from foldwise.scoring.out_of_fold import crossed, predicted
+from foldwise.scoring.compare_runs import cost_difference
+from foldwise.scoring.objective import cost, cost_in_sample, costs_alone, score_of
+from foldwise.scoring.out_of_fold import out_of_fold_predictions, with_predictions
 from foldwise.scoring.rows import Problem, Rows
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ Change = Callable[[np.ndarray, Rows], np.ndarray]  # probabilities (n, k) of row
 
 def nested(problem: Problem, rows: Rows, settings: EnsembleSettings) -> np.ndarray:
     """Blend each fold's rows by what was learned on the other folds: (n, k)."""
-    return crossed(rows, lambda train, other: blend(problem, train, other, settings).probabilities)
+    return out_of_fold_predictions(rows, lambda train, other: blend(problem, train, other, settings).probabilities)
 
 
 def blend(problem: Problem, train: Rows, other: Rows, settings: EnsembleSettings) -> Blended:
@@ -42,8 +42,10 @@ def blend(problem: Problem, train: Rows, other: Rows, settings: EnsembleSettings
         return replace(blended, probabilities=change(blended.probabilities, other), about={**blended.about, **about})
     method = function_named("blends", settings.name, "ensemble.name")
     members = best_members(problem, train, settings.best)
-    problem = replace(problem, average=settings.average, test=problem.test.of(members) if problem.test else None)
-    blended = method(problem, train.of(members), other.of(members), **settings.options)
+    problem = replace(
+        problem, average=settings.average, test=problem.test.of_members(members) if problem.test else None
+    )
+    blended = method(problem, train.of_members(members), other.of_members(members), **settings.options)
     if blended.weights is not None and len(members) < train.m:
         weights = np.zeros((train.m, *blended.weights.shape[1:]))
         weights[members] = blended.weights
@@ -102,7 +104,7 @@ def _calibration(
     error of the difference.
     """
     by, task = settings.calibrate_by, problem.task
-    rows = predicted(rows, p)
+    rows = with_predictions(rows, p)
 
     def fitted(kind: Any, train: Rows) -> Change:
         column = None if by is None else _column(train, by)
@@ -110,15 +112,15 @@ def _calibration(
         return lambda q, asked: curve(q, None if by is None else _column(asked, by))
 
     def out_of_fold(kind: Any) -> np.ndarray:
-        return crossed(rows, lambda train, other: fitted(kind, train)(other.member(0), other))
+        return out_of_fold_predictions(rows, lambda train, other: fitted(kind, train)(other.member(0), other))
 
     kinds = calibration.KINDS if settings.calibrate == "auto" else (settings.calibrate,)
     tried = {kind: out_of_fold(kind) for kind in kinds}
     chosen = kinds[0]
     if settings.calibrate == "auto":
-        scores = {kind: scored(problem, rows, q) for kind, q in tried.items()}
+        scores = {kind: score_of(problem, rows, q) for kind, q in tried.items()}
         chosen = min(kinds, key=lambda kind: cost(problem.metric, scores[kind].value))
-        gain, error = behind(scored(problem, rows, p), scores[chosen])
+        gain, error = cost_difference(score_of(problem, rows, p), scores[chosen])
         if gain <= error:
             return (lambda q, _: q), p, "none"
     return fitted(chosen, rows), tried[chosen], str(chosen)

@@ -54,7 +54,7 @@ def stacked(members: list[Run], dataset: Dataset, folds: pd.DataFrame, folder: P
     train = make_rows(stacks[0], described(dataset.train, targets), dataset.labels, fold_of)
     test = make_rows(stacks[1], described(dataset.test, targets))
     column = next(iter(dataset.auxiliary), "group" if "group" in dataset.train.table else None)
-    return train, test, Problem(dataset.task, test=test.scored(), column=column)
+    return train, test, Problem(dataset.task, test=test.scored_rows(), column=column)
 
 
 def described(split: Split, targets: list[str]) -> pd.DataFrame:

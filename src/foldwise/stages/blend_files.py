@@ -50,7 +50,7 @@ def ensemble(settings: Settings) -> dict[str, Any]:
     names = [*(path.name for path in paths), *(run.name for run in joined)]
     rows, problem = make_rows(stack, dataset.test.table), Problem(dataset.task)
     p = files(problem, rows, rows, how=how).probabilities
-    related = correlations(rows.scored(), problem)
+    related = correlations(rows.scored_rows(), problem)
     about: dict[str, Any] = {
         "competition": settings.competition.name,
         "nested_score": None,

@@ -20,6 +20,7 @@ from foldwise.runs.members import choose, reported, stacked
 from foldwise.runs.report import of
 from foldwise.runs.store import Run
 from foldwise.scoring import breakdown, decisions, metrics, objective
+from foldwise.scoring.metrics import METRICS
 from foldwise.scoring.rows import Problem, Rows
 from foldwise.settings import EnsembleSettings, Settings, plain
 from foldwise.stages import blend_files
@@ -64,11 +65,11 @@ def _ensemble(
         how, beside_it["compared"] = compare_methods.compare(problem, train, how, **how.options)
         log.info("chosen: %s", next(r["method"] for r in beside_it["compared"] if r["chosen"]))
     predicted = nested.nested(problem, train, how)
-    scored = objective.scored(problem, train, predicted)
+    scored = objective.score_of(problem, train, predicted)
     blended = nested.blend(replace(problem, test=None), train, test, how)
     if how.name == "neighbours":
         beside_it["beside"] = beside(problem, train, how)
-    if problem.metric in decisions.COUNTED:  # for the test set: those of all rows, as the weights are
+    if METRICS[problem.metric].counts_decisions:  # for the test set: those of all rows, as the weights are
         beside_it["thresholds"] = decisions.learn(problem.metric, train.y, predicted, problem.task)
     if how.name in compare_methods.RISKY:
         log.warning(compare_methods.RISK, how.name)
@@ -121,7 +122,7 @@ def show(result: dict[str, Any], width: int) -> str:
     if absent:
         lines.append(f"  and {absent} without weight")
     compared = compare_methods.table(result["compared"]) if "compared" in result else []
-    label = objective.LABELS[result["metric"]]
+    label = METRICS[result["metric"]].label
     beside = [f"  {score['score']:.4f}  {name}" for name, score in result.get("beside", {}).items()]
     return "\n".join(
         [
@@ -150,5 +151,5 @@ def beside(problem: Problem, rows: Rows, settings: EnsembleSettings) -> dict[str
         "without the column (logit mean)": nested.nested(problem, rows, replace(settings, name="mean", options={})),
         f"on group folds ({named})": nested.nested(problem, replace(rows, fold=group_folds(rows, column)), settings),
     }
-    scores = {name: objective.scored(problem, rows, p) for name, p in predicted.items()}
+    scores = {name: objective.score_of(problem, rows, p) for name, p in predicted.items()}
     return {name: {"score": one.value, "score_interval": objective.interval(one)} for name, one in scores.items()}
