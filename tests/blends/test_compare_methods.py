@@ -7,6 +7,7 @@ from helpers.blends import SIGMOID, drawn, how, rows_of
 
 from foldwise import blends
 from foldwise.blends import calibration, compare_methods, nested
+from foldwise.blends.methods import METHODS
 from foldwise.scoring import compare_runs, metrics
 from foldwise.scoring.rows import Problem
 
@@ -156,9 +157,14 @@ def test_noise_would_gain_if_scored_where_it_was_fitted():
     assert flattered.min() > 2.5
 
 
+def test_every_method_that_a_yaml_may_name_has_its_traits():
+    assert set(METHODS) | {"compare"} == set(blends.__all__)
+    assert [name for name, method in METHODS.items() if method.is_risky] == ["minmax", "pushout"]
+
+
 def test_no_method_is_left_out_of_the_noise():
     tried = {chosen.name for chosen in [*CHEAP, *SLOW]} | {"single"}
-    assert tried == set(blends.__all__) - {*compare_methods.RISKY, "compare", "files"}
+    assert tried == {name for name, method in METHODS.items() if method.is_scored and not method.is_risky}
 
 
 @pytest.mark.slow

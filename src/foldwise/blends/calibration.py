@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 Kind = Literal["temperature", "platt", "beta", "isotonic"]
 KINDS: tuple[Kind, ...] = ("temperature", "platt", "beta", "isotonic")
 Curve = Callable[[np.ndarray], np.ndarray]
+# settings that are tried, the mildest first: of equal ones the first is taken
 FLOORS = (0.0, 1e-6, 1e-5, 1e-4, 3e-4, 1e-3, 2e-3, 3e-3, 5e-3, 7e-3, 0.01, 0.015, 0.02, 0.03, 0.05)
-CAPS = (1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0, 3.5, 4.0, np.inf)
+CAPS = (np.inf, 4.0, 3.5, 3.0, 2.75, 2.5, 2.25, 2.0, 1.75, 1.5, 1.25, 1.0)
 
 
 def fit_curve(kind: Kind, p: np.ndarray, y: np.ndarray, task: Task) -> Curve:
@@ -69,7 +70,7 @@ def _binary_curve(kind: Kind, p: np.ndarray, y: np.ndarray) -> Curve:
 
 
 def logistic_fit(x: np.ndarray, y: np.ndarray, prior: np.ndarray, strength: float = 1.0) -> np.ndarray:
-    """Return the coefficients of a logistic regression, drawn to `prior` as if by `strength` / 2 |theta - prior|**2.
+    """Return the coefficients of a logistic regression, shrunk to `prior` as if by `strength` / 2 |theta - prior|**2.
 
     Newton's method with halved steps; x (n, f), y (n,).
     """
@@ -99,9 +100,9 @@ def logistic_fit(x: np.ndarray, y: np.ndarray, prior: np.ndarray, strength: floa
 def fit_curve_by(
     kind: Kind, p: np.ndarray, y: np.ndarray, task: Task, by: np.ndarray | None, shrinkage: float
 ) -> Callable[[np.ndarray, np.ndarray | None], np.ndarray]:
-    """Fit a curve for each value of `by` (n,), drawn to the curve of all rows where a value has few.
+    """Fit a curve for each value of `by` (n,), shrunk to the curve of all rows where a value has few.
 
-    The logit of the answer is (n own + shrinkage pooled) / (n + shrinkage), with n rows of the value.
+    The logit of the result is (n own + shrinkage pooled) / (n + shrinkage), with n rows of the value.
     """
     pooled = fit_curve(kind, p, y, task)
     if by is None:
@@ -110,11 +111,11 @@ def fit_curve_by(
         value: (fit_curve(kind, p[by == value], y[by == value], task), (by == value).sum()) for value in np.unique(by)
     }
 
-    def curve(q: np.ndarray, asked: np.ndarray | None) -> np.ndarray:
-        assert asked is not None
+    def curve(q: np.ndarray, values: np.ndarray | None) -> np.ndarray:
+        assert values is not None
         result = pooled(q)
         for value, (one, n) in own.items():
-            at = np.flatnonzero(asked == value)
+            at = np.flatnonzero(values == value)
             share = n / (n + shrinkage)
             if task == "multiclass":
                 logs = share * np.log(np.maximum(one(q[at]), EPSILON)) + (1 - share) * np.log(

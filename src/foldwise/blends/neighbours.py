@@ -16,6 +16,7 @@ from foldwise.blends.stacking import Columns, Count, fit_one, trees
 from foldwise.errors import FoldwiseError
 from foldwise.scoring.rows import Problem, Rows
 from foldwise.scoring.scale import logit
+from foldwise.settings import EnsembleSettings
 
 
 def neighbours(
@@ -192,6 +193,24 @@ def features(
     x[:, 7:9] = np.where(lost, p[rows][:, None], x[:, 7:9])
     x[missing[rows], 9] = 0.0
     return x
+
+
+def has_column(problem: Problem, rows: Rows) -> bool:
+    """Whether the data has a column whose repeated values may tell the label."""
+    return problem.column is not None and problem.column in rows.table
+
+
+def variants_without_leak(
+    problem: Problem, rows: Rows, settings: EnsembleSettings
+) -> dict[str, tuple[Rows, EnsembleSettings]]:
+    """Return what separates skill from leak: the logit mean without the column, and all rows of a value in one fold."""
+    column = settings.options["column"] or problem.column
+    assert column is not None  # or `neighbours` would have refused
+    name = column if isinstance(column, str) else " and ".join(column)
+    return {
+        "without the column (logit mean)": (rows, replace(settings, name="mean", options={})),
+        f"on group folds ({name})": (replace(rows, fold=group_folds(rows, column)), settings),
+    }
 
 
 def _ordered(rows: Rows, name: str | list[str]) -> bool:

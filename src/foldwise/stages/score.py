@@ -12,7 +12,7 @@ import numpy as np
 from foldwise.data.folds import read_folds, split_key
 from foldwise.errors import FoldwiseError
 from foldwise.runs import store
-from foldwise.runs.members import reported as members_reported
+from foldwise.runs.members import runs_of
 from foldwise.runs.report import of, reported, told
 from foldwise.scoring import breakdown, objective
 from foldwise.scoring.metrics import METRICS
@@ -111,7 +111,7 @@ def details(settings: Settings, reports: list[dict[str, Any]]) -> str:
     from foldwise.scoring import compare_runs
 
     dataset = prepare(settings)
-    members = members_reported(settings.runs_dir, reports)
+    members = runs_of(settings.runs_dir, reports)
     with tempfile.TemporaryDirectory() as folder:
         rows, _, problem = stacked(members, dataset, read_folds(dataset, settings.split), Path(folder))
         problem = replace(problem, metric=settings.competition.metric)
