@@ -15,7 +15,7 @@ from foldwise.blends import convex_loss, fast_selection, nested
 from foldwise.blends.convex import minimise
 from foldwise.blends.convex_loss import loss, values_of
 from foldwise.blends.fast_selection import select
-from foldwise.blends.neighbours import column_values, features, group_folds
+from foldwise.blends.neighbours import FEATURES, Pool, column_values, group_folds
 from foldwise.errors import FoldwiseError
 from foldwise.scoring import metrics
 from foldwise.scoring.rows import Problem
@@ -254,7 +254,7 @@ def test_a_leak_planted_in_the_neighbours_is_found(monkeypatch):
     fold = np.flatnonzero(rows.fold == 1)
 
     def made(labels):
-        return features(values, logits, labels, fold, counted, 5, None)
+        return Pool(values, logits, labels, counted, 5, None).features(fold)
 
     flipped = known.copy()
     flipped[fold] = 1 - flipped[fold]
@@ -268,18 +268,24 @@ def test_neighbour_features_by_hand():
     values = np.array([1.0, 1.0, 1.0, 2.0, np.nan])
     p = np.array([0.5, 0.6, 0.9, 0.2, 0.7])
     known = np.array([np.nan, 1.0, np.nan, 0.0, 1.0])
-    x = features(values, np.log(p / (1 - p)), known, np.array([0, 4]), np.ones(5, bool), 2, 0.5)
+    x = Pool(values, np.log(p / (1 - p)), known, np.ones(5, bool), 2, 0.5).features(np.array([0, 4]))
+    assert x.shape == (2, 10)
+    first, last = (dict(zip(FEATURES, row, strict=True)) for row in x)
     # row 0 shares its value with rows 1 (a known 1) and 2 (a prediction of .9)
-    assert x[0, 1] == pytest.approx(np.log(3))
-    assert x[0, 3] == pytest.approx(0.95)  # (1 + .9) / 2
-    assert x[0, 4] == pytest.approx(0.9)  # the median of .5, 1, .9
-    assert x[0, 5] == 1
-    assert x[0, 6] == pytest.approx(np.log(1.5 / 0.5))  # one 1, no 0, and half of the known labels are 1
-    assert x[0, 7] == pytest.approx(0.95)  # both nearest are at distance 0
-    assert x[0, 8] == pytest.approx(0.95)
-    # a missing value has no neighbours: all that is said of it is its own prediction
-    assert x[1, [3, 4, 7, 8]] == pytest.approx([0.7] * 4)
-    assert x[1, [1, 5, 9]] == pytest.approx([0, 0, 0])
+    assert first["log_same"] == pytest.approx(np.log(3))
+    assert first["same_belief"] == pytest.approx(0.95)  # (1 + .9) / 2
+    assert first["same_median"] == pytest.approx(0.9)  # the median of .5, 1, .9
+    assert first["n_known"] == 1
+    assert first["known_log_odds"] == pytest.approx(
+        np.log(1.5 / 0.5)
+    )  # one 1, no 0; half of all known are 1
+    assert first["near_belief"] == pytest.approx(0.95)  # both nearest are at distance 0
+    assert first["radius_belief"] == pytest.approx(0.95)
+    # a missing value has no neighbours: all that is known of it is its own prediction
+    assert [last[name] for name in ("same_belief", "same_median", "near_belief", "radius_belief")] == pytest.approx(
+        [0.7] * 4
+    )
+    assert [last[name] for name in ("log_same", "n_known", "log_radius")] == [0, 0, 0]
 
 
 @pytest.mark.parametrize("name", ["greedy", "convex", "logistic"])
