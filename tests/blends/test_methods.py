@@ -64,6 +64,12 @@ def naive_selection(values, rounds, start):
     return best[1]
 
 
+SMALL_PARTS = {  # a guess among few is often wrong; products have several tiles and blocks
+    **{"N_LIKELY": 3, "ROUNDS_AHEAD": 4, "TILE_MEMBERS": 7},
+    **{"BLOCK_ENTRIES": 32, "TILE_ENTRIES": 100, "PARALLEL_SIZE": 0},
+}
+
+
 @settings(max_examples=40)
 @given(
     st.integers(0, 10**6),
@@ -80,8 +86,19 @@ def test_selection_is_that_of_a_straightforward_implementation(seed, average, ta
     if task == "multiclass":
         p, y = p / p.sum(axis=2, keepdims=True), np.eye(k)[rng.integers(0, k, n)]
     values = values_of(rows_of(p, y), average, task)
-    parts = {"TEAM": 3, "AHEAD": 4, "MEMBERS": 7, "BLOCK": 32, "ENTRIES": 100, "LARGE": 0} if small else {"TEAM": 32}
-    with patch.multiple(fast_selection, **parts):  # a team of few is often wrong; products of several tiles and blocks
+    parts = (
+        {
+            "N_LIKELY": 3,
+            "ROUNDS_AHEAD": 4,
+            "TILE_MEMBERS": 7,
+            "BLOCK_ENTRIES": 32,
+            "TILE_ENTRIES": 100,
+            "PARALLEL_SIZE": 0,
+        }
+        if small
+        else {"N_LIKELY": 32}
+    )
+    with patch.multiple(fast_selection, **parts):
         taken = select(values, 25, start)
     found, expected = (counts / counts.sum() for counts in (taken, naive_selection(values, 25, start)))
     if found != pytest.approx(expected):  # two candidates of one round may differ by no more than rounding
@@ -95,10 +112,10 @@ def test_no_loss_is_below_its_bound_which_knows_of_curvature(average, task):
     values = values_of(drawn_for(task, 700, 12, 5), average, task)
     curved = (values.kind != "softmax") * 1.0
     mean, total = (function([values.row(j) for j in range(6)], axis=0) for function in (np.mean, np.sum))
-    played = fast_selection.Team(values, mean, np.arange(12), np.arange(4)).play(total, 7, 3)
-    for step, bounds in zip(played, fast_selection.Screen(values, mean).bounds(played), strict=True):
+    guessed = fast_selection.Guess(values, mean, np.arange(12), np.arange(4)).next_rounds(total, 7, 3)
+    for step, bounds in zip(guessed, fast_selection.LossBound(values, mean).of_rounds(guessed), strict=True):
         losses = np.array([loss(values, (step.total + values.row(j)) / step.size) for j in range(12)])
-        lines = step.level + np.array([step.gradient @ (values.row(j) - mean) / step.size for j in range(12)])
+        lines = step.mean_loss + np.array([step.gradient @ (values.row(j) - mean) / step.size for j in range(12)])
         assert (bounds <= losses).all()
         assert (bounds >= lines + 0.3 * curved * (losses - lines) - 1e-5).all()
 
@@ -110,8 +127,8 @@ def test_predictions_in_a_file_are_blended_as_those_in_memory(name, tmp_path, mo
     stack[:] = rows.stack
     in_memory = replace(rows, stack=stack.astype(np.float64))
     expected = nested.nested(Problem("binary"), in_memory, how(name))
-    monkeypatch.setattr(fast_selection, "SMALL", 0)  # no squares are kept,
-    monkeypatch.setattr(convex_loss, "KEPT", 0)  # nor rows in float64
+    monkeypatch.setattr(fast_selection, "SQUARES_BYTES", 0)  # no squares are kept,
+    monkeypatch.setattr(convex_loss, "CACHE_BYTES", 0)  # nor rows in float64
     assert nested.nested(Problem("binary"), replace(rows, stack=stack), how(name)) == pytest.approx(expected, abs=1e-12)
 
 
@@ -258,10 +275,13 @@ def test_a_leak_planted_in_the_neighbours_is_found(monkeypatch):
 
     flipped = known.copy()
     flipped[fold] = 1 - flipped[fold]
-    assert (made(known)[:, 3:9] == made(flipped)[:, 3:9]).all()
+    learned = [
+        FEATURES.index(name) for name in FEATURES if name not in ("logit", "log_same", "same_logit", "log_radius")
+    ]
+    assert (made(known)[:, learned] == made(flipped)[:, learned]).all()
     others = known.copy()
     others[rows.fold != 1] = 1 - others[rows.fold != 1]
-    assert (made(known)[:, 3:9] != made(others)[:, 3:9]).any()  # so the comparison above can fail
+    assert (made(known)[:, learned] != made(others)[:, learned]).any()  # so the comparison above can fail
 
 
 def test_neighbour_features_by_hand():
@@ -276,9 +296,7 @@ def test_neighbour_features_by_hand():
     assert first["same_belief"] == pytest.approx(0.95)  # (1 + .9) / 2
     assert first["same_median"] == pytest.approx(0.9)  # the median of .5, 1, .9
     assert first["n_known"] == 1
-    assert first["known_log_odds"] == pytest.approx(
-        np.log(1.5 / 0.5)
-    )  # one 1, no 0; half of all known are 1
+    assert first["known_log_odds"] == pytest.approx(np.log(1.5 / 0.5))  # one 1, no 0; half of all known are 1
     assert first["near_belief"] == pytest.approx(0.95)  # both nearest are at distance 0
     assert first["radius_belief"] == pytest.approx(0.95)
     # a missing value has no neighbours: all that is known of it is its own prediction

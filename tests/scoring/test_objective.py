@@ -11,10 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from foldwise.blends import compare_methods, nested
+from foldwise.blends import compare_methods, nested, plain_selection
 from foldwise.blends.convex_loss import values_of
 from foldwise.blends.fast_selection import select
-from foldwise.blends.plain_selection import select_by
 from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.runs import recipe
 from foldwise.runs.report import of
@@ -258,7 +257,7 @@ def test_the_plain_search_by_log_loss_is_the_fast_one(average, task):
     for seed in range(3):
         rows = drawn_for(task, 120, 7, seed)
         for start, members in ((0, None), (3, None), (0, np.array([1, 4, 6]))):
-            found = select_by(Problem(task, average), rows, 12, start, members)
+            found = plain_selection.select(Problem(task, average), rows, 12, start, members)
             assert found.tolist() == select(values_of(rows, average, task), 12, start, members).tolist()
 
 

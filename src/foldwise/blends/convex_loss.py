@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from foldwise.settings import Task
 
 N_FACTORS = 16  # probabilities of at least EPSILON whose product is still a float64
-ENTRIES = 65_536  # of a block of a product of members
-KEPT = 256e6  # bytes of rows in float64 that are kept
-THREADS = 2
+TILE_ENTRIES = 65_536  # entries of one block of a product of members
+CACHE_BYTES = 256e6  # of members' rows in float64 that are kept
+N_THREADS = 2
 
 
 @dataclass(frozen=True)
@@ -44,15 +44,15 @@ class Values:
     truth: np.ndarray  # log: 1 - y; softplus: 2 y - 1; softmax, and log of classes: the number of the true class
     matrix: np.ndarray  # (m, d) float32
     alone: np.ndarray  # (m,) the loss of each member by itself
-    kept: dict[int, np.ndarray] = field(default_factory=dict)
+    cache: dict[int, np.ndarray] = field(default_factory=dict)
 
     def row(self, j: int) -> np.ndarray:
         """What member j contributes, float64 (d,)."""
-        if j in self.kept:
-            return self.kept[j]
+        if j in self.cache:
+            return self.cache[j]
         one = _contribution(self, j)
-        if (len(self.kept) + 1) * one.nbytes <= KEPT:
-            self.kept[j] = one
+        if (len(self.cache) + 1) * one.nbytes <= CACHE_BYTES:
+            self.cache[j] = one
         return one
 
 
@@ -74,11 +74,11 @@ def values_of(rows: Rows, average: Average, task: Task) -> Values:
         one = _contribution(values, j)
         matrix[j], alone[j] = one, loss(values, one)
 
-    if width < ENTRIES:  # threads would wait for each other's small steps
+    if width < TILE_ENTRIES:  # threads would wait for each other's small steps
         for j in range(rows.m):
             fill(j)
     else:
-        with ThreadPoolExecutor(THREADS) as pool:
+        with ThreadPoolExecutor(N_THREADS) as pool:
             list(pool.map(fill, range(rows.m)))
     return values
 
@@ -156,7 +156,7 @@ def hessian(values: Values, blend: np.ndarray, members: np.ndarray) -> np.ndarra
 
     It is that of the members' values in float32, block by block: hundreds of members of a million entries.
     """
-    total, step = np.zeros((len(members), len(members))), values.k * (ENTRIES // values.k)
+    total, step = np.zeros((len(members), len(members))), values.k * (TILE_ENTRIES // values.k)
     for start in range(0, len(blend), step):
         at = slice(start, start + step)
         v, b = values.matrix[members, at].astype(np.float64), blend[at]
