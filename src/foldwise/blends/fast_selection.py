@@ -48,12 +48,8 @@ ROUNDS_AHEAD = 8  # rounds that are guessed at most before all members are bound
 N_LIKELY = 32  # members among which they are guessed, with those already taken
 CURVATURE_DECAY = 0.7  # expected decay of a member's curvature term from one try to the next: blends get smoother
 BLOCK_ENTRIES = 512  # float32 products are added up over so many entries at most
-ROUNDING = (
-    3.2e-5  # of the product of two norms: float32 rounding of BLOCK_ENTRIES products and of their factors, 2**-24 each
-)
-TILE_MEMBERS = (
-    50  # members of one product: with BLOCK_ENTRIES and ROUNDS_AHEAD it is small enough for OpenBLAS to copy no factor
-)
+ROUNDING = 3.2e-5  # of the product of two norms: BLOCK_ENTRIES products and their factors, each rounded by 2**-24
+TILE_MEMBERS = 50  # of one product, which is then so small that OpenBLAS copies no factor
 SQUARES_BYTES = 256e6  # of a larger matrix the squares are not kept
 EQUAL_LOSS = 1e-13  # losses that differ by less are equal: 12 and 4 of two members are 3 and 1 of them
 PARALLEL_SIZE = 1_000_000  # numbers in the matrix from which on two threads are faster than one
