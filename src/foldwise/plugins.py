@@ -15,6 +15,7 @@ from functools import cache
 from typing import Any, get_type_hints
 
 from foldwise.errors import ConfigError, choices
+from foldwise.settings import differences
 
 
 def function_named(room: str, name: str, key: str) -> Callable[..., Any]:
@@ -54,6 +55,19 @@ def option_schema(function: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
     scope = types.SimpleNamespace(__annotations__={p.name: p.annotation for p in parameters})
     hints = get_type_hints(scope, function.__globals__, include_extras=True)
     return {p.name: (hints[p.name], p.default) for p in parameters}
+
+
+def changed_options(room: str, name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Return, as plain JSON values, the options that differ from the defaults of `foldwise.<room>.<name>`.
+
+    The options of a builder inside the builder (`backbone_options`) are compared with that one's defaults.
+    """
+    functions = public_functions(room)
+    defaults = default_options(functions[name]) if name in functions else {}
+    found = differences(options, defaults)
+    if options.get("backbone_options") is not None:
+        found["backbone_options"] = changed_options(room, options["backbone"], options["backbone_options"])
+    return found
 
 
 def default_options(function: Callable[..., Any]) -> dict[str, Any]:

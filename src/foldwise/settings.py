@@ -6,7 +6,8 @@ named: its signature is their schema.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, is_dataclass
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -191,6 +192,30 @@ class Settings:
     @property
     def submissions_dir(self) -> Path:
         return Path(self.root) / "submissions"
+
+
+def differences(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return, as plain JSON values, the values that differ from the defaults.
+
+    >>> differences({"side": 64, "shift": (2, 2)}, {"side": 32, "shift": [2, 2]})
+    {'side': 64}
+    """
+    given, usual = plain(dict(values)), plain(dict(defaults))
+    return {name: value for name, value in given.items() if name not in usual or value != usual[name]}
+
+
+def changed(settings: Any) -> dict[str, Any]:
+    """Return, as plain JSON values, the fields of a settings object that differ from their defaults.
+
+    >>> changed(FitSettings(epochs=30))
+    {'epochs': 30}
+    """
+    defaults = {
+        one.name: one.default if one.default_factory is MISSING else one.default_factory()
+        for one in fields(settings)
+        if one.default is not MISSING or one.default_factory is not MISSING
+    }
+    return differences({one.name: getattr(settings, one.name) for one in fields(settings)}, defaults)
 
 
 def plain(value: Any) -> Any:

@@ -7,6 +7,8 @@ import numpy as np
 from foldwise.data.batch import Batch, mirrored
 from foldwise.data.structure import Structure, mirrored_outputs
 
+VERSION = 1  # enters the run key; raised by an edit that changes what a recipe predicts
+
 
 def batch_views(
     name: str, batch: Batch, structure: Structure, n_outputs: int

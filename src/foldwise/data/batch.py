@@ -18,6 +18,8 @@ from foldwise.errors import FoldwiseError
 if TYPE_CHECKING:
     from foldwise.data.dataset import Dataset, Split
 
+VERSION = 1  # enters the run key; raised by an edit that changes what a recipe predicts
+
 
 Batch = dict[str, np.ndarray]
 

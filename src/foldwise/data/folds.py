@@ -11,7 +11,7 @@ import pandas as pd
 
 from foldwise.data.dataset import Dataset
 from foldwise.errors import ConfigError, FoldwiseError
-from foldwise.settings import SplitSettings, Task, plain
+from foldwise.settings import SplitSettings, Task, changed
 from foldwise.storage import content_key, written_aside
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def first_folds(folds: pd.DataFrame, ids: pd.Series) -> np.ndarray:
 def split_key(dataset: Dataset, split: SplitSettings) -> str:
     """Hash what decides the folds: the ids, labels and groups, and the split's settings."""
     images = dataset.data_key if split.near_duplicates is not None else None
-    return content_key(["split", VERSION, dataset.ids_key, images, plain(split)])
+    return content_key(["split", VERSION, dataset.ids_key, images, changed(split)])
 
 
 def assign_folds(

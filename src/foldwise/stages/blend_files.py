@@ -12,7 +12,7 @@ import pandas as pd
 from foldwise.blends.files import files
 from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.runs import submission
-from foldwise.runs.members import reported
+from foldwise.runs.members import runs_of
 from foldwise.runs.store import Run, test_predictions
 from foldwise.scoring.compare_runs import correlations
 from foldwise.scoring.rows import Problem, make_rows
@@ -74,7 +74,7 @@ def _runs(settings: Settings) -> list[Run]:
     from foldwise.runs.members import choose
     from foldwise.stages.score import score
 
-    return choose(reported(settings.runs_dir, score(settings)), settings.ensemble)
+    return choose(runs_of(settings.runs_dir, score(settings)), settings.ensemble)
 
 
 def show(result: dict[str, Any], width: int) -> str:

@@ -16,14 +16,14 @@ from foldwise.data.dataset import Dataset
 from foldwise.data.folds import read_folds, split_key
 from foldwise.errors import ConfigError
 from foldwise.runs import submission
-from foldwise.runs.members import choose, reported, stacked
-from foldwise.runs.report import of
+from foldwise.runs.members import choose, runs_of, stacked
+from foldwise.runs.report import score_of
 from foldwise.runs.store import Run
 from foldwise.scoring import breakdown, decisions, metrics, objective
 from foldwise.scoring.rows import Problem, Rows
 from foldwise.settings import EnsembleSettings, Settings, plain
 from foldwise.stages import blend_files
-from foldwise.stages.prepare import prepare
+from foldwise.stages.prepare import prepared
 from foldwise.stages.score import score
 from foldwise.storage import content_key
 
@@ -40,9 +40,9 @@ def ensemble(settings: Settings) -> dict[str, Any]:
             raise ConfigError(f"by={settings.by}: ensemble=files blends what has no known score; leave it out")
         return blend_files.ensemble(settings)
     reports = score(settings)
-    dataset = prepare(settings)
+    dataset = prepared(settings)
     folds = read_folds(dataset, settings.split)
-    members = choose(reported(settings.runs_dir, reports), settings.ensemble)
+    members = choose(runs_of(settings.runs_dir, reports), settings.ensemble)
     with tempfile.TemporaryDirectory() as folder:
         train, test, problem = stacked(members, dataset, folds, Path(folder))
         problem = replace(problem, metric=settings.competition.metric)
@@ -72,7 +72,7 @@ def _ensemble(
         beside_it["thresholds"] = decisions.learn(problem.metric, train.y, predicted, problem.task)
     if how.name in compare_methods.RISKY:
         log.warning(compare_methods.RISK, how.name)
-    scores = {f"{r['model']}-{r['run_key']}": {"log_loss": r["log_loss"], "score": of(r)} for r in reports}
+    scores = {f"{r['model']}-{r['run_key']}": {"log_loss": r["log_loss"], "score": score_of(r)} for r in reports}
     weights = [None] * len(members) if blended.weights is None else [float(weight) for weight in blended.weights]
     if settings.by is not None:
         losses = metrics.row_losses(dataset.labels, predicted, dataset.task)

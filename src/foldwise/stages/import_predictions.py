@@ -13,7 +13,7 @@ from foldwise.data.dataset import Dataset
 from foldwise.data.folds import read_folds, split_key
 from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.runs.prediction_files import SUFFIXES, _table, read_predictions
-from foldwise.runs.report import score_run
+from foldwise.runs.report import write_report
 from foldwise.runs.store import OTHER, Run, write_fold
 from foldwise.settings import Settings, plain
 from foldwise.stages.prepare import prepare
@@ -46,9 +46,9 @@ def import_predictions(settings: Settings) -> list[dict[str, Any]]:
     for name, held_out, test in checked:
         run = _write(settings, dataset, name, held_out, test)
         if folds is not None:
-            reports.append(score_run(run, dataset, folds))
+            reports.append(write_report(run, dataset, folds))
         else:  # on whatever folds: it is scored on its own
-            reports.append(score_run(run, dataset, held_out[["id", "repeat", "fold"]]))
+            reports.append(write_report(run, dataset, held_out[["id", "repeat", "fold"]]))
         log.info("imported %s: log loss %.4f%s", run.name, reports[-1]["log_loss"], " (approximate)" if other else "")
     return reports
 

@@ -8,12 +8,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from foldwise.config.check import generator
 from foldwise.data import dataset, remote
 from foldwise.data.dataset import Dataset
 from foldwise.errors import FoldwiseError
-from foldwise.plugins import competition_module
-from foldwise.settings import Settings
-from foldwise.stages.simulate import generated_by, raw_files
+from foldwise.plugins import competition_module, default_options
+from foldwise.settings import Settings, differences
+from foldwise.stages.simulate import generated_by, host_files, raw_files
 from foldwise.storage import content_key, sha256, write_json, written_aside
 
 log = logging.getLogger(__name__)
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 
 def prepare(settings: Settings) -> Dataset:
     """Return the prepared data of the competition and source, reading the raw files where that is not done yet."""
-    key = data_key(settings)
+    key = data_key(settings, keep_digests=True)
     path = settings.prepared_dir / key
     if not path.is_dir():
         reader = competition_module(settings.competition.reader)
@@ -46,17 +47,35 @@ def prepare(settings: Settings) -> Dataset:
     return dataset.read(path)
 
 
-def data_key(settings: Settings) -> str:
-    """Hash what decides the prepared data: the reader, its options, and the source or the raw files' contents."""
+def prepared(settings: Settings) -> Dataset:
+    """Return the prepared data of the competition and source; nothing is read or written to make it.
+
+    Raises FoldwiseError, naming the command that prepares it, where it is not there.
+    """
+    path = settings.prepared_dir / data_key(settings)
+    if not path.is_dir():
+        raise FoldwiseError(
+            f"{settings.competition.name}: {path} is missing, so there is nothing trained on this data; "
+            f"`foldwise train competition={settings.competition.name}` prepares it and trains"
+        )
+    return dataset.read(path)
+
+
+def data_key(settings: Settings, keep_digests: bool = False) -> str:
+    """Hash what decides the prepared data: the reader, its options, and the source or the raw files' contents.
+
+    keep_digests: write the digests of the host's files down, so that unchanged files are not read again.
+    """
     reader = competition_module(settings.competition.reader)
     code = [f"foldwise.competitions.{settings.competition.reader}", reader.VERSION, dataset.VERSION]
     options = settings.competition.options
     named = {name: Path(options[name]) for name in getattr(reader, "FILES", ())}  # options that may name a file
     content = [[name, sha256(path)] for name, path in named.items() if path.is_file()]
-    return content_key(["data", *code, options, source_key(settings), *content])
+    changes = differences(options, default_options(reader.read))
+    return content_key(["data", *code, changes, source_key(settings, keep_digests), *content])
 
 
-def source_key(settings: Settings) -> str:
+def source_key(settings: Settings, keep_digests: bool = False) -> str:
     """Hash what decides the raw files: the generator and its arguments, or the host's files themselves.
 
     Remote files are not read for that: their names, sizes and the hashes that the store knows stand for them.
@@ -64,8 +83,10 @@ def source_key(settings: Settings) -> str:
     if (url := _raw_url(settings)) is not None:
         return content_key(["remote", remote.listing(url)])
     if settings.source.kind == "kaggle":
-        return content_key(_digests(raw_files(settings), settings.prepared_dir / "raw_digests.json"))
-    return content_key(generated_by(settings))
+        return content_key(_digests(host_files(settings), settings.prepared_dir / "raw_digests.json", keep_digests))
+    function, options = generator(settings)
+    mark = generated_by(settings)
+    return content_key(mark | {"options": differences(options, default_options(function))})
 
 
 def _raw_url(settings: Settings) -> str | None:
@@ -73,7 +94,7 @@ def _raw_url(settings: Settings) -> str | None:
     return settings.competition.options.get("raw_url")
 
 
-def _digests(raw_dir: Path, cache: Path) -> dict[str, str]:
+def _digests(raw_dir: Path, cache: Path, keep: bool) -> dict[str, str]:
     """Hash every raw file; a file of unchanged size and time is not read again."""
     known = json.loads(cache.read_text()) if cache.is_file() else {}
     found: dict[str, list[Any]] = {}
@@ -86,7 +107,7 @@ def _digests(raw_dir: Path, cache: Path) -> dict[str, str]:
             found[name] = known[name]
         else:
             found[name] = [*state, sha256(path)]
-    if found != known:
+    if keep and found != known:
         write_json(cache, found)
     return {name: digest for name, (_, _, digest) in found.items()}
 

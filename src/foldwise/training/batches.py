@@ -15,6 +15,8 @@ from foldwise.data.structure import Structure
 from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.settings import AugmentSettings
 
+VERSION = 1  # enters the run key; raised by an edit that changes what a recipe predicts
+
 HUNG_SECONDS = 300  # a batch takes milliseconds
 
 

@@ -17,6 +17,8 @@ from foldwise.plugins import function_named
 from foldwise.runs.recipe import Recipe
 from foldwise.training.predict import PREDICT_ROWS
 
+VERSION = 1  # enters the run key; raised by an edit that changes what a recipe predicts
+
 
 def build_model(recipe: Recipe, dataset: Dataset) -> keras.Model:
     """Build the untrained model of a recipe; it returns logits (n, k) for each image."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import keras
 
 
-VERSION = 1  # of what the same recipe would store
+VERSION = 1  # enters the run key and that of the stored features; raised by an edit that changes them
 ROWS = 32  # images that the backbone sees at once
 OF_THE_HEAD = ("dropout", "auxiliary")  # options that come after the features
 OF_A_HEAD = ("joined", "dropout", "logits")  # the layers after them

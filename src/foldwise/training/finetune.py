@@ -14,6 +14,8 @@ import keras
 from foldwise.models.introspect import leaves
 from foldwise.settings import FinetuneSettings, FitSettings
 
+VERSION = 1  # enters the run key; raised by an edit that changes what a recipe predicts
+
 LayerList = list[keras.layers.Layer]
 
 

@@ -29,6 +29,8 @@ from foldwise.training.optimizer import optimizer
 from foldwise.training.predict import PREDICT_ROWS, Predictor
 from foldwise.training.pseudo import Extra, hard, joined
 
+VERSION = 1  # enters the run key; raised by an edit that changes what a recipe predicts
+
 Report = Callable[[int, int, float], None]  # epoch, images trained so far, mean loss of the epoch
 
 

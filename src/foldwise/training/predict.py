@@ -16,6 +16,8 @@ from foldwise.models import introspect
 from foldwise.scoring import metrics
 from foldwise.settings import Task
 
+VERSION = 1  # enters the run key; raised by an edit that changes what a recipe predicts
+
 PREDICT_ROWS = 256
 
 

@@ -13,6 +13,8 @@ import numpy as np
 from foldwise.models import introspect
 from foldwise.settings import FitSettings
 
+VERSION = 1  # enters the run key; raised by an edit that changes what a recipe predicts
+
 
 def ends(fit: FitSettings) -> list[int]:
     """Return after how many epochs each of the `fit.snapshots` cycles ends; they differ by one epoch at most."""
