@@ -70,6 +70,13 @@ def changed_options(room: str, name: str, options: dict[str, Any]) -> dict[str, 
     return found
 
 
+def weights_named(options: dict[str, Any], prefix: str = "model.options") -> dict[str, str | None]:
+    """Return the weights that a model's options name, and those of the builder it is made of, by their keys."""
+    own = {f"{prefix}.weights": options["weights"]} if "weights" in options else {}
+    inner = options.get("backbone_options")
+    return own | (weights_named(inner, f"{prefix}.backbone_options") if inner else {})
+
+
 def default_options(function: Callable[..., Any]) -> dict[str, Any]:
     """Return the defaults of a function's keyword-only arguments."""
     return {name: default for name, (_, default) in option_schema(function).items()}

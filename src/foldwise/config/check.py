@@ -9,12 +9,12 @@ from typing import Any, get_type_hints
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from foldwise.errors import ConfigError, choices
-from foldwise.models.pretrained.fetch import weights_named
 from foldwise.plugins import (
     competition_module,
     function_named,
     option_schema,
     public_functions,
+    weights_named,
 )
 from foldwise.settings import Options, PseudoSettings, Settings, SourceSettings
 

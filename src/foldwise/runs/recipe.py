@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from foldwise.errors import FoldwiseError
-from foldwise.models.pretrained.fetch import weights_named
-from foldwise.plugins import changed_options, competition_module, public_functions
+from foldwise.plugins import changed_options, competition_module, public_functions, weights_named
 from foldwise.settings import (
     AugmentSettings,
     FinetuneSettings,

