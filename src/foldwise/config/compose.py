@@ -84,7 +84,10 @@ def compose_all(
                 values: Any = OmegaConf.to_container(compose("config", overrides=job + search), resolve=True)
                 yield check.check(values)
     except OverrideParseException as error:
-        raise ConfigError(f"{error.override}: {_first_lines(error)}") from error
+        raise ConfigError(
+            f"{error.override}: {_first_lines(error)}; expected key=value, where the value is a number, a word, a list "
+            "such as [1,2], or text in quotes"
+        ) from error
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         raise ConfigError(_first_lines(error)) from error
 
@@ -197,6 +200,6 @@ def _first_lines(error: Exception) -> str:
     lines = [
         line
         for line in str(error).splitlines()
-        if line.strip() and not re.match(r"\s*(full_key|object_type|reference_type)", line)
+        if line.strip() and not re.match(r"\s*(full_key|object_type|reference_type|See https)", line)
     ]
     return "\n".join(lines[:6])
