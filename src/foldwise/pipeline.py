@@ -52,8 +52,10 @@ class Stage:
 STAGES = {
     "download": Stage("fetch the competition's raw files from Kaggle", "download:download", DATA),
     "simulate": Stage("write the raw files of a simulated or embedded source", "simulate:simulate", DATA),
-    "prepare": Stage("turn raw files into memory-mapped arrays and tables", "prepare:prepare", DATA),
-    "folds": Stage("assign every training row to a fold", "folds:folds", (*DATA, "split")),
+    "prepare": Stage(
+        "turn raw files into memory-mapped arrays and tables", "prepare:prepare", DATA, show="prepare:show"
+    ),
+    "folds": Stage("assign every training row to a fold", "folds:folds", (*DATA, "split"), show="folds:show"),
     "train": Stage(
         "train the folds that are not finished",
         "train:train_all",

@@ -25,6 +25,7 @@ def prepare(settings: Settings) -> Dataset:
     key = data_key(settings, keep_digests=True)
     path = settings.prepared_dir / key
     if not path.is_dir():
+        log.info("%s: preparing data in %s", settings.competition.name, path)
         reader = competition_module(settings.competition.reader)
         raw_dir = settings.raw_dir if _raw_url(settings) else raw_files(settings)
         kept = [path.with_name(f".{key}.scans")] if getattr(reader, "RESUMES", False) else []
@@ -36,15 +37,14 @@ def prepare(settings: Settings) -> Dataset:
                 raise FoldwiseError(_missing(settings, raw_dir, error)) from None
         for folder in kept:
             shutil.rmtree(folder, ignore_errors=True)
-        about = json.loads((path / "dataset.json").read_text())
-        log.info(
-            "%s: prepared %d train and %d test rows in %s",
-            settings.competition.name,
-            about["n_train"],
-            about["n_test"],
-            path,
-        )
     return dataset.read(path)
+
+
+def show(data: Dataset, width: int) -> str:
+    """Return what was prepared in one line."""
+    n_train, n_test = (len(split.table) for split in (data.train, data.test))
+    shape = " x ".join(map(str, data.train.images.shape[1:]))
+    return f"{n_train} train and {n_test} test rows, images of {shape} {data.train.images.dtype}: {data.path}"
 
 
 def prepared(settings: Settings) -> Dataset:
