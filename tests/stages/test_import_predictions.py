@@ -90,7 +90,7 @@ def first(table, **changes):
         (lambda oof, test: (first(oof, is_face=np.nan), test), "none missing"),
         (lambda oof, test: (first(oof.astype({"is_face": object}), is_face="high"), test), "none missing"),
         (lambda oof, test: (first(oof, fold=(oof["fold"][0] + 1) % 3), test), "its folds are not those"),
-        (lambda oof, test: (oof.drop(columns="fold"), test), "say folds=FILE"),
+        (lambda oof, test: (oof.drop(columns="fold"), test), "give folds=FILE"),
         (lambda oof, test: (oof.rename(columns={"is_face": "a"}).assign(b=0.5), test), "'is_face' is missing"),
         (lambda oof, test: (oof, test.drop(columns="is_face").assign(x=1, y=0)), "'is_face' is missing"),
     ],

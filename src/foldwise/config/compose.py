@@ -168,7 +168,9 @@ def _check_choice(override: Any, config_dir: Path | None) -> None:
         first, *others = valid[key].get(name) or [CONF]
         hidden = [path for path in others if path.read_bytes() != first.read_bytes()]
         if hidden:
-            raise ConfigError(f"{key}={name}: {hidden[0]} and {first} have one name; rename yours, say my_{name}.yaml")
+            raise ConfigError(
+                f"{key}={name}: {hidden[0]} and {first} have one name; rename yours, for example my_{name}.yaml"
+            )
 
 
 def _tuned(job: list[str], config_dir: Path | None) -> list[str]:

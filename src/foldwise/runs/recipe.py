@@ -110,8 +110,8 @@ def run_name(recipe: Recipe) -> str:
     """Return `<model>-<run key>`; the key is a hash of the recipe.
 
     Only what differs from the defaults enters it, so that an option that is added later, at its default, leaves the
-    key as it is. A default that is changed later changes what old recipes mean: a test holds the defaults, and says
-    which VERSION to raise.
+    key as it is. A default that is changed later changes what old recipes mean: a test holds the defaults and names
+    the VERSION to raise.
     """
     fit = changed(recipe.fit)
     if not recipe.fit.refit:
@@ -141,7 +141,7 @@ def code_key(function: Callable[..., Any]) -> str:
     """Hash the code of a model or an augmentation: an edited one is another one.
 
     It is the function's module and, in turn, the modules of its room (`foldwise.models`, `foldwise.augment`) that it
-    imports, however nested, with the table beside one (zoo.csv). Comments, docstrings and imports change nothing.
+    imports, however nested, with the table of the same name (zoo.csv) where there is one. Comments, docstrings and imports change nothing.
     """
     waiting, code = [function.__module__], dict[str, Any]()
     while waiting:

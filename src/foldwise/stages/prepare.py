@@ -78,7 +78,7 @@ def data_key(settings: Settings, keep_digests: bool = False) -> str:
 def source_key(settings: Settings, keep_digests: bool = False) -> str:
     """Hash what decides the raw files: the generator and its arguments, or the host's files themselves.
 
-    Remote files are not read for that: their names, sizes and the hashes that the store knows stand for them.
+    Remote files are not read for that: their names, sizes and the hashes that the store knows are hashed instead.
     """
     if (url := _raw_url(settings)) is not None:
         return content_key(["remote", remote.listing(url)])

@@ -27,8 +27,8 @@ def score(settings: Settings) -> list[dict[str, Any]]:
     """Return the `run.json` of every finished run on this data and split, best first.
 
     Where the objective is not log loss, or further metrics are to be shown, `metric`, `score`, `score_interval` and
-    `metrics` (values by name) stand beside it.
-    With `by=COLUMN` each has `by`, the column, and `log_loss_by`, what `breakdown` tells of it.
+    `metrics` (values by name) are added.
+    With `by=COLUMN` each has `by`, the column, and `log_loss_by`, the log loss for each of its values.
 
     Raises FoldwiseError where there is none.
     """

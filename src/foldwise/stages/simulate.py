@@ -13,11 +13,11 @@ from foldwise.storage import write_json, written_aside
 
 log = logging.getLogger(__name__)
 
-MARK = "source.json"  # tells a generated raw folder, and which one it is, from the host's own files
+MARK = "source.json"  # marks a generated raw folder, and names its generator and options
 
 
 def simulate(settings: Settings) -> Path:
-    """Return the raw folder, holding the files that `source` asks for, writing them where they are absent.
+    """Return the raw folder, with the files of `source`, writing them where they are absent.
 
     A folder of another simulation is replaced: its files can be made again at any time. The host's own
     files never are.
@@ -34,7 +34,7 @@ def simulate(settings: Settings) -> Path:
         return raw_dir
     if raw_dir.is_dir() and any(raw_dir.iterdir()) and (found is None or found["files"] != _sizes(raw_dir)):
         raise FoldwiseError(
-            f"{raw_dir} holds files that foldwise did not generate, and leaves them alone: say source=kaggle to "
+            f"{raw_dir} holds files that foldwise did not generate, and leaves them alone: choose source=kaggle to "
             "use them, or root=PATH to generate elsewhere"
         )
     function, options = generator(settings)
@@ -74,7 +74,7 @@ def host_files(settings: Settings) -> Path:
     found = _mark(raw_dir)
     if found is not None:
         raise FoldwiseError(
-            f"source=kaggle: {raw_dir} holds generated files ({_described(found)}); remove that folder, or say "
+            f"source=kaggle: {raw_dir} holds generated files ({_described(found)}); remove that folder, or set "
             "root=PATH to keep the host's files elsewhere"
         )
     if not raw_dir.is_dir() or not any(raw_dir.iterdir()):

@@ -53,7 +53,7 @@ def train_runs(sweep: list[Settings]) -> dict[Run, dict[str, Any]]:
             take_folds(run, Run(settings.runs_dir / run_name(replace(recipe, fit=replace(recipe.fit, refit=False)))))
         missing = run.missing()
         if missing:
-            (run.path / "run.json").unlink(missing_ok=True)  # it may tell the score of folds that are gone
+            (run.path / "run.json").unlink(missing_ok=True)  # it may hold the score of folds that are gone
         tasks += [FoldTask(run, recipe, fit, len(dataset.train.images), dataset.path, path) for fit in missing]
         done = len(run.fits) - len(missing)
         if done:
