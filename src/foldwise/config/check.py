@@ -155,8 +155,8 @@ def _check_pseudo(settings: Settings) -> None:
         raise ConfigError("pseudo: no runs label test rows; set pseudo.runs=[RUN], or leave the other settings out")
     if pseudo.runs and settings.augment.options.get("transplant"):
         raise ConfigError(
-            f"augment.options.transplant={settings.augment.options['transplant']}: it needs true labels to find the images that "
-            "are empty; set augment.options.transplant=0 with pseudo.runs"
+            f"augment.options.transplant={settings.augment.options['transplant']}: it needs true labels to find "
+            "images that are empty; set augment.options.transplant=0 with pseudo.runs"
         )
 
 

@@ -141,7 +141,7 @@ def code_key(function: Callable[..., Any]) -> str:
     """Hash the code of a model or an augmentation: an edited one is another one.
 
     It is the function's module and, in turn, the modules of its room (`foldwise.models`, `foldwise.augment`) that it
-    imports, however nested, with the table of the same name (zoo.csv) where there is one. Comments, docstrings and imports change nothing.
+    imports, however nested, with a table of the same name (zoo.csv). Comments, docstrings and imports change nothing.
     """
     waiting, code = [function.__module__], dict[str, Any]()
     while waiting:

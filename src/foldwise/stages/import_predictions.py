@@ -34,7 +34,7 @@ def import_predictions(settings: Settings) -> list[dict[str, Any]]:
     """
     if settings.imports.oof is None or settings.imports.test is None:
         raise ConfigError(
-            "import: expected oof=FILE and test=FILE (or two folders); test predictions without out-of-fold ones cannot "
+            "import: expected oof=FILE and test=FILE, or two folders; test predictions without out-of-fold ones cannot "
             "be scored, but `foldwise ensemble ensemble=files ensemble.options.folder=FOLDER` blends them"
         )
     dataset = prepare(settings)

@@ -55,8 +55,8 @@ def prepared(settings: Settings) -> Dataset:
     path = settings.prepared_dir / data_key(settings)
     if not path.is_dir():
         raise FoldwiseError(
-            f"{settings.competition.name}: {path} is missing, so there is nothing trained on this data; "
-            f"`foldwise train competition={settings.competition.name}` prepares it and trains"
+            f"{settings.competition.name}: this data is not prepared: {path} is missing; `foldwise prepare "
+            f"competition={settings.competition.name}` makes it, and `foldwise train` trains on it too"
         )
     return dataset.read(path)
 
