@@ -38,7 +38,7 @@ def test_a_stage_that_reads_writes_nothing_on_an_empty_root(words, tmp_path, cap
 
 
 def test_scoring_prepared_data_without_runs_writes_nothing(tmp_path, capsys):
-    assert main(["folds", *SMALL, f"root={tmp_path}"]) == 0
+    assert main(["prepare", *SMALL, f"root={tmp_path}"]) == 0
     before = sorted(tmp_path.rglob("*"))
     assert main(["score", *SMALL, f"root={tmp_path}"]) == 1
     assert "no finished run of faces" in capsys.readouterr().err

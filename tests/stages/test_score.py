@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from foldwise.data.folds import read_folds as make_folds
+from foldwise.data.folds import read_folds
 from foldwise.stages import score
 from foldwise.stages.import_predictions import import_predictions
 from foldwise.stages.prepare import prepare
@@ -41,7 +41,7 @@ def test_the_details_compare_runs_by_hand(settings, tmp_path):
     """Two runs whose every label has a probability of .8 or .6: logits of 1.386 and .405, losses of .2231 and .5108."""
     words = ("competition=faces", "source.n_train=40", "source.n_test=12")
     data = prepare(settings(*words))
-    folds = make_folds(data, settings(*words).split)
+    folds = read_folds(data, settings(*words).split)
     y = data.labels[:, 0]
     pd.DataFrame({"id": data.test.table["id"], "is_face": 0.5}).to_csv(tmp_path / "test.csv", index=False)
     for name, p in (("good", 0.8), ("fair", 0.6)):

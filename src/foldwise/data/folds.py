@@ -1,4 +1,4 @@
-"""Stage `folds`: who is held out when. Folds are data: written once, shared by every model."""
+"""Folds: which rows are held out when. Folds are data: written once, shared by every model."""
 
 from __future__ import annotations
 
@@ -20,19 +20,29 @@ VERSION = 1
 
 
 def read_folds(dataset: Dataset, split: SplitSettings) -> pd.DataFrame:
-    """Return the folds of `split`, assigning and writing them where that is not done yet."""
+    """Return the folds of `split`: columns id, repeat and fold, a row for each sample and repeat.
+
+    They are those that `write_folds` wrote, or else those that it would write.
+
+    Raises ConfigError for split=other, and FoldwiseError where no valid assignment is found.
+    """
     if split.kind == "other":
         raise ConfigError("split.kind=other: only `foldwise import` takes predictions of other folds")
     path = folds_path(dataset, split)
+    return pd.read_parquet(path) if path.is_file() else _assign_repeats(dataset, split)
+
+
+def write_folds(dataset: Dataset, split: SplitSettings) -> pd.DataFrame:
+    """Return the folds of `split` as `read_folds` does, once they are written, with a table of their balance."""
+    table, path = read_folds(dataset, split), folds_path(dataset, split)
     if not path.is_file():
-        table = _assign_repeats(dataset, split)
         balance = balance_table(table, dataset)
         with written_aside(path.with_name(path.stem + "_balance.csv")) as aside:
             balance.to_csv(aside, index=False)
         with written_aside(path) as aside:
             table.to_parquet(aside, index=False)
         log.info("folds written to %s\n%s", path, balance.to_string(index=False, float_format="%.4f"))
-    return pd.read_parquet(path)
+    return table
 
 
 def folds_path(dataset: Dataset, split: SplitSettings) -> Path:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from foldwise.data.dataset import Dataset
-from foldwise.data.folds import read_folds, split_key
+from foldwise.data.folds import write_folds, split_key
 from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.runs.prediction_files import SUFFIXES, _table, read_predictions
 from foldwise.runs.report import write_report
@@ -39,7 +39,7 @@ def import_predictions(settings: Settings) -> list[dict[str, Any]]:
         )
     dataset = prepare(settings)
     other = settings.split.kind == "other"
-    folds = None if other else read_folds(dataset, settings.split)
+    folds = None if other else write_folds(dataset, settings.split)
     pairs = _pairs(Path(settings.imports.oof), Path(settings.imports.test), settings.imports.name)
     checked = [(name, *_checked(oof, test, dataset, folds, settings.imports.folds)) for name, oof, test in pairs]
     reports = []

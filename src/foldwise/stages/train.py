@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from foldwise.data.dataset import Dataset
-from foldwise.data.folds import folds_path, read_folds
+from foldwise.data.folds import folds_path, read_folds, write_folds
 from foldwise.execution.local import FoldTask, train_folds
 from foldwise.runs.members import labelling_runs
 from foldwise.runs.recipe import make_recipe, run_name
@@ -41,7 +41,7 @@ def train_runs(sweep: list[Settings]) -> dict[Run, dict[str, Any]]:
     tasks: list[FoldTask] = []
     for settings in sweep:
         dataset = prepare(settings)
-        read_folds(dataset, settings.split)
+        write_folds(dataset, settings.split)
         path = folds_path(dataset, settings.split)
         recipe = make_recipe(settings, dataset.data_key, path.stem.removeprefix("folds_"))
         labelling_runs(settings.runs_dir, recipe.pseudo.runs or [], recipe.split_key)
