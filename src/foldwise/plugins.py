@@ -36,15 +36,22 @@ def public_functions(room: str) -> dict[str, Callable[..., Any]]:
 
 
 def competition_module(name: str) -> types.ModuleType:
-    """Import the reader of a competition; it has `VERSION`, `SOURCES`, `read`, `submission` and `truth`.
+    """Import the reader of a competition: `foldwise.competitions.<name>.reader`, whose contract that package describes.
 
-    Raises ConfigError, naming the valid choices, where there is none.
+    Raises ConfigError, naming the valid choices, where there is none, or what the reader lacks.
     """
     package = importlib.import_module("foldwise.competitions")
     readers = sorted(module.name for module in pkgutil.iter_modules(package.__path__) if module.ispkg)
     if name not in readers:
         raise ConfigError(f"competition.reader={name}: no such competition; {choices(name, readers)}")
-    return importlib.import_module(f"foldwise.competitions.{name}.reader")
+    reader = importlib.import_module(f"foldwise.competitions.{name}.reader")
+    absent = [part for part in ("VERSION", "SOURCES", "read", "submission", "truth") if not hasattr(reader, part)]
+    if absent:
+        raise ConfigError(
+            f"competition.reader={name}: {reader.__name__} has no {absent[0]}; foldwise/competitions/__init__.py lists "
+            "what a reader defines"
+        )
+    return reader
 
 
 @cache

@@ -12,6 +12,7 @@ from helpers.tiny import IDS, make_recipe, train_here, write_data
 
 from foldwise import configure
 from foldwise.data.dataset import Dataset, Split
+from foldwise.data.structure import Structure
 from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.runs import members, report, store
 from foldwise.runs.recipe import make_recipe as recipe_make_recipe
@@ -47,7 +48,7 @@ def data_of(n, k, task, scored=None, rows_per_image=1):
     if scored is not None:
         table["scored"] = scored
     split = Split(np.zeros((n // rows_per_image, 2, 2, 1)), table)
-    return Dataset(split, split, task, [f"y{j}" for j in range(k)], [], None, "data", "ids", rows_per_image)
+    return Dataset(split, split, task, [f"y{j}" for j in range(k)], [], None, "data", "ids", Structure(rows_per_image))
 
 
 def taken(folder, data, names, fit=0, n_folds=3, **settings):

@@ -129,8 +129,8 @@ def balance_table(table: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
 def _assign_repeats(dataset: Dataset, split: SplitSettings) -> pd.DataFrame:
     groups = _groups(dataset, split)
     kinds = None
-    if dataset.categories:
-        kinds = dataset.train.table.groupby(list(dataset.categories)).ngroup().to_numpy()
+    if dataset.structure.categories:
+        kinds = dataset.train.table.groupby(list(dataset.structure.categories)).ngroup().to_numpy()
     assigned = [
         assign_folds(dataset.labels, groups, split, split.seed + repeat, dataset.task, kinds)
         for repeat in range(split.repeats)

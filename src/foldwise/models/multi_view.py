@@ -165,7 +165,7 @@ def region_nets(
         inputs["angles"] = keras.Input(input_shape[:1], name="angles")
     if auxiliary:
         inputs["auxiliary"] = keras.Input((2 * len(auxiliary),), name="auxiliary")
-    answers, order = [], []
+    answers, order = list[keras.KerasTensor](), list[int]()
     for name, region in structure.regions.items():
         shape = (len(region["slots"]), *input_shape[1:])
         net = whole_scan(shape, len(region["outputs"]), replace(structure, regions={}), **options)

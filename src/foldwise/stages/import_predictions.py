@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from foldwise.data.dataset import Dataset
-from foldwise.data.folds import write_folds, split_key
+from foldwise.data.folds import split_key, write_folds
 from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.runs.prediction_files import SUFFIXES, _table, read_predictions
 from foldwise.runs.report import write_report

@@ -10,8 +10,7 @@ import numpy as np
 
 from foldwise.augment import mix, pipelines
 from foldwise.augment.body import Body
-from foldwise.data.batch import Batch
-from foldwise.data.structure import Structure
+from foldwise.data.structure import Batch, Structure
 from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.settings import AugmentSettings
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from foldwise.data.batch import Batch
 from foldwise.data.dataset import Dataset
+from foldwise.data.structure import Batch
 from foldwise.errors import FoldwiseError
 from foldwise.runs import store
 from foldwise.runs.members import labelling_runs
@@ -69,7 +69,7 @@ def extra(run: Run, recipe: Recipe, fit: int, dataset: Dataset) -> Extra | None:
         return None
     labelling = labelling_runs(run.path.parent, settings.runs, recipe.split_key)
     p = np.mean([_said(source, fit, dataset) for source in labelling], axis=0)  # (n, k)
-    r, scored = dataset.rows_per_image, np.ones(len(p), bool)
+    r, scored = dataset.structure.rows_per_image, np.ones(len(p), bool)
     if "scored" in dataset.test.table:
         scored = dataset.test.table["scored"].to_numpy(bool)
     sure = confidence(p, dataset.task) >= settings.confidence
