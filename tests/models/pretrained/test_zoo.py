@@ -13,7 +13,7 @@ from keras.src.applications import imagenet_utils
 from foldwise import models
 from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.models.pretrained import assemble, zoo
-from foldwise.plugins import public_functions
+from foldwise.plugins import option_schema, public_functions
 from foldwise.stages import list_models
 from foldwise.training import finetune
 from foldwise.training.build import check_values
@@ -166,6 +166,24 @@ def test_the_others_have_the_published_number_of_weights(name):
         public_functions("models")[entry.builder]((8, 8, 1), 1, side=entry.min_side)
 
 
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [
+        ("densenet161", "densenet161"),
+        ("efficientnet_lite0", "efficientnet_lite0"),
+        ("fbresnet152", "resnets"),
+        ("inception_v4", "inception_v4"),
+        ("resnext101_32x4d", "resnets"),
+        ("resnext101_64x4d", "resnets"),
+    ],
+)
+def test_converted_networks_share_their_options_and_belong_to_the_module_of_their_trunk(name, module):
+    builder = public_functions("models")[name]
+    assert (builder.__name__, builder.__module__) == (name, f"foldwise.models.pretrained.{module}")
+    assert builder.__doc__.startswith("Build ")
+    assert list(option_schema(builder)) == ["weights", "side", "values", "bands", "dropout", "auxiliary"]
+
+
 def test_zf_net_has_the_shapes_of_the_talk():
     with drawn_up():
         network = models.zfnet((224, 224, 3), 1000).get_layer("backbone")
@@ -202,7 +220,7 @@ def test_bands_by_hand():
 
 @pytest.mark.parametrize("channels", [1, 2, 4, 6])
 def test_resummed_kernels_say_the_same_of_equal_channels(monkeypatch, channels):
-    lite = importlib.import_module("foldwise.models.efficientnet_lite0")
+    lite = importlib.import_module("foldwise.models.pretrained.efficientnet_lite0")
     monkeypatch.setattr(lite, "STAGES", lite.STAGES[:2])
     grey = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 1)).astype(np.float32)
     three = models.efficientnet_lite0((32, 32, 3), 1, side=32).get_layer("backbone")
@@ -244,8 +262,9 @@ def test_the_values_are_mapped_to_the_range_and_clipped():
 
 
 def test_the_table_of_models_holds_the_talks(settings):
-    listed = {one["name"]: one for one in list_models.models(settings())}
-    assert set(listed) == {*APPLICATIONS, *OURS, "logistic_regression", "mlp", "small_cnn"} | set(listed)
+    listed = {one["name"]: one for one in list_models.list_models(settings())}
+    own = {"logistic_regression", "mlp", "multi_view", "region_nets", "small_cnn", "whole_scan"}
+    assert set(listed) == {*APPLICATIONS, *OURS} | own
     talk = {
         "NASNetLarge": (82.7, 96.2),
         "InceptionResNetV2": (80.4, 95.3),

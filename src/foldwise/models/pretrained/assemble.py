@@ -14,6 +14,7 @@ from pydantic import Field
 
 from foldwise.errors import ConfigError
 from foldwise.models import common
+from foldwise.models.pretrained.load import Rename, loader
 
 if TYPE_CHECKING:
     import keras
@@ -27,6 +28,60 @@ Build = Callable[[tuple[int, int, int]], "keras.Model"]  # (h, w, c) -> feature 
 
 IMAGENET_MEAN, IMAGENET_SD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # RGB, of values in 0..1
 CAFFE_MEAN = (103.939, 116.779, 123.68)  # BGR, of values in 0..255
+OPTIONS = """
+weights: imagenet, null for random ones, or a file (.pth, .safetensors, .weights.h5, .keras).
+side, values, bands, dropout, auxiliary: see `application`.
+"""
+
+
+def pretrained_builder(
+    name: str,
+    trunk: Build,
+    *,
+    sides: tuple[int, int],
+    preparation: Preparation,
+    rename: Rename,
+    module: str,
+    doc: str,
+) -> Callable[..., keras.Model]:
+    """Make the builder of a network whose published checkpoint is converted: an entry of the zoo in one call.
+
+    name: of the builder, of its published weights and of its line in zoo.csv.
+    trunk: makes the network without its classifier for an input shape (h, w, 3).
+    sides, preparation: see `assemble`.
+    rename: translates the name of a checkpoint's tensor to that of our layer.
+    module: `__name__` of the module that defines the trunk; its code enters the run key.
+    doc: first line of the builder's docstring.
+    """
+
+    def build(
+        input_shape: common.Shape,
+        n_outputs: int,
+        *,
+        weights: str | None = None,
+        side: Side = None,
+        values: Values = (0.0, 255.0),
+        bands: Bands = "repeat",
+        dropout: common.Rate = 0.0,
+        auxiliary: tuple[str, ...] = (),
+    ) -> keras.Model:
+        return assemble(
+            input_shape,
+            n_outputs,
+            trunk,
+            sides=sides,
+            preparation=preparation,
+            load=loader(name, weights, rename),
+            side=side,
+            values=values,
+            bands=bands,
+            dropout=dropout,
+            auxiliary=auxiliary,
+        )
+
+    build.__name__ = build.__qualname__ = name
+    build.__module__, build.__doc__ = module, f"{doc}\n{OPTIONS}"
+    return build
 
 
 def assemble(

@@ -6,104 +6,10 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING
 
-from foldwise.models import common
-from foldwise.models.pretrained import assemble, load
+from foldwise.models.pretrained.assemble import pretrained_builder
 
 if TYPE_CHECKING:
     import keras
-
-
-def resnext101_32x4d(
-    input_shape: common.Shape,
-    n_outputs: int,
-    *,
-    weights: str | None = None,
-    side: assemble.Side = None,
-    values: assemble.Values = (0.0, 255.0),
-    bands: assemble.Bands = "repeat",
-    dropout: common.Rate = 0.0,
-    auxiliary: tuple[str, ...] = (),
-) -> keras.Model:
-    """Build ResNeXt-101 with 32 groups of 4 channels (Xie et al. 2017): 44,177,704 weights with 1,000 classes.
-
-    weights: imagenet, null for random ones, or a file (.pth, .safetensors, .weights.h5, .keras).
-    side, values, bands, dropout, auxiliary: see `application`.
-    """
-    return assemble.assemble(
-        input_shape,
-        n_outputs,
-        partial(_trunk, blocks=(3, 4, 23, 3), groups=32, width=4),
-        sides=(224, 32),
-        preparation="imagenet",
-        load=load.loader("resnext101_32x4d", weights, timm_name),
-        side=side,
-        values=values,
-        bands=bands,
-        dropout=dropout,
-        auxiliary=auxiliary,
-    )
-
-
-def resnext101_64x4d(
-    input_shape: common.Shape,
-    n_outputs: int,
-    *,
-    weights: str | None = None,
-    side: assemble.Side = None,
-    values: assemble.Values = (0.0, 255.0),
-    bands: assemble.Bands = "repeat",
-    dropout: common.Rate = 0.0,
-    auxiliary: tuple[str, ...] = (),
-) -> keras.Model:
-    """Build ResNeXt-101 with 64 groups of 4 channels (Xie et al. 2017): 83,455,272 weights with 1,000 classes.
-
-    weights: imagenet, null for random ones, or a file (.pth, .safetensors, .weights.h5, .keras).
-    side, values, bands, dropout, auxiliary: see `application`.
-    """
-    return assemble.assemble(
-        input_shape,
-        n_outputs,
-        partial(_trunk, blocks=(3, 4, 23, 3), groups=64, width=4),
-        sides=(224, 32),
-        preparation="imagenet",
-        load=load.loader("resnext101_64x4d", weights, timm_name),
-        side=side,
-        values=values,
-        bands=bands,
-        dropout=dropout,
-        auxiliary=auxiliary,
-    )
-
-
-def fbresnet152(
-    input_shape: common.Shape,
-    n_outputs: int,
-    *,
-    weights: str | None = None,
-    side: assemble.Side = None,
-    values: assemble.Values = (0.0, 255.0),
-    bands: assemble.Bands = "repeat",
-    dropout: common.Rate = 0.0,
-    auxiliary: tuple[str, ...] = (),
-) -> keras.Model:
-    """Build the ResNet-152 of Facebook's Torch: biases in all convolutions, 60,268,520 weights with 1,000 classes.
-
-    weights: imagenet, null for random ones, or a file (.pth, .safetensors, .weights.h5, .keras).
-    side, values, bands, dropout, auxiliary: see `application`.
-    """
-    return assemble.assemble(
-        input_shape,
-        n_outputs,
-        partial(_trunk, blocks=(3, 8, 36, 3), groups=1, width=64, bias=True),
-        sides=(224, 32),
-        preparation="imagenet",
-        load=load.loader("fbresnet152", weights, timm_name),
-        side=side,
-        values=values,
-        bands=bands,
-        dropout=dropout,
-        auxiliary=auxiliary,
-    )
 
 
 def _trunk(
@@ -152,3 +58,34 @@ def timm_name(tensor: str) -> str:
     if inside is None or inside[3] not in names:
         return tensor
     return f"layer{int(inside[1]) - 3}.{inside[2]}.{names[inside[3]]}.{inside[4]}"
+
+
+resnext101_32x4d = pretrained_builder(
+    "resnext101_32x4d",
+    partial(_trunk, blocks=(3, 4, 23, 3), groups=32, width=4),
+    sides=(224, 32),
+    preparation="imagenet",
+    rename=timm_name,
+    module=__name__,
+    doc="Build ResNeXt-101 with 32 groups of 4 channels (Xie et al. 2017): 44,177,704 weights with 1,000 classes.",
+)
+
+resnext101_64x4d = pretrained_builder(
+    "resnext101_64x4d",
+    partial(_trunk, blocks=(3, 4, 23, 3), groups=64, width=4),
+    sides=(224, 32),
+    preparation="imagenet",
+    rename=timm_name,
+    module=__name__,
+    doc="Build ResNeXt-101 with 64 groups of 4 channels (Xie et al. 2017): 83,455,272 weights with 1,000 classes.",
+)
+
+fbresnet152 = pretrained_builder(
+    "fbresnet152",
+    partial(_trunk, blocks=(3, 8, 36, 3), groups=1, width=64, bias=True),
+    sides=(224, 32),
+    preparation="imagenet",
+    rename=timm_name,
+    module=__name__,
+    doc="Build the ResNet-152 of Facebook's Torch: biases in all convolutions, 60,268,520 weights with 1,000 classes.",
+)
