@@ -148,10 +148,10 @@ class FinetuneSettings:
     """
 
     mode: Literal["none", "head", "last_block", "all", "gradual"] = "none"
-    head_epochs: Annotated[int, Field(ge=0)] = 0
+    head_epochs: Annotated[int, Field(ge=0)] = 3
     head_rate: Positive = 1.0
     backbone_rate: Positive = 0.1
-    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 0.7
     tuned_weight_decay: NonNegative | None = None
     batch_norm: Literal["frozen", "tuned"] = "frozen"
     features: Literal["stored", "computed"] = "stored"

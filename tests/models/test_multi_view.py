@@ -33,6 +33,8 @@ STRUCTURE = Structure({"zone": 17}, None, {}, True)
 
 
 def build(backbone="small_cnn", fusion="concat", structure=STRUCTURE, n_outputs=1, shape=(4, 32, 32, 1), **options):
+    plain = {"small_cnn": {"batch_norm_input": False, "dense_dropout": 0.0}, "mlp": {"dropout": 0.0}}
+    options["backbone_options"] = plain.get(backbone, {}) | options.get("backbone_options", {})
     model = models.multi_view(shape, n_outputs, structure, backbone=backbone, fusion=fusion, **options)
     for scale in introspect.layers_named(model, "scale"):  # as fit.set_scale does
         scale.adapt_mean.assign([50.0])

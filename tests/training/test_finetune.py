@@ -23,7 +23,7 @@ from foldwise.training.optimizer import optimizer as optimizer_optimizer
 
 INNER = "model.options.backbone_options"
 NESTED = ("model.options.backbone=efficientnet_lite0", f"~{INNER}")
-OPTIONS = {"side": 32, "weights": "imagenet", "values": (-35.0, 0.0), "bands": "difference"}
+OPTIONS = {"side": 32, "weights": "imagenet", "values": (-35.0, 0.0), "bands": "difference", "dropout": 0.0}
 
 
 def recipe(mode, augment=None, options=None, **settings):
@@ -50,7 +50,7 @@ def wide_dataset():
 
 
 def net():
-    return models.efficientnet_lite0((12, 12, 2), 1, side=32, bands="difference")
+    return models.efficientnet_lite0((12, 12, 2), 1, weights=None, side=32, bands="difference", dropout=0.0)
 
 
 def test_phases_share_the_epochs():
@@ -252,7 +252,9 @@ def test_what_reads_pretrained_weights_is_code_of_pretrained_models_alone(monkey
     monkeypatch.undo()
     source = inspect.getsource
     monkeypatch.setattr(
-        inspect, "getsource", lambda m: source(m) + "\nX = 1\n" * (m.__name__ == "foldwise.checkpoints")
+        inspect,
+        "getsource",
+        lambda m: source(m) + "\nX = 1\n" * (m.__name__ == "foldwise.models.pretrained.checkpoints"),
     )
     assert [code_key(public_functions("models")[n]) != b for n, b in zip(names, before, strict=True)] == [
         True,

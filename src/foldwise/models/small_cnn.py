@@ -28,11 +28,11 @@ def small_cnn(
     activation: common.Activation = "relu",
     dropout: common.Rate = 0.0,
     batch_norm: bool = True,
-    batch_norm_input: bool = False,
+    batch_norm_input: bool = True,
     batch_norm_momentum: common.Rate = 0.9,
     global_pooling: Literal["mean", "max", "mean_max", "none"] = "mean_max",
     dense: tuple[common.Width, ...] = (),
-    dense_dropout: common.Rate = 0.0,
+    dense_dropout: common.Rate = 0.2,
     auxiliary: tuple[str, ...] = (),
 ) -> keras.Model:
     """Build blocks of convolutions, each followed by pooling, then pooled or flattened features and a head.

@@ -84,7 +84,7 @@ def test_every_application_has_the_facts_of_the_zoo(name, monkeypatch):
     assert all(any(layer.weights for layer in stage) for stage in cut)
     assert sum(len(layer.weights) for stage in cut for layer in stage) == len(network.weights)
     with pytest.raises(ConfigError, match=f"takes {side} pixels at least"):
-        models.application((64, 64, 3), 1, name=name, side=side - 1)
+        models.application((64, 64, 3), 1, name=name, weights=None, side=side - 1)
 
 
 @pytest.mark.parametrize("name", ["MobileNetV3Small", "VGG16", "ConvNeXtTiny", "EfficientNetB1"])
@@ -158,12 +158,12 @@ def test_the_preparation_of_each_is_its_modules(name):
 def test_the_others_have_the_published_number_of_weights(name):
     entry = zoo.entries()[name]
     with drawn_up():
-        model = public_functions("models")[entry.builder]((entry.side, entry.side, 3), 1000)
+        model = public_functions("models")[entry.builder]((entry.side, entry.side, 3), 1000, weights=None)
         assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == entry.parameters
         assert model.get_layer("features").output.shape == (None, entry.features)
         network = model.get_layer("backbone")
         assert len(finetune.stages(network)) == 4 if name == "zfnet" else 5
-        public_functions("models")[entry.builder]((8, 8, 1), 1, side=entry.min_side)
+        public_functions("models")[entry.builder]((8, 8, 1), 1, weights=None, side=entry.min_side)
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_resummed_kernels_say_the_same_of_equal_channels(monkeypatch, channels):
     lite = importlib.import_module("foldwise.models.pretrained.efficientnet_lite0")
     monkeypatch.setattr(lite, "STAGES", lite.STAGES[:2])
     grey = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 1)).astype(np.float32)
-    three = models.efficientnet_lite0((32, 32, 3), 1, side=32).get_layer("backbone")
+    three = models.efficientnet_lite0((32, 32, 3), 1, weights=None, side=32).get_layer("backbone")
     other = assemble.resummed(three, channels)
     assert other.input_shape[-1] == channels
     one, many = three(np.repeat(grey / 128 - 1, 3, 3)), other(np.repeat(grey / 128 - 1, channels, 3))
@@ -236,14 +236,14 @@ def test_resummed_kernels_say_the_same_of_equal_channels(monkeypatch, channels):
 
 
 def test_a_scaling_inside_a_resummed_application_takes_any_number_of_channels():
-    model = models.application((32, 32, 2), 1, name="EfficientNetB0", side=32, bands="resummed")
+    model = models.application((32, 32, 2), 1, name="EfficientNetB0", weights=None, side=32, bands="resummed")
     assert model.get_layer("backbone").input_shape == (None, 32, 32, 2)
     assert np.isfinite(model(np.full((1, 32, 32, 2), 99, np.float32))).all()
 
 
 def test_images_outside_the_told_range_stop_with_the_range_to_say():
     with drawn_up():
-        model = models.efficientnet_lite0((32, 32, 1), 1, side=32)
+        model = models.efficientnet_lite0((32, 32, 1), 1, weights=None, side=32)
     photograph = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 1)).astype(np.uint8)
     check_values(model, photograph)
     check_values(model, np.zeros((4, 32, 32, 1)))  # a blank batch says nothing
@@ -255,7 +255,7 @@ def test_images_outside_the_told_range_stop_with_the_range_to_say():
 
 def test_the_values_are_mapped_to_the_range_and_clipped():
     with drawn_up():
-        model = models.efficientnet_lite0((32, 32, 1), 1, side=32, values=(-30, 0))
+        model = models.efficientnet_lite0((32, 32, 1), 1, weights=None, side=32, values=(-30, 0))
     radar = keras.ops.convert_to_tensor(np.array([-40.0, -30, -15, 0, 5], np.float32).reshape(1, 5, 1, 1))
     mapped = model.get_layer("clip")(model.get_layer("pixels")(radar))
     assert np.asarray(mapped).ravel().tolist() == pytest.approx([0, 0, 127.5, 255, 255], abs=1e-3)

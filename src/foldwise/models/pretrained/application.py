@@ -19,11 +19,11 @@ def application(
     n_outputs: int,
     *,
     name: str = "EfficientNetB0",
-    weights: str | None = None,
+    weights: str | None = "imagenet",
     side: assemble.Side = None,
     values: assemble.Values = (0.0, 255.0),
     bands: assemble.Bands = "repeat",
-    dropout: common.Rate = 0.0,
+    dropout: common.Rate = 0.2,
     auxiliary: tuple[str, ...] = (),
 ) -> keras.Model:
     """Build a network of keras.applications without its classifier, and a head.

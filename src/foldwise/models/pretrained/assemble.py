@@ -58,11 +58,11 @@ def pretrained_builder(
         input_shape: common.Shape,
         n_outputs: int,
         *,
-        weights: str | None = None,
+        weights: str | None = "imagenet",
         side: Side = None,
         values: Values = (0.0, 255.0),
         bands: Bands = "repeat",
-        dropout: common.Rate = 0.0,
+        dropout: common.Rate = 0.2,
         auxiliary: tuple[str, ...] = (),
     ) -> keras.Model:
         return assemble(
