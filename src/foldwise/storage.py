@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -97,8 +96,12 @@ def _remove(path: Path) -> None:
 
 @contextmanager
 def one_at_a_time(path: Path) -> Iterator[None]:
-    """Let one process at a time do what makes `path`."""
+    """Let one process at a time enter the block, which makes `path`; the others wait.
+
+    A process that is killed frees the lock. Its file, `.<name>.lock` next to `path`, stays.
+    """
+    from filelock import FileLock  # a tenth of a second, which most commands do not need
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    with (path.parent / f".{path.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(path.parent / f".{path.name}.lock"):
         yield
