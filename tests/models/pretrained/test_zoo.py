@@ -131,7 +131,7 @@ def test_the_scaling_inside_is_keras_own(name):
     module = importlib.import_module(f"keras.applications.{MODULES[name]}")
     images = np.random.default_rng(0).uniform(0, 255, (2, 80, 80, 3)).astype(np.float32)
     entry = zoo.entries()[name]
-    scaled = np.asarray(assemble._prepared(keras.ops.convert_to_tensor(images), entry.preparation))
+    scaled = np.asarray(assemble._prepare(keras.ops.convert_to_tensor(images), entry.preparation))
     assert scaled == pytest.approx(module.preprocess_input(images.copy()), abs=1e-4)
 
 
@@ -150,7 +150,7 @@ def test_the_preparation_of_each_is_its_modules(name):
     function = getattr(keras.applications, name)
     module = importlib.import_module(function.__module__)
     images = np.linspace(0, 255, 48, dtype=np.float32).reshape(1, 4, 4, 3)
-    given = np.asarray(assemble._prepared(keras.ops.convert_to_tensor(images), zoo.entries()[name].preparation))
+    given = np.asarray(assemble._prepare(keras.ops.convert_to_tensor(images), zoo.entries()[name].preparation))
     assert given == pytest.approx(np.asarray(module.preprocess_input(images.copy())), abs=1e-4)
 
 
@@ -224,7 +224,7 @@ def test_resummed_kernels_say_the_same_of_equal_channels(monkeypatch, channels):
     monkeypatch.setattr(lite, "STAGES", lite.STAGES[:2])
     grey = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 1)).astype(np.float32)
     three = models.efficientnet_lite0((32, 32, 3), 1, weights=None, side=32).get_layer("backbone")
-    other = assemble.resummed(three, channels)
+    other = assemble.rebuild_for_channels(three, channels)
     assert other.input_shape[-1] == channels
     one, many = three(np.repeat(grey / 128 - 1, 3, 3)), other(np.repeat(grey / 128 - 1, channels, 3))
     if channels in (1, 6):  # every plane is dealt out equally often
@@ -279,6 +279,12 @@ def test_the_table_of_models_holds_the_talks(settings):
     }
     assert {name: (one["talk_top1"], one["talk_top5"]) for name, one in listed.items() if one.get("talk_top1")} == talk
     assert listed["efficientnet_lite0"]["here"] is True
+    words = {name: listed[name]["override"] for name in ("ResNet152", "zfnet", "mlp")}
+    assert words == {
+        "ResNet152": "model=application model.options.name=ResNet152",
+        "zfnet": "model=zfnet",
+        "mlp": "model=mlp",
+    }
     text = list_models.show(list(listed.values()), 200)
     assert "NASNetLarge           88,949,818   331        82.5 / 96.0  82.7 / 96.2" in text
 

@@ -1,4 +1,4 @@
-"""DenseNet-161, the wide one with growth 48 (Huang et al. 2017), as PyTorch has it."""
+"""DenseNet-161, the wide one with growth 48 (Huang et al. 2017), as in torchvision."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _trunk(shape: tuple[int, int, int]) -> keras.Model:
     x = layers.ZeroPadding2D(3)(inputs)
     x = layers.Conv2D(START, 7, strides=2, use_bias=False, name="features.conv0")(x)
     x = layers.ZeroPadding2D(1)(norm(x, "norm0"))
-    x = layers.MaxPooling2D(3, 2)(x)  # zeros are no larger than what ReLU leaves
+    x = layers.MaxPooling2D(3, 2)(x)  # ReLU's outputs are never below the zeros of the padding
     for block, repeats in enumerate(BLOCKS, start=1):
         for layer in range(1, repeats + 1):
             at = f"denseblock{block}.denselayer{layer}."
@@ -44,7 +44,11 @@ def _trunk(shape: tuple[int, int, int]) -> keras.Model:
 
 
 def torchvision_name(tensor: str) -> str:
-    """Translate the names of old checkpoints, which write norm.1 for norm1."""
+    """Translate the names of old checkpoints, which write norm.1 instead of norm1.
+
+    >>> torchvision_name("features.denseblock1.denselayer2.norm.1.weight")
+    'features.denseblock1.denselayer2.norm1.weight'
+    """
     return re.sub(r"\b(norm|conv)\.([12])\b", r"\1\2", tensor)
 
 

@@ -55,7 +55,11 @@ def _trunk(shape: tuple[int, int, int]) -> keras.Model:
 
 
 def timm_name(tensor: str) -> str:
-    """Translate the names of efficientnet_pytorch, which counts the blocks through; timm's are ours."""
+    """Translate the names of efficientnet_pytorch, which numbers all blocks in one sequence; ours are timm's.
+
+    >>> timm_name("_blocks.15._project_conv.weight")
+    'blocks.6.0.conv_pwl.weight'
+    """
     inside = re.fullmatch(r"_blocks\.(\d+)\._(\w+)\.(\w+)", tensor)
     if inside is None:
         top = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}

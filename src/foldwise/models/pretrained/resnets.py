@@ -23,14 +23,14 @@ def _trunk(
     from keras import layers
 
     def unit(x: keras.KerasTensor, name: str, norm: str, filters: int, size: int, stride: int = 1, groups: int = 1):  # type: ignore[no-untyped-def]
-        # PyTorch pads both sides alike, which "same" does not do where the stride is 2
+        # PyTorch pads both sides equally, unlike "same" with a stride of 2
         x = layers.ZeroPadding2D(size // 2)(x) if size > 1 else x
         x = layers.Conv2D(filters, size, strides=stride, groups=groups, use_bias=bias, name=name)(x)
         return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=norm)(x)
 
     inputs = keras.Input(shape)
     x = layers.Activation("relu")(unit(inputs, "conv1", "bn1", 64, 7, 2))
-    x = layers.MaxPooling2D(3, 2)(layers.ZeroPadding2D(1)(x))  # zeros are no larger than what ReLU leaves
+    x = layers.MaxPooling2D(3, 2)(layers.ZeroPadding2D(1)(x))  # ReLU's outputs are never below the zeros of the padding
     for stage, repeats in enumerate(blocks, start=1):
         inner, outer = groups * width * 2 ** (stage - 1), 256 * 2 ** (stage - 1)
         for block in range(repeats):
@@ -46,7 +46,11 @@ def _trunk(
 
 
 def timm_name(tensor: str) -> str:
-    """Translate the names of Cadene's ResNeXt, which count through nested lists; timm's and torchvision's are ours."""
+    """Translate the names of Cadene's ResNeXt, which are places in nested lists; ours are timm's and torchvision's.
+
+    >>> timm_name("features.5.3.0.0.0.3.weight")
+    'layer2.3.conv2.weight'
+    """
     if not tensor.startswith("features."):
         return tensor
     stem = re.fullmatch(r"features\.([01])\.(\w+)", tensor)
