@@ -137,7 +137,7 @@ class FinetuneSettings:
     """Which layers of a pretrained network are trained, when, and how fast.
 
     mode: none (all layers alike), head (the output alone), last_block, all, or gradual (a stage more after another).
-    head_epochs: first epochs, in which the head alone is trained.
+    head_epochs: of last_block, all and gradual: first epochs, in which the head alone is trained.
     head_rate: learning rate of the head once the backbone trains, as a multiple of fit.learning_rate.
     backbone_rate: that of the backbone's last stage, as a multiple of fit.learning_rate.
     layer_decay: learning rate of each earlier stage, as a share of that of the stage after it.
@@ -148,10 +148,10 @@ class FinetuneSettings:
     """
 
     mode: Literal["none", "head", "last_block", "all", "gradual"] = "none"
-    head_epochs: Annotated[int, Field(ge=0)] = 0
+    head_epochs: Annotated[int, Field(ge=0)] = 3
     head_rate: Positive = 1.0
     backbone_rate: Positive = 0.1
-    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 0.7
     tuned_weight_decay: NonNegative | None = None
     batch_norm: Literal["frozen", "tuned"] = "frozen"
     features: Literal["stored", "computed"] = "stored"

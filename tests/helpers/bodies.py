@@ -68,7 +68,8 @@ def scan_data(n_scans=30, n_test=4, dtype=np.uint8, regions=True, seed=0):
 
 def recipe(model="multi_view", options=None, augment=None, **fit):
     """A recipe with a small backbone, few epochs and no augmentation."""
-    small = {"backbone_options": {"filters": (4, 8)}, "fusion_width": 8, "dense": (16,), "dropout": 0.0}
+    backbone = {"filters": (4, 8), "batch_norm_input": False, "dense_dropout": 0.0}
+    small = {"backbone_options": backbone, "fusion_width": 8, "dense": (16,), "dropout": 0.0}
     if model not in ("multi_view", "region_nets", "whole_scan"):
         small = {}
     fit = FitSettings(**{"epochs": 2, "batch_size": 16, "learning_rate": 0.01} | fit)

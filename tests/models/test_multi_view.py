@@ -15,7 +15,7 @@ from foldwise.data.dataset import Dataset
 from foldwise.data.structure import Structure
 from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.models import introspect, view_layers
-from foldwise.models.multi_view import _features
+from foldwise.models.multi_view import _build_backbone
 from foldwise.plugins import public_functions
 from foldwise.runs.recipe import make_recipe
 from foldwise.settings import AugmentSettings
@@ -33,6 +33,8 @@ STRUCTURE = Structure(1, {"zone": 17}, angles=True)
 
 
 def build(backbone="small_cnn", fusion="concat", structure=STRUCTURE, n_outputs=1, shape=(4, 32, 32, 1), **options):
+    plain = {"small_cnn": {"batch_norm_input": False, "dense_dropout": 0.0}, "mlp": {"dropout": 0.0}}
+    options["backbone_options"] = plain.get(backbone, {}) | options.get("backbone_options", {})
     model = models.multi_view(shape, n_outputs, structure, backbone=backbone, fusion=fusion, **options)
     for scale in introspect.layers_named(model, "scale"):  # as fit.set_scale does
         scale.adapt_mean.assign([50.0])
@@ -76,7 +78,7 @@ def test_any_builder_becomes_one_of_many_views(backbone, fusion):
 
 @pytest.mark.parametrize(("as_map", "shape"), [(True, (2, 2, 1280)), (False, (1280,))])
 def test_a_pretrained_network_gives_its_map_or_its_features(as_map, shape):
-    net = _features("efficientnet_lite0", (32, 32, 1), {"weights": None, "side": 64}, as_map)
+    net = _build_backbone("efficientnet_lite0", (32, 32, 1), {"weights": None, "side": 64}, as_map)
     assert net.output.shape[1:] == shape
 
 

@@ -118,9 +118,17 @@ def test_the_defaults_that_old_keys_stand_for(settings, defaults):
 
 def test_the_defaults_of_finetuning_that_old_keys_stand_for():
     """See above: VERSION of training/finetune.py."""
-    defaults = plain(FinetuneSettings())
-    assert (defaults["mode"], defaults["head_rate"], defaults["backbone_rate"]) == ("none", 1.0, 0.1)
-    assert (defaults["batch_norm"], defaults["features"], defaults["views"]) == ("frozen", "stored", 1)
+    assert plain(FinetuneSettings()) == {
+        "mode": "none",
+        "head_epochs": 3,
+        "head_rate": 1.0,
+        "backbone_rate": 0.1,
+        "layer_decay": 0.7,
+        "tuned_weight_decay": None,
+        "batch_norm": "frozen",
+        "features": "stored",
+        "views": 1,
+    }
 
 
 @pytest.mark.parametrize("module", recipe.DECIDING)

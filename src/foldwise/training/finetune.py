@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 
+from foldwise.models import common
 from foldwise.models.introspect import leaves
 from foldwise.settings import FinetuneSettings, FitSettings
 
@@ -28,7 +29,7 @@ class Phase:
 
 def backbone(model: keras.Model) -> keras.Model | None:
     """The pretrained network inside a model, or None."""
-    return next((layer for layer in model.layers if layer.name == "backbone"), None)
+    return next((layer for layer in model.layers if layer.name == common.BACKBONE), None)
 
 
 def stages(network: keras.Model) -> list[LayerList]:
