@@ -58,14 +58,13 @@ def blended(folder: Path, name: str) -> dict[str, float]:
     """Score a method nested and blend the test rows; return its seconds, bytes and log loss."""
     import pandas as pd
 
-    from foldwise.blends.compare_methods import METHODS as KNOWN
-    from foldwise.blends.compare_methods import method_settings
+    from foldwise.blends.compare_methods import CANDIDATES, method_settings
     from foldwise.blends.nested import blend, nested
     from foldwise.scoring.metrics import log_loss
     from foldwise.scoring.rows import Problem, make_rows
     from foldwise.settings import EnsembleSettings
 
-    assert name in KNOWN
+    assert name in CANDIDATES
     labels = np.load(folder / "labels.npy")
     stacks = [np.load(folder / f"{part}.npy", mmap_mode="r") for part in ("train", "test")]
     tables = [pd.DataFrame({"id": np.arange(stack.shape[1])}) for stack in stacks]

@@ -20,7 +20,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
-Metric = Literal["log_loss", "auc", "accuracy", "f1", "kappa", "rmsle"]
+Metric = Literal["log_loss", "auc", "accuracy", "f1", "kappa", "rmsle", "mae", "rmse"]
 
 Options = dict[str, Any]
 Optimizer = Literal["adam", "adamw", "sgd", "rmsprop", "nadam", "lion", "lamb", "muon", "adagrad", "adadelta", "adamax"]

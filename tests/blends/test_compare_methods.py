@@ -7,6 +7,7 @@ from helpers.blends import SIGMOID, drawn, how, rows_of
 
 from foldwise import blends
 from foldwise.blends import calibration, compare_methods, nested
+from foldwise.blends.methods import METHODS
 from foldwise.scoring import compare_runs, metrics
 from foldwise.scoring.rows import Problem
 
@@ -156,9 +157,14 @@ def test_noise_would_gain_if_scored_where_it_was_fitted():
     assert flattered.min() > 2.5
 
 
+def test_every_method_that_a_yaml_may_name_has_its_traits():
+    assert set(METHODS) | {"compare"} == set(blends.__all__)
+    assert [name for name, method in METHODS.items() if method.is_risky] == ["minmax", "pushout"]
+
+
 def test_no_method_is_left_out_of_the_noise():
     tried = {chosen.name for chosen in [*CHEAP, *SLOW]} | {"single"}
-    assert tried == set(blends.__all__) - {*compare_methods.RISKY, "compare", "files"}
+    assert tried == {name for name, method in METHODS.items() if method.is_scored and not method.is_risky}
 
 
 @pytest.mark.slow
@@ -190,14 +196,27 @@ def test_paired_differences_by_hand():
     assert compare_runs.standard_error(a - b, np.array([0, 1, 1, 0])) == pytest.approx(np.sqrt(0.5 * 2) / 4)
 
 
-def test_drop_one_names_who_adds_most():
+def test_drop_one_is_negative_for_a_run_that_predicts_the_opposite():
     rows = drawn(n=400, m=3, seed=5)
     poor = rows_of(np.concatenate([rows.stack, 1 - rows.stack[:1]]), rows.labels, rows.fold)
     dropped = compare_runs.drop_one(poor, Problem("binary"))
     assert dropped.argmin() == 3  # the mean is better without the one that says the opposite
     assert dropped[3] < 0
     assert compare_runs.correlations(poor, Problem("binary"))[0, 3] == pytest.approx(-1)
-    assert "adds most" in compare_runs.table(["a", "b", "c", "d"], poor, Problem("binary"))
+    assert dropped.argmax() == 1
+
+
+def test_the_table_names_the_run_that_adds_most():
+    """One run sees the signal, three see noise: whatever its place, the last line of the table names it."""
+    rng = np.random.default_rng(0)
+    z = rng.normal(0, 2, (300, 1))
+    y = (rng.random((300, 1)) < SIGMOID(z)).astype(float)
+    noise = list(SIGMOID(rng.normal(0, 1, (3, 300, 1))))
+    for place in range(4):
+        rows = rows_of(np.stack([*noise[:place], SIGMOID(z), *noise[place:]]), y)
+        names = ["noise-1", "noise-2", "noise-3"]
+        lines = compare_runs.table([*names[:place], "signal", *names[place:]], rows, Problem("binary")).splitlines()
+        assert lines[-1] == "adds most to the mean of these: signal"
 
 
 def test_drop_one_and_add_one_by_hand():

@@ -15,7 +15,7 @@ from foldwise.blends import convex_loss, fast_selection, nested
 from foldwise.blends.convex import minimise
 from foldwise.blends.convex_loss import loss, values_of
 from foldwise.blends.fast_selection import select
-from foldwise.blends.neighbours import column_values, features, group_folds
+from foldwise.blends.neighbours import FEATURES, Pool, column_values, group_folds
 from foldwise.errors import FoldwiseError
 from foldwise.scoring import metrics
 from foldwise.scoring.rows import Problem
@@ -64,6 +64,12 @@ def naive_selection(values, rounds, start):
     return best[1]
 
 
+SMALL_PARTS = {  # a guess among few is often wrong; products have several tiles and blocks
+    **{"N_LIKELY": 3, "ROUNDS_AHEAD": 4, "TILE_MEMBERS": 7},
+    **{"BLOCK_ENTRIES": 32, "TILE_ENTRIES": 100, "PARALLEL_SIZE": 0},
+}
+
+
 @settings(max_examples=40)
 @given(
     st.integers(0, 10**6),
@@ -80,8 +86,19 @@ def test_selection_is_that_of_a_straightforward_implementation(seed, average, ta
     if task == "multiclass":
         p, y = p / p.sum(axis=2, keepdims=True), np.eye(k)[rng.integers(0, k, n)]
     values = values_of(rows_of(p, y), average, task)
-    parts = {"TEAM": 3, "AHEAD": 4, "MEMBERS": 7, "BLOCK": 32, "ENTRIES": 100, "LARGE": 0} if small else {"TEAM": 32}
-    with patch.multiple(fast_selection, **parts):  # a team of few is often wrong; products of several tiles and blocks
+    parts = (
+        {
+            "N_LIKELY": 3,
+            "ROUNDS_AHEAD": 4,
+            "TILE_MEMBERS": 7,
+            "BLOCK_ENTRIES": 32,
+            "TILE_ENTRIES": 100,
+            "PARALLEL_SIZE": 0,
+        }
+        if small
+        else {"N_LIKELY": 32}
+    )
+    with patch.multiple(fast_selection, **parts):
         taken = select(values, 25, start)
     found, expected = (counts / counts.sum() for counts in (taken, naive_selection(values, 25, start)))
     if found != pytest.approx(expected):  # two candidates of one round may differ by no more than rounding
@@ -95,10 +112,10 @@ def test_no_loss_is_below_its_bound_which_knows_of_curvature(average, task):
     values = values_of(drawn_for(task, 700, 12, 5), average, task)
     curved = (values.kind != "softmax") * 1.0
     mean, total = (function([values.row(j) for j in range(6)], axis=0) for function in (np.mean, np.sum))
-    played = fast_selection.Team(values, mean, np.arange(12), np.arange(4)).play(total, 7, 3)
-    for step, bounds in zip(played, fast_selection.Screen(values, mean).bounds(played), strict=True):
+    guessed = fast_selection.Guess(values, mean, np.arange(12), np.arange(4)).next_rounds(total, 7, 3)
+    for step, bounds in zip(guessed, fast_selection.LossBound(values, mean).of_rounds(guessed), strict=True):
         losses = np.array([loss(values, (step.total + values.row(j)) / step.size) for j in range(12)])
-        lines = step.level + np.array([step.gradient @ (values.row(j) - mean) / step.size for j in range(12)])
+        lines = step.mean_loss + np.array([step.gradient @ (values.row(j) - mean) / step.size for j in range(12)])
         assert (bounds <= losses).all()
         assert (bounds >= lines + 0.3 * curved * (losses - lines) - 1e-5).all()
 
@@ -110,8 +127,8 @@ def test_predictions_in_a_file_are_blended_as_those_in_memory(name, tmp_path, mo
     stack[:] = rows.stack
     in_memory = replace(rows, stack=stack.astype(np.float64))
     expected = nested.nested(Problem("binary"), in_memory, how(name))
-    monkeypatch.setattr(fast_selection, "SMALL", 0)  # no squares are kept,
-    monkeypatch.setattr(convex_loss, "KEPT", 0)  # nor rows in float64
+    monkeypatch.setattr(fast_selection, "SQUARES_BYTES", 0)  # no squares are kept,
+    monkeypatch.setattr(convex_loss, "CACHE_BYTES", 0)  # nor rows in float64
     assert nested.nested(Problem("binary"), replace(rows, stack=stack), how(name)) == pytest.approx(expected, abs=1e-12)
 
 
@@ -215,7 +232,7 @@ def test_a_leak_that_is_planted_is_found(monkeypatch):
             result[rows.fold == fold] = answer(rows, rows.only(rows.fold == fold))
         return result
 
-    monkeypatch.setattr(nested, "crossed", leaky)
+    monkeypatch.setattr(nested, "out_of_fold_predictions", leaky)
     assert sees_held_out_labels(how("logistic"), rows)
     assert sees_held_out_labels(how("mean", calibrate="platt"), rows)
     assert sees_held_out_labels(how("neighbours", options={"column": "angle", "rounds": 2, "checked": False}), rows)
@@ -254,32 +271,39 @@ def test_a_leak_planted_in_the_neighbours_is_found(monkeypatch):
     fold = np.flatnonzero(rows.fold == 1)
 
     def made(labels):
-        return features(values, logits, labels, fold, counted, 5, None)
+        return Pool(values, logits, labels, counted, 5, None).features(fold)
 
     flipped = known.copy()
     flipped[fold] = 1 - flipped[fold]
-    assert (made(known)[:, 3:9] == made(flipped)[:, 3:9]).all()
+    learned = [
+        FEATURES.index(name) for name in FEATURES if name not in ("logit", "log_same", "same_logit", "log_radius")
+    ]
+    assert (made(known)[:, learned] == made(flipped)[:, learned]).all()
     others = known.copy()
     others[rows.fold != 1] = 1 - others[rows.fold != 1]
-    assert (made(known)[:, 3:9] != made(others)[:, 3:9]).any()  # so the comparison above can fail
+    assert (made(known)[:, learned] != made(others)[:, learned]).any()  # so the comparison above can fail
 
 
 def test_neighbour_features_by_hand():
     values = np.array([1.0, 1.0, 1.0, 2.0, np.nan])
     p = np.array([0.5, 0.6, 0.9, 0.2, 0.7])
     known = np.array([np.nan, 1.0, np.nan, 0.0, 1.0])
-    x = features(values, np.log(p / (1 - p)), known, np.array([0, 4]), np.ones(5, bool), 2, 0.5)
+    x = Pool(values, np.log(p / (1 - p)), known, np.ones(5, bool), 2, 0.5).features(np.array([0, 4]))
+    assert x.shape == (2, 10)
+    first, last = (dict(zip(FEATURES, row, strict=True)) for row in x)
     # row 0 shares its value with rows 1 (a known 1) and 2 (a prediction of .9)
-    assert x[0, 1] == pytest.approx(np.log(3))
-    assert x[0, 3] == pytest.approx(0.95)  # (1 + .9) / 2
-    assert x[0, 4] == pytest.approx(0.9)  # the median of .5, 1, .9
-    assert x[0, 5] == 1
-    assert x[0, 6] == pytest.approx(np.log(1.5 / 0.5))  # one 1, no 0, and half of the known labels are 1
-    assert x[0, 7] == pytest.approx(0.95)  # both nearest are at distance 0
-    assert x[0, 8] == pytest.approx(0.95)
-    # a missing value has no neighbours: all that is said of it is its own prediction
-    assert x[1, [3, 4, 7, 8]] == pytest.approx([0.7] * 4)
-    assert x[1, [1, 5, 9]] == pytest.approx([0, 0, 0])
+    assert first["log_same"] == pytest.approx(np.log(3))
+    assert first["same_belief"] == pytest.approx(0.95)  # (1 + .9) / 2
+    assert first["same_median"] == pytest.approx(0.9)  # the median of .5, 1, .9
+    assert first["n_known"] == 1
+    assert first["known_log_odds"] == pytest.approx(np.log(1.5 / 0.5))  # one 1, no 0; half of all known are 1
+    assert first["near_belief"] == pytest.approx(0.95)  # both nearest are at distance 0
+    assert first["radius_belief"] == pytest.approx(0.95)
+    # a missing value has no neighbours: all that is known of it is its own prediction
+    assert [last[name] for name in ("same_belief", "same_median", "near_belief", "radius_belief")] == pytest.approx(
+        [0.7] * 4
+    )
+    assert [last[name] for name in ("log_same", "n_known", "log_radius")] == [0, 0, 0]
 
 
 @pytest.mark.parametrize("name", ["greedy", "convex", "logistic"])

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from foldwise.scoring import metrics
+from foldwise.scoring import decisions, metrics, objective
+from foldwise.scoring.metrics import METRICS
 
 
 def test_binary_log_loss_by_hand():
@@ -85,7 +86,7 @@ def test_human_metrics_by_hand():
     labels = np.array([[1], [1], [1], [0], [0]])
     probabilities = np.array([[0.9], [0.4], [0.6], [0.7], [0.1]])
     # predicted 1 0 1 1 0: 2 true positives, 1 false negative, 1 false positive, 1 true negative
-    found = metrics.for_humans(labels, probabilities, "binary")
+    found = objective.for_humans(labels, probabilities, "binary")
     assert found["confusion_matrix"] == [[1, 1], [1, 2]]
     assert found["accuracy"] == pytest.approx(3 / 5)
     assert found["f1"] == pytest.approx(2 / 3)
@@ -95,16 +96,23 @@ def test_human_metrics_by_hand():
 def test_human_metrics_of_several_classes_and_labels():
     labels = np.eye(3)[[0, 1, 2, 2]]
     probabilities = np.array([[0.8, 0.1, 0.1], [0.2, 0.5, 0.3], [0.1, 0.6, 0.3], [0.1, 0.1, 0.8]])
-    found = metrics.for_humans(labels, probabilities, "multiclass")
+    found = objective.for_humans(labels, probabilities, "multiclass")
     assert found["confusion_matrix"] == [[1, 0, 0], [0, 1, 0], [0, 1, 1]]
     assert found["accuracy"] == 0.75
     assert found["f1"] == pytest.approx((1 + 2 / 3 + 2 / 3) / 3)
-    found = metrics.for_humans(labels, probabilities, "multilabel")
-    assert found["confusion_matrix"] == [[[3, 0], [0, 1]], [[2, 1], [1, 0]], [[2, 0], [1, 1]]]
+    found = objective.for_humans(labels, probabilities, "multilabel")
+    assert found["confusion_matrix"] == [[[3, 0], [0, 1]], [[2, 1], [0, 1]], [[2, 0], [1, 1]]]  # .5 is a one
+
+
+def test_one_half_is_a_one_for_humans_as_for_the_objective():
+    labels, p = np.array([[1.0], [1.0], [0.0]]), np.array([[0.5], [0.5], [0.2]])
+    assert objective.for_humans(labels, p, "binary")["accuracy"] == 1.0
+    answers = decisions.decide(p, decisions.untuned("accuracy", 1, "binary"), "binary")
+    assert METRICS["accuracy"].value(labels, answers, "binary") == 1.0
 
 
 def test_auc_is_absent_where_a_class_is():
-    assert metrics.for_humans(np.array([[1], [1]]), np.array([[0.9], [0.8]]), "binary")["auc"] is None
+    assert objective.for_humans(np.array([[1], [1]]), np.array([[0.9], [0.8]]), "binary")["auc"] is None
 
 
 def test_bootstrap_interval_of_known_losses():

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,27 +11,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from foldwise.blends import compare_methods, nested
+from foldwise.blends import compare_methods, nested, plain_selection
 from foldwise.blends.convex_loss import values_of
 from foldwise.blends.fast_selection import select
-from foldwise.blends.plain_selection import select_by
 from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.runs import recipe
 from foldwise.runs.report import of
 from foldwise.scoring import compare_runs, decisions, metrics, objective
-from foldwise.scoring.out_of_fold import crossed
+from foldwise.scoring.metrics import METRICS, Metric
+from foldwise.scoring.out_of_fold import out_of_fold_predictions
 from foldwise.scoring.rows import Problem
+from foldwise.settings import Metric as MetricName
 from foldwise.stages import score
 
 Y = np.array([[1], [1], [1], [0], [0]], float)
 P = np.array([[0.9], [0.4], [0.6], [0.7], [0.1]])
-METRICS = ["log_loss", "auc", "accuracy", "f1", "kappa", "rmsle"]
 
 
 def test_values_by_hand():
     said = decisions.decide(P, [0.5], "binary")
     assert said[:, 0].tolist() == [1, 0, 1, 1, 0]
-    value = lambda metric, answers: objective.value(metric, Y, answers, "binary")  # noqa: E731
+    value = lambda metric, answers: METRICS[metric].value(Y, answers, "binary")  # noqa: E731
     assert value("auc", P) == pytest.approx(4 / 6)  # of 6 pairs, .4 < .7 and .6 < .7 are the wrong ones
     assert value("accuracy", said) == pytest.approx(3 / 5)
     assert value("f1", said) == pytest.approx(2 / 3)
@@ -39,16 +40,75 @@ def test_values_by_hand():
     # ln(1.9 / 2), ln(1.4 / 2), ln(1.6 / 2), ln 1.7, ln 1.1: squares .002631 .127217 .049793 .281568 .009084
     assert value("rmsle", P) == pytest.approx(0.306690, abs=2e-6)  # the root of .470293 / 5
     assert value("log_loss", P) == metrics.log_loss(Y, P)
+    # errors .1 .6 .4 .7 .1, squares .01 .36 .16 .49 .01
+    assert value("mae", P) == pytest.approx(1.9 / 5)
+    assert value("rmse", P) == pytest.approx((1.03 / 5) ** 0.5)
+
+
+def test_mae_and_rmse_are_those_of_raw_numbers():
+    y, answers = np.array([[10.0], [-20.0], [3.0]]), np.array([[13.0], [-24.0], [3.0]])
+    assert METRICS["mae"].value(y, answers, "binary") == pytest.approx(7 / 3)
+    assert METRICS["rmse"].value(y, answers, "binary") == pytest.approx((25 / 3) ** 0.5)
+    score = objective.score_answers("rmse", y, answers, "binary", None)
+    assert 0 <= objective.interval(score)[0] < score.value < objective.interval(score)[1] <= 4
+
+
+def test_every_metric_of_the_settings_has_an_entry():
+    assert set(METRICS) == set(get_args(MetricName))
+
+
+def mcc(y, answers, task):
+    return float(sk.matthews_corrcoef(y[:, 0], answers[:, 0]))
+
+
+def mcc_of_confusion(matrices, task):
+    (tn, fp), (fn, tp) = np.moveaxis(matrices, (-2, -1), (0, 1))
+    return (tp * tn - fp * fn) / np.sqrt(np.maximum((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn), 1e-300))
+
+
+def test_a_metric_is_one_entry(monkeypatch):
+    """Its value, its interval, its thresholds, the ranking by it and the choice of a method by it."""
+    entry = Metric("MCC", lower_is_better=False, counts_decisions=True, value=mcc, of_confusion=mcc_of_confusion)
+    monkeypatch.setitem(METRICS, "mcc", entry)
+    # decisions 1 0 1 1 0 of P: 2 true positives, 1 true negative, 1 false of each: (2 - 1) / sqrt(3 * 3 * 2 * 2)
+    assert entry.value(Y, decisions.decide(P, [0.5], "binary"), "binary") == pytest.approx(1 / 6)
+    assert decisions.learn("mcc", Y, P, "binary") == [pytest.approx(0.25)]  # then only .7 is wrong
+    problem, rows = Problem("binary", metric="mcc"), drawn(n=300, m=1, seed=2, skill=3.0)
+    rows = rows_of(np.concatenate([1 - rows.stack, rows.stack]), rows.labels, rows.fold)
+    bad, good = (objective.score_of(problem, rows, rows.member(j)) for j in range(2))
+    low, high = objective.interval(good)
+    assert 0.3 < low < good.value < high < 0.9
+    assert objective.cost("mcc", good.value) == -good.value < objective.cost("mcc", bad.value)
+    assert compare_runs.gain(bad, good)["interval"][0] > 0
+    assert nested.best_members(problem, rows, 1).tolist() == [1]
+    assert compare_methods.compare(problem, rows, how("compare"), methods=["single", "mean"])[0].name == "single"
+    assert "difference of MCC" in compare_runs.table(["a", "b"], rows, problem)
+
+
+def test_a_metric_that_lacks_something_fails_loudly(monkeypatch):
+    with pytest.raises(ValueError, match="MCC: expected of_confusion if, and only if, it counts decisions"):
+        Metric("MCC", lower_is_better=False, counts_decisions=True, value=mcc)
+    with pytest.raises(ValueError, match="MCC: expected of_confusion"):
+        Metric("MCC", lower_is_better=False, counts_decisions=False, value=mcc, of_confusion=mcc_of_confusion)
+    with pytest.raises(ValueError, match="MCC has none of per_row, of_weights and of_confusion"):
+        Metric("MCC", lower_is_better=False, counts_decisions=False, value=mcc)
+    with pytest.raises(TypeError, match="value"):
+        Metric("MCC", lower_is_better=False, counts_decisions=True, of_confusion=mcc_of_confusion)
+    rows = drawn(n=20)
+    with pytest.raises(KeyError, match="mcc"):  # a name alone is no metric
+        objective.score_of(Problem("binary", metric="mcc"), rows, rows.member(0))
+    with pytest.raises(ValueError, match="auc counts no decisions"):
+        decisions.learn("auc", Y, P, "binary")
 
 
 def test_quadratic_kappa_of_ordered_classes_by_hand():
     truth, said = np.eye(3)[[0, 1, 2, 2]], np.eye(3)[[0, 1, 1, 2]]
     # one step of squared distance 1; by chance rows (1, 1, 2) and columns (1, 2, 1): (2 + 4 + 1 + 1 + 8 + 4) / 4 = 5
-    assert objective.value("kappa", truth, said, "multiclass") == pytest.approx(1 - 1 / 5)
+    assert METRICS["kappa"].value(truth, said, "multiclass") == pytest.approx(1 - 1 / 5)
 
 
 @settings(max_examples=60)
-@given(st.integers(0, 10**6), st.sampled_from(["binary", "multilabel", "multiclass"]), st.sampled_from(METRICS))
+@given(st.integers(0, 10**6), st.sampled_from(["binary", "multilabel", "multiclass"]), st.sampled_from(list(METRICS)))
 def test_the_weighted_statistic_is_scikit_learns(seed, task, metric):
     """With all weights 1 it is the reported value; weights count rows as often as they say."""
     rng = np.random.default_rng(seed)
@@ -56,13 +116,13 @@ def test_the_weighted_statistic_is_scikit_learns(seed, task, metric):
     p = np.round(rng.random((n, k)), 1) * 0.98 + 0.01  # with ties
     y = np.eye(3)[np.arange(n) % 3] if task == "multiclass" else (np.arange(n)[:, None] % (k + 2) < 1).astype(float)
     y = np.tile(y, (1, k)) if y.shape[1] != k else y
-    answers = decisions.decide(p, decisions.untuned(metric, k, task), task) if metric in decisions.COUNTED else p
-    found = objective.statistic(metric, y, answers, task)
-    assert found(np.ones(n)) == pytest.approx(objective.value(metric, y, answers, task), abs=1e-12)
+    answers = decisions.decide(p, decisions.untuned(metric, k, task), task) if METRICS[metric].counts_decisions else p
+    found = METRICS[metric].statistic(y, answers, task)
+    assert found(np.ones(n)) == pytest.approx(METRICS[metric].value(y, answers, task), abs=1e-12)
     weights = rng.integers(0, 4, n)
     weights[:12] = 1
     drawn_rows = np.repeat(np.arange(n), weights)
-    expected = objective.value(metric, y[drawn_rows], answers[drawn_rows], task)
+    expected = METRICS[metric].value(y[drawn_rows], answers[drawn_rows], task)
     assert found(weights.astype(float)) == pytest.approx(expected, abs=1e-12)
 
 
@@ -117,12 +177,12 @@ def test_thresholds_are_learned_on_the_other_folds():
     problem = Problem("binary", metric="accuracy")
     (other,) = decisions.learn("accuracy", y[fold == 0], p[fold == 0], "binary")
     assert other == pytest.approx(0.3, abs=0.02)
-    found = objective.scored(problem, rows, p)
+    found = objective.score_of(problem, rows, p)
     expected = (y[fold == 1] == (p[fold == 1] >= other)).mean(axis=1)
     assert (found.rows[fold == 1] == expected).all()
     flipped = y.copy()
     flipped[fold == 1] = 1 - flipped[fold == 1]
-    after = objective.scored(problem, replace(rows, labels=flipped), p)
+    after = objective.score_of(problem, replace(rows, labels=flipped), p)
     assert (after.rows[fold == 1] == 1 - found.rows[fold == 1]).all()  # the decisions are the same
 
 
@@ -132,15 +192,15 @@ def test_the_interval_of_a_metric_covers_and_groups_widen_it():
     y = (rng.random((400, 1)) < SIGMOID(z)).astype(float)
     for metric in ("auc", "f1", "kappa", "rmsle"):
         rows = rows_of(SIGMOID(z)[None], y, np.arange(400) % 5)
-        one = objective.scored(Problem("binary", metric=metric), rows, SIGMOID(z))
+        one = objective.score_of(Problem("binary", metric=metric), rows, SIGMOID(z))
         low, high = objective.interval(one)
         assert low < one.value < high
         tenfold = np.repeat(np.arange(400), 10)  # the same rows ten times, as groups: no more is known than before
         many = rows_of(SIGMOID(z)[tenfold][None], y[tenfold], tenfold % 5, group=tenfold)
-        grouped = objective.interval(objective.scored(Problem("binary", metric=metric), many, SIGMOID(z)[tenfold]))
+        grouped = objective.interval(objective.score_of(Problem("binary", metric=metric), many, SIGMOID(z)[tenfold]))
         assert grouped == pytest.approx([low, high], abs=0.03 * (high - low) + 0.01)
     # Hanley and McNeil's standard error of an AUC of .8 of 200 and 200 rows is .022: the interval is 4 of them wide
-    auc = objective.scored(Problem("binary", metric="auc"), rows, SIGMOID(z))
+    auc = objective.score_of(Problem("binary", metric="auc"), rows, SIGMOID(z))
     assert np.subtract(*objective.interval(auc)[::-1]) == pytest.approx(4 * 0.021, abs=0.02)
 
 
@@ -148,27 +208,29 @@ def test_log_loss_is_scored_as_before():
     rows = drawn(n=120, m=2, seed=3)
     p, q = rows.member(0), rows.member(1)
     losses = metrics.row_losses(rows.y, p), metrics.row_losses(rows.y, q)
-    one, other = (objective.scored(Problem("binary"), rows, x) for x in (p, q))
+    one, other = (objective.score_of(Problem("binary"), rows, x) for x in (p, q))
     assert one.value == float(losses[0].mean())
     assert objective.interval(one) == metrics.bootstrap_interval(losses[0])
-    assert compare_runs.gap(one, other) == compare_runs.difference(*losses)
+    assert compare_runs.score_difference(one, other) == compare_runs.difference(*losses)
     assert compare_runs.gain(one, other) == compare_runs.difference(*losses)
-    assert compare_runs.behind(one, other) == (
+    assert compare_runs.cost_difference(one, other) == (
         (losses[0] - losses[1]).mean(),
         compare_runs.standard_error(losses[0] - losses[1]),
     )
 
 
-@pytest.mark.parametrize(("metric", "sign"), [("auc", -1), ("accuracy", -1), ("f1", -1), ("kappa", -1), ("rmsle", 1)])
+@pytest.mark.parametrize(
+    ("metric", "sign"), [("auc", -1), ("accuracy", -1), ("f1", -1), ("kappa", -1), ("rmsle", 1), ("mae", 1)]
+)
 def test_the_direction_is_known_everywhere(metric, sign):
     rows = drawn(n=300, m=1, seed=2, skill=3.0)
     rows = rows_of(np.concatenate([1 - rows.stack, rows.stack, 0 * rows.stack + 0.5]), rows.labels, rows.fold)
     problem = Problem("binary", metric=metric)
-    good, bad = (objective.scored(problem, rows, rows.member(j)) for j in (1, 0))
+    good, bad = (objective.score_of(problem, rows, rows.member(j)) for j in (1, 0))
     assert objective.cost(metric, good.value) == sign * good.value < sign * bad.value
     assert compare_runs.gain(bad, good)["difference"] == pytest.approx(sign * (bad.value - good.value))
     assert compare_runs.gain(bad, good)["interval"][0] > 0
-    assert compare_runs.behind(bad, good)[0] > compare_runs.behind(bad, good)[1] > 0
+    assert compare_runs.cost_difference(bad, good)[0] > compare_runs.cost_difference(bad, good)[1] > 0
     assert nested.best_members(problem, rows, 1).tolist() == [1]
     assert nested.blend(problem, rows, rows.unlabelled(), how("single")).weights.tolist() == [0, 1, 0]
     assert compare_runs.drop_one(rows, problem)[1] > 0
@@ -186,7 +248,7 @@ def test_the_objective_chooses_another_member_than_log_loss():
     noisy = SIGMOID(np.where(y, 2, -2) * np.where(np.arange(300) % 20, 1, -1) + 0.1 * z)
     rows = rows_of(np.stack([noisy, 0.5 + 0.01 * np.tanh(z)])[:, :, None], y[:, None], np.arange(300) % 5)
     best = {metric: nested.best_members(Problem("binary", metric=metric), rows, 1)[0] for metric in METRICS}
-    assert best == {"log_loss": 0, "rmsle": 0, "auc": 1, "accuracy": 1, "f1": 1, "kappa": 1}
+    assert best == {"log_loss": 0, "rmsle": 0, "mae": 0, "rmse": 0, "auc": 1, "accuracy": 1, "f1": 1, "kappa": 1}
 
 
 @pytest.mark.parametrize("average", ["logit", "arithmetic"])
@@ -195,13 +257,13 @@ def test_the_plain_search_by_log_loss_is_the_fast_one(average, task):
     for seed in range(3):
         rows = drawn_for(task, 120, 7, seed)
         for start, members in ((0, None), (3, None), (0, np.array([1, 4, 6]))):
-            found = select_by(Problem(task, average), rows, 12, start, members)
+            found = plain_selection.select(Problem(task, average), rows, 12, start, members)
             assert found.tolist() == select(values_of(rows, average, task), 12, start, members).tolist()
 
 
 def test_greedy_selection_by_the_objective_beats_that_by_log_loss_in_sample():
     rows = drawn(n=150, m=8, seed=6, skill=0.6)
-    for metric in ("auc", "f1", "kappa", "accuracy", "rmsle"):
+    for metric in ("auc", "f1", "kappa", "accuracy", "rmsle", "mae", "rmse"):
         problem = Problem("binary", metric=metric)
         costs = [
             objective.cost_in_sample(problem, rows.y, nested.blend(p, rows, rows, how("greedy")).probabilities)
@@ -213,18 +275,18 @@ def test_greedy_selection_by_the_objective_beats_that_by_log_loss_in_sample():
 
 def test_a_metric_that_is_not_defined_says_so():
     with pytest.raises(FoldwiseError, match=r"competition.metric=auc: not defined where"):
-        objective.value("auc", np.ones((2, 1)), np.full((2, 1), 0.5), "binary")
+        METRICS["auc"].value(np.ones((2, 1)), np.full((2, 1), 0.5), "binary")
 
 
-def test_the_answers_of_a_fold_are_crossed_without_labels():
+def test_the_rows_of_a_fold_are_predicted_without_labels():
     rows = drawn(n=10)
 
-    def answer(train, other):
+    def predict(train, other):
         assert other.labels is None
         assert len(train) == 8
         return np.full((len(other), 1), train.y.sum())
 
-    found = crossed(rows, answer)
+    found = out_of_fold_predictions(rows, predict)
     assert found[:, 0].tolist() == [rows.y.sum() - rows.y[rows.fold == i % 5].sum() for i in range(10)]
 
 

@@ -167,7 +167,7 @@ def test_a_folder_of_submissions_is_blended_without_a_score(theirs, settings, tm
     odds = (0.25 * 3 / 7 * 7 / 3) ** (1 / 3)
     expected = {"mean": 0.4, "median": 0.3, "pushout": 0.3, "geometric": odds / (1 + odds), "minmax": odds / (1 + odds)}
     assert first_row == pytest.approx(expected.get(how, 0.4), abs=1e-6)
-    assert "nothing says how good this is" in blend_files.show(result, 100)
+    assert "so there is no nested score" in blend_files.show(result, 100)
     assert chosen(said)[0].name in result["file"]
 
 

@@ -1,11 +1,12 @@
 """Ways to blend: `method(problem, train, other, **options) -> Blended`.
 
-A method learns what it learns from the labelled rows `train` and answers for the rows `other`, whose labels it
-does not get. `foldwise.nested` calls it, once for each fold with the other folds as `train`, and once with all
+A method learns what it learns from the labelled rows `train` and predicts the rows `other`, whose labels it
+does not get. `blends.nested` calls it, once for each fold with the other folds as `train`, and once with all
 rows for the test set; so nothing that is fitted to labels ever sees a row that it is scored on. Its keyword-only
 arguments are the schema of `ensemble.options`.
 
-To add a method, write such a function, name it here and in a YAML in `conf/ensemble/`.
+To add a method, write such a function, name it here, in `methods.METHODS` and in a YAML in `conf/ensemble/`, and let
+`compare_methods.CANDIDATES` try it.
 """
 
 from foldwise.blends.averages import mean, minmax, power, pushout, rank, single

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from foldwise.blends.blended import Blended
 from foldwise.scoring.rows import Problem, Rows
-from foldwise.scoring.scale import TINY, weighted
+from foldwise.scoring.scale import EPSILON, normalise, weighted
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -49,9 +49,9 @@ def power(
         down = down + (1 - p) ** exponent
     up = (up / other.m) ** (1 / exponent)
     if problem.task == "multiclass":
-        return Blended(_normalised(up), np.full(other.m, 1 / other.m))
+        return Blended(normalise(up), np.full(other.m, 1 / other.m))
     down = (down / other.m) ** (1 / exponent)
-    return Blended(up / np.maximum(up + down, TINY), np.full(other.m, 1 / other.m))
+    return Blended(up / np.maximum(up + down, EPSILON), np.full(other.m, 1 / other.m))
 
 
 def rank(problem: Problem, train: Rows, other: Rows) -> Blended:
@@ -97,7 +97,7 @@ def minmax(
         total += to_scale(p, "logit", problem.task)
     base = from_scale(total / other.m, "logit", problem.task)
     p = np.where(bottom > high, top, np.where(top < low, bottom, base))
-    return Blended(_normalised(p) if problem.task == "multiclass" else p)
+    return Blended(normalise(p) if problem.task == "multiclass" else p)
 
 
 def pushout(
@@ -116,14 +116,10 @@ def pushout(
     p = other.predictions()
     middle = np.median(p, axis=0)
     pushed = np.where((p > high).all(axis=0), 1 - floor, np.where((p < low).all(axis=0), floor, middle))
-    return Blended(_normalised(pushed) if problem.task == "multiclass" else pushed)
+    return Blended(normalise(pushed) if problem.task == "multiclass" else pushed)
 
 
 def ranks(values: np.ndarray, order: np.ndarray) -> np.ndarray:
     """Return the share of the sorted `order` below each value, ties counted half: in (0, 1)."""
     below, upto = np.searchsorted(order, values, "left"), np.searchsorted(order, values, "right")
     return np.asarray((below + upto + 1) / (2 * len(order) + 2))
-
-
-def _normalised(p: np.ndarray) -> np.ndarray:
-    return np.asarray(p / np.maximum(p.sum(axis=1, keepdims=True), TINY))

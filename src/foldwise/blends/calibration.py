@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from foldwise.scoring.scale import CLIP, TINY, logit
+from foldwise.scoring.scale import CLIP, EPSILON, logit, normalise, sigmoid
 
 if TYPE_CHECKING:
     from foldwise.settings import Task
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 Kind = Literal["temperature", "platt", "beta", "isotonic"]
 KINDS: tuple[Kind, ...] = ("temperature", "platt", "beta", "isotonic")
 Curve = Callable[[np.ndarray], np.ndarray]
+# settings that are tried, the mildest first: of equal ones the first is taken
 FLOORS = (0.0, 1e-6, 1e-5, 1e-4, 3e-4, 1e-3, 2e-3, 3e-3, 5e-3, 7e-3, 0.01, 0.015, 0.02, 0.03, 0.05)
-CAPS = (1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0, 3.5, 4.0, np.inf)
+CAPS = (np.inf, 4.0, 3.5, 3.0, 2.75, 2.5, 2.25, 2.0, 1.75, 1.5, 1.25, 1.0)
 
 
 def fit_curve(kind: Kind, p: np.ndarray, y: np.ndarray, task: Task) -> Curve:
@@ -36,12 +37,12 @@ def fit_curve(kind: Kind, p: np.ndarray, y: np.ndarray, task: Task) -> Curve:
             return float((np.logaddexp.reduce(a * logs, axis=1) - a * logs[truth]).mean())
 
         a = float(minimize_scalar(cost, bounds=(0.05, 20), method="bounded", options={"xatol": 1e-8}).x)
-        return lambda q: _normalised(np.clip(q, CLIP, 1) ** a)
+        return lambda q: normalise(np.clip(q, CLIP, 1) ** a)
     curves = [_binary_curve(kind, p[:, c], y[:, c]) for c in range(p.shape[1])]
 
     def curve(q: np.ndarray) -> np.ndarray:
         mapped = np.stack([one(q[:, c]) for c, one in enumerate(curves)], axis=1)
-        return _normalised(mapped) if task == "multiclass" else mapped
+        return normalise(mapped) if task == "multiclass" else mapped
 
     return curve
 
@@ -65,11 +66,11 @@ def _binary_curve(kind: Kind, p: np.ndarray, y: np.ndarray) -> Curve:
 
     prior = np.array({"temperature": [1.0], "platt": [1.0, 0.0], "beta": [1.0, 1.0, 0.0]}[kind])
     theta = logistic_fit(design(p), y, prior)
-    return lambda q: np.exp(-np.logaddexp(0, -design(q) @ theta))
+    return lambda q: sigmoid(design(q) @ theta)
 
 
 def logistic_fit(x: np.ndarray, y: np.ndarray, prior: np.ndarray, strength: float = 1.0) -> np.ndarray:
-    """Return the coefficients of a logistic regression, drawn to `prior` as if by `strength` / 2 |theta - prior|**2.
+    """Return the coefficients of a logistic regression, shrunk to `prior` as if by `strength` / 2 |theta - prior|**2.
 
     Newton's method with halved steps; x (n, f), y (n,).
     """
@@ -81,7 +82,7 @@ def logistic_fit(x: np.ndarray, y: np.ndarray, prior: np.ndarray, strength: floa
 
     now = cost(theta)
     for _ in range(100):
-        p = np.exp(-np.logaddexp(0, -(x @ theta)))
+        p = sigmoid(x @ theta)
         gradient = x.T @ (p - y) + strength * (theta - prior)
         curvature = (x.T * (p * (1 - p))) @ x + strength * np.eye(len(theta))
         step = np.linalg.solve(curvature, gradient)
@@ -99,9 +100,9 @@ def logistic_fit(x: np.ndarray, y: np.ndarray, prior: np.ndarray, strength: floa
 def fit_curve_by(
     kind: Kind, p: np.ndarray, y: np.ndarray, task: Task, by: np.ndarray | None, shrinkage: float
 ) -> Callable[[np.ndarray, np.ndarray | None], np.ndarray]:
-    """Fit a curve for each value of `by` (n,), drawn to the curve of all rows where a value has few.
+    """Fit a curve for each value of `by` (n,), shrunk to the curve of all rows where a value has few.
 
-    The logit of the answer is (n own + shrinkage pooled) / (n + shrinkage), with n rows of the value.
+    The logit of the result is (n own + shrinkage pooled) / (n + shrinkage), with n rows of the value.
     """
     pooled = fit_curve(kind, p, y, task)
     if by is None:
@@ -110,18 +111,20 @@ def fit_curve_by(
         value: (fit_curve(kind, p[by == value], y[by == value], task), (by == value).sum()) for value in np.unique(by)
     }
 
-    def curve(q: np.ndarray, asked: np.ndarray | None) -> np.ndarray:
-        assert asked is not None
+    def curve(q: np.ndarray, values: np.ndarray | None) -> np.ndarray:
+        assert values is not None
         result = pooled(q)
         for value, (one, n) in own.items():
-            at = np.flatnonzero(asked == value)
+            at = np.flatnonzero(values == value)
             share = n / (n + shrinkage)
             if task == "multiclass":
-                logs = share * np.log(np.maximum(one(q[at]), TINY)) + (1 - share) * np.log(np.maximum(result[at], TINY))
-                result[at] = _normalised(np.exp(logs))
+                logs = share * np.log(np.maximum(one(q[at]), EPSILON)) + (1 - share) * np.log(
+                    np.maximum(result[at], EPSILON)
+                )
+                result[at] = normalise(np.exp(logs))
             else:
                 mixed = share * logit(one(q[at])) + (1 - share) * logit(result[at])
-                result[at] = np.exp(-np.logaddexp(0, -mixed))
+                result[at] = sigmoid(mixed)
         return result
 
     return curve
@@ -130,7 +133,7 @@ def fit_curve_by(
 def clip(p: np.ndarray, floor: float, ceiling: float, task: Task) -> np.ndarray:
     """Keep probabilities in [floor, 1 - ceiling]; classes are divided by their sum."""
     clipped = np.clip(p, floor, 1 - ceiling)
-    return _normalised(clipped) if task == "multiclass" else clipped
+    return normalise(clipped) if task == "multiclass" else clipped
 
 
 def cap(p: np.ndarray, groups: np.ndarray, most: float) -> np.ndarray:
@@ -140,9 +143,5 @@ def cap(p: np.ndarray, groups: np.ndarray, most: float) -> np.ndarray:
     """
     codes = np.unique(groups, return_inverse=True)[1]
     sums = np.bincount(codes, p.sum(axis=1))
-    factors = np.minimum(1, most / np.maximum(sums, TINY)) if np.isfinite(most) else np.ones(len(sums))
+    factors = np.minimum(1, most / np.maximum(sums, EPSILON)) if np.isfinite(most) else np.ones(len(sums))
     return np.asarray(p * factors[codes][:, None])
-
-
-def _normalised(p: np.ndarray) -> np.ndarray:
-    return np.asarray(p / np.maximum(p.sum(axis=1, keepdims=True), TINY))

@@ -6,20 +6,20 @@ import logging
 from dataclasses import replace
 from typing import Any, Literal
 
-import numpy as np
-
+from foldwise.blends.methods import METHODS
 from foldwise.blends.nested import blend, nested
 from foldwise.errors import ConfigError, choices
-from foldwise.plugins import default_options, function_named
-from foldwise.scoring.compare_runs import behind, gain
-from foldwise.scoring.objective import LABELS, Scored, cost, cost_in_sample, interval, scored
+from foldwise.plugins import default_options
+from foldwise.scoring.compare_runs import cost_difference, gain
+from foldwise.scoring.metrics import METRICS
+from foldwise.scoring.objective import Score, cost, cost_in_sample, interval, score_of
 from foldwise.scoring.rows import Problem, Rows
 from foldwise.settings import EnsembleSettings
 
 log = logging.getLogger(__name__)
 
-# from simple to elaborate: of methods that are about as good, the first is taken
-METHODS: dict[str, dict[str, Any]] = {
+# methods and settings that are compared, from simple to elaborate: of those that are about as good the first is taken
+CANDIDATES: dict[str, dict[str, Any]] = {
     "single": {"name": "single"},
     "mean": {"name": "mean"},
     "arithmetic mean": {"name": "mean", "average": "arithmetic"},
@@ -37,29 +37,30 @@ METHODS: dict[str, dict[str, Any]] = {
     "minmax": {"name": "minmax"},
     "pushout": {"name": "pushout"},
 }
-RISKY = ("minmax", "pushout")  # never chosen: what they gain by luck they lose on the private leaderboard
-RISK = "%s overstates certainty: what it gains on the public leaderboard it loses on the private"
 
 
 def compare(
     problem: Problem, rows: Rows, settings: EnsembleSettings, *, methods: Literal["all"] | list[str] = "all"
 ) -> tuple[EnsembleSettings, list[dict[str, Any]]]:
-    """Score every method nested, and choose; return the settings of the chosen one and a report for each.
+    """Score every candidate nested, and choose; return the settings of the chosen one and a report for each.
 
-    The gain is that over the single run that is best outside each fold, with its paired-bootstrap interval. Chosen
-    is the first method of the list whose score is within one standard error, of the paired difference, of the best.
+    The gain is that over the single run that is best on the other folds, with its paired-bootstrap interval. Chosen
+    is the first candidate whose score is within one standard error, of the paired difference, of the best.
+
+    Raises ConfigError for a name that is no candidate.
     """
-    names = [name for name in METHODS if _applies(name, problem, rows)] if methods == "all" else list(methods)
-    unknown = [name for name in names if name not in METHODS]
+    if methods == "all":
+        names = [name for name, given in CANDIDATES.items() if METHODS[given["name"]].applies(problem, rows)]
+    else:
+        names = methods
+    unknown = [name for name in names if name not in CANDIDATES]
     if unknown:
-        raise ConfigError(f"ensemble.options.methods={unknown[0]}: no such method; {choices(unknown[0], METHODS)}")
-    metric = problem.metric
-    scores: dict[str, Scored] = {}
+        raise ConfigError(f"ensemble.options.methods={unknown[0]}: no such method; {choices(unknown[0], CANDIDATES)}")
+    scores: dict[str, Score] = {}
     reports = {}
-    for name in dict.fromkeys(["single", *sorted(names, key=list(METHODS).index)]):
-        one = method_settings(name, settings)
-        scores[name] = scored(problem, rows, nested(problem, rows, one))
-        seen = None if name == "neighbours" else blend(problem, rows, rows.unlabelled(), one).probabilities
+    for name in dict.fromkeys(["single", *sorted(names, key=list(CANDIDATES).index)]):
+        candidate = method_settings(name, settings)
+        scores[name] = score_of(problem, rows, nested(problem, rows, candidate))
         gained = gain(scores["single"], scores[name])
         reports[name] = {
             "method": name,
@@ -67,23 +68,34 @@ def compare(
             "nested_score_interval": interval(scores[name]),
             "gain": gained["difference"],
             "gain_interval": gained["interval"],
-            "in_sample_score": None if seen is None else cost(metric, cost_in_sample(problem, rows.y, seen)),
+            "in_sample_score": _in_sample_score(problem, rows, candidate),
         }
-        log.info("  %s: nested %s %.4f", name, LABELS[metric], scores[name].value)
-    allowed = [name for name in reports if name not in RISKY]
-    best = min(allowed, key=lambda name: cost(metric, scores[name].value))
-    gaps = {name: behind(scores[name], scores[best]) for name in allowed}
+        log.info("  %s: nested %s %.4f", name, METRICS[problem.metric].label, scores[name].value)
+    allowed = [name for name in reports if not METHODS[CANDIDATES[name]["name"]].is_risky]
+    best = min(allowed, key=lambda name: cost(problem.metric, scores[name].value))
+    gaps = {name: cost_difference(scores[name], scores[best]) for name in allowed}
     near = [name for name, (worse, error) in gaps.items() if worse <= error]
     for name, report in reports.items():
         report["chosen"] = name == near[0]
     return method_settings(near[0], settings), list(reports.values())
 
 
+def chosen_settings(
+    problem: Problem, rows: Rows, settings: EnsembleSettings
+) -> tuple[EnsembleSettings, list[dict[str, Any]]]:
+    """Return the settings of the method to blend by, and what `compare` reports where it chooses the method."""
+    if settings.name != "compare":
+        return settings, []
+    chosen, reports = compare(problem, rows, settings, **settings.options)
+    log.info("chosen: %s", next(report["method"] for report in reports if report["chosen"]))
+    return chosen, reports
+
+
 def method_settings(name: str, settings: EnsembleSettings) -> EnsembleSettings:
-    """Return the settings of a method of the list, all options at their defaults."""
-    said = METHODS[name]
-    options = default_options(function_named("blends", said["name"], "ensemble.name"))
-    return replace(EnsembleSettings(), members=settings.members, options=options, **said)
+    """Return the settings of a candidate, all options at their defaults; settings give the members."""
+    given = CANDIDATES[name]
+    options = default_options(METHODS[given["name"]].function)
+    return replace(EnsembleSettings(), members=settings.members, options=options, **given)
 
 
 def table(reports: list[dict[str, Any]]) -> list[str]:
@@ -91,16 +103,18 @@ def table(reports: list[dict[str, Any]]) -> list[str]:
     lines = [f"  {'method':<18}{'nested':>8}{'gain':>9}  {'95 % interval':<20}{'in-sample':>9}"]
     for report in reports:
         low, high = report["gain_interval"]
-        seen = report["in_sample_score"]
+        in_sample = report["in_sample_score"]
         lines.append(
             f"{'*' if report['chosen'] else ' '} {report['method']:<18}{report['nested_score']:>8.4f}"
             f"{report['gain']:>+9.4f}  {f'{low:+.4f} to {high:+.4f}':<20}"
-            f"{'-' if seen is None else f'{seen:.4f}':>9}"
+            f"{'-' if in_sample is None else f'{in_sample:.4f}':>9}"
         )
     return lines
 
 
-def _applies(name: str, problem: Problem, rows: Rows) -> bool:
-    if name == "neighbours":
-        return problem.column is not None and bool(np.isin(problem.column, list(rows.table.columns)))
-    return name != "by_output" or rows.k > 1
+def _in_sample_score(problem: Problem, rows: Rows, candidate: EnsembleSettings) -> float | None:
+    """Return the score on the very rows that the candidate is fitted to, None where it is not reported."""
+    if not METHODS[candidate.name].has_in_sample_score:
+        return None
+    p = blend(problem, rows, rows.unlabelled(), candidate).probabilities
+    return cost(problem.metric, cost_in_sample(problem, rows.y, p))

@@ -12,7 +12,7 @@ from foldwise.blends.blended import Blended
 from foldwise.blends.convex_loss import Values, hessian, loss, one_thread, slope, values_of
 from foldwise.blends.fast_selection import select
 from foldwise.scoring.rows import Problem, Rows
-from foldwise.scoring.scale import weighted
+from foldwise.scoring.scale import normalise, weighted
 
 GAP = 1e-9  # how far the loss may be above the minimum
 STEPS = 100
@@ -56,7 +56,7 @@ def by_output(
         result[:, c] = weighted(_output(other, c), weights, problem.average, "binary")[:, 0]
         about[str(c)] = weights.tolist()
     if problem.task == "multiclass":
-        result /= result.sum(axis=1, keepdims=True)
+        result = normalise(result)
     return Blended(result, pooled, {"weights": about})
 
 

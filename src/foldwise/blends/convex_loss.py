@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from foldwise.scoring.rows import Average, Rows
-from foldwise.scoring.scale import CLIP, TINY, _sigmoid, _softmax, logit
+from foldwise.scoring.scale import CLIP, EPSILON, logit, normalise, sigmoid, softmax
 
 if TYPE_CHECKING:
     from foldwise.settings import Task
 
-N_FACTORS = 16  # probabilities of at least TINY whose product is still a float64
-ENTRIES = 65_536  # of a block of a product of members
-KEPT = 256e6  # bytes of rows in float64 that are kept
-THREADS = 2
+N_FACTORS = 16  # probabilities of at least EPSILON whose product is still a float64
+TILE_ENTRIES = 65_536  # entries of one block of a product of members
+CACHE_BYTES = 256e6  # of members' rows in float64 that are kept
+N_THREADS = 2
 
 
 @dataclass(frozen=True)
@@ -44,15 +44,15 @@ class Values:
     truth: np.ndarray  # log: 1 - y; softplus: 2 y - 1; softmax, and log of classes: the number of the true class
     matrix: np.ndarray  # (m, d) float32
     alone: np.ndarray  # (m,) the loss of each member by itself
-    kept: dict[int, np.ndarray] = field(default_factory=dict)
+    cache: dict[int, np.ndarray] = field(default_factory=dict)
 
     def row(self, j: int) -> np.ndarray:
         """What member j contributes, float64 (d,)."""
-        if j in self.kept:
-            return self.kept[j]
+        if j in self.cache:
+            return self.cache[j]
         one = _contribution(self, j)
-        if (len(self.kept) + 1) * one.nbytes <= KEPT:
-            self.kept[j] = one
+        if (len(self.cache) + 1) * one.nbytes <= CACHE_BYTES:
+            self.cache[j] = one
         return one
 
 
@@ -74,11 +74,11 @@ def values_of(rows: Rows, average: Average, task: Task) -> Values:
         one = _contribution(values, j)
         matrix[j], alone[j] = one, loss(values, one)
 
-    if width < ENTRIES:  # threads would wait for each other's small steps
+    if width < TILE_ENTRIES:  # threads would wait for each other's small steps
         for j in range(rows.m):
             fill(j)
     else:
-        with ThreadPoolExecutor(THREADS) as pool:
+        with ThreadPoolExecutor(N_THREADS) as pool:
             list(pool.map(fill, range(rows.m)))
     return values
 
@@ -87,15 +87,15 @@ def _contribution(values: Values, j: int) -> np.ndarray:
     p = values.rows.member(j)
     if values.task == "multiclass":
         at = np.arange(len(p)), values.truth
-        p = p / p.sum(axis=1, keepdims=True)
+        p = normalise(p)
         if values.kind == "log":
-            return np.maximum(p[at], TINY)
+            return np.maximum(p[at], EPSILON)
         logs = np.log(np.clip(p, CLIP, 1 - CLIP))
         return np.asarray((logs - logs[at][:, None]).ravel())
     if values.kind == "log":
         true = p.ravel() - values.truth  # p, or p - 1
         np.abs(true, out=true)
-        return np.maximum(true, TINY, out=true)
+        return np.maximum(true, EPSILON, out=true)
     return np.asarray(logit(p).ravel() * values.truth)
 
 
@@ -135,8 +135,8 @@ def slope(values: Values, blend: np.ndarray) -> np.ndarray:
     if values.kind == "log":
         return -1 / blend
     if values.kind == "softplus":
-        return -_sigmoid(-blend)
-    return np.asarray(_softmax(blend.reshape(-1, values.k)).ravel())
+        return -sigmoid(-blend)
+    return np.asarray(softmax(blend.reshape(-1, values.k)).ravel())
 
 
 def least_curvature(values: Values, low: np.ndarray, high: np.ndarray) -> np.ndarray:
@@ -146,7 +146,7 @@ def least_curvature(values: Values, low: np.ndarray, high: np.ndarray) -> np.nda
     if values.kind == "log":
         return 1 / high**2  # falls
     if values.kind == "softplus":
-        p = _sigmoid(np.maximum(abs(low), abs(high)))  # p (1 - p) falls on both sides of 0
+        p = sigmoid(np.maximum(abs(low), abs(high)))  # p (1 - p) falls on both sides of 0
         return np.asarray(p * (1 - p))
     return np.zeros_like(low)
 
@@ -156,7 +156,7 @@ def hessian(values: Values, blend: np.ndarray, members: np.ndarray) -> np.ndarra
 
     It is that of the members' values in float32, block by block: hundreds of members of a million entries.
     """
-    total, step = np.zeros((len(members), len(members))), values.k * (ENTRIES // values.k)
+    total, step = np.zeros((len(members), len(members))), values.k * (TILE_ENTRIES // values.k)
     for start in range(0, len(blend), step):
         at = slice(start, start + step)
         v, b = values.matrix[members, at].astype(np.float64), blend[at]
@@ -164,10 +164,10 @@ def hessian(values: Values, blend: np.ndarray, members: np.ndarray) -> np.ndarra
             v /= b
             total += v @ v.T
         elif values.kind == "softplus":
-            p = _sigmoid(b)
+            p = sigmoid(b)
             total += (v * (p * (1 - p))) @ v.T
         else:
-            p = _softmax(b.reshape(-1, values.k))  # (rows, k)
+            p = softmax(b.reshape(-1, values.k))  # (rows, k)
             weighted = v * p.ravel()
             mean = weighted.reshape(len(v), -1, values.k).sum(axis=2)  # (a, rows)
             total += weighted @ v.T - mean @ mean.T
@@ -175,7 +175,7 @@ def hessian(values: Values, blend: np.ndarray, members: np.ndarray) -> np.ndarra
 
 
 def _sum_of_logs(p: np.ndarray) -> float:
-    """Sum the logs of probabilities of at least TINY: a log of products costs a sixteenth of the logs."""
+    """Sum the logs of probabilities of at least EPSILON: a log of products costs a sixteenth of the logs."""
     whole = len(p) - len(p) % N_FACTORS
     products = np.multiply.reduce(p[:whole].reshape(N_FACTORS, -1), axis=0)
     return float(np.log(products).sum() + np.log(p[whole:]).sum())

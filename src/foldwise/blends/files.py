@@ -9,7 +9,7 @@ import numpy as np
 from foldwise.blends.averages import minmax, pushout
 from foldwise.blends.blended import Blended
 from foldwise.scoring.rows import Problem, Rows
-from foldwise.scoring.scale import weighted
+from foldwise.scoring.scale import normalise, weighted
 
 How = Literal["mean", "geometric", "rank", "median", "minmax", "pushout"]
 
@@ -36,7 +36,7 @@ def files(
         p = ranked(other.predictions())
     else:
         p = {"minmax": minmax, "pushout": pushout}[how](problem, train, other).probabilities
-    return Blended(p / p.sum(axis=1, keepdims=True) if problem.task == "multiclass" else p)
+    return Blended(normalise(p) if problem.task == "multiclass" else p)
 
 
 def ranked(stack: np.ndarray) -> np.ndarray:

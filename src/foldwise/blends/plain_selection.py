@@ -1,24 +1,25 @@
-"""Greedy selection by any objective, computed for every candidate: for what is not convex in the blend."""
+"""Greedy selection of members with replacement (Caruana et al. 2004) by any objective, every candidate computed.
+
+Each round adds the member with which the blend is best; what is returned is the best blend on the way.
+`fast_selection` makes the same choice by log loss, which is convex, in far less time.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
+from foldwise.scoring.metrics import log_loss
+from foldwise.scoring.objective import cost_in_sample
 from foldwise.scoring.rows import Problem, Rows
 from foldwise.scoring.scale import from_scale, to_scale
 
 
-def select_by(
-    problem: Problem, rows: Rows, rounds: int, start: int = 0, members: np.ndarray | None = None
-) -> np.ndarray:
-    """Return how often each member is taken, (m,), as `selection.select` does for log loss.
+def select(problem: Problem, rows: Rows, rounds: int, start: int = 0, members: np.ndarray | None = None) -> np.ndarray:
+    """Return how often each member is taken, (m,), as `fast_selection.select` does by log loss.
 
     Of candidates that are equal by the objective, as many are where it counts decisions, the one of lower log loss is
     taken. Each of the rounds computes the objective of m blends of (n, k).
     """
-    from foldwise.scoring.metrics import log_loss
-    from foldwise.scoring.objective import cost_in_sample
-
     y, task = rows.y, problem.task
     scale = np.stack([to_scale(rows.member(j), problem.average, task) for j in range(rows.m)])  # (m, n, k)
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from foldwise.blends.blended import Blended
 from foldwise.scoring.rows import Problem, Rows
-from foldwise.scoring.scale import TINY, to_scale
+from foldwise.scoring.scale import EPSILON, normalise, to_scale
 
 Count = Annotated[int, Field(ge=1)]
 Columns = Annotated[list[str], Field()]
@@ -72,9 +72,9 @@ def fit_outputs(model: Any, problem: Problem, train: Rows, other: Rows, columns:
     if problem.task == "multiclass":
         with threadpool_limits(1):  # as in fit_one
             fitted = model().fit(np.concatenate([known[c] for c in range(train.k)], axis=1), y.argmax(axis=1))
-        p = np.full((len(other), train.k), TINY)
+        p = np.full((len(other), train.k), EPSILON)
         p[:, fitted.classes_] = fitted.predict_proba(np.concatenate([asked[c] for c in range(train.k)], axis=1))
-        return np.asarray(p / p.sum(axis=1, keepdims=True))
+        return normalise(p)
     return np.stack([fit_one(model, known[c], y[:, c], asked[c]) for c in range(train.k)], axis=1)
 
 

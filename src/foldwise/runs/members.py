@@ -51,14 +51,14 @@ def stacked(members: list[Run], dataset: Dataset, folds: pd.DataFrame, folder: P
         stacks[0][j] = store.out_of_fold(run, folds, dataset.train.table["id"], targets)
         stacks[1][j] = store.test_predictions(run, dataset.test.table["id"], targets)
     fold_of = first_folds(folds, dataset.train.table["id"])
-    train = make_rows(stacks[0], described(dataset.train, targets), dataset.labels, fold_of)
-    test = make_rows(stacks[1], described(dataset.test, targets))
+    train = make_rows(stacks[0], inputs_of(dataset.train, targets), dataset.labels, fold_of)
+    test = make_rows(stacks[1], inputs_of(dataset.test, targets))
     column = next(iter(dataset.auxiliary), "group" if "group" in dataset.train.table else None)
-    return train, test, Problem(dataset.task, test=test.scored(), column=column)
+    return train, test, Problem(dataset.task, test=test.scored_rows(), column=column)
 
 
-def described(split: Split, targets: list[str]) -> pd.DataFrame:
-    """Return the table without the labels: what methods may know of a row."""
+def inputs_of(split: Split, targets: list[str]) -> pd.DataFrame:
+    """Return the table without the labels: what methods may use of a row."""
     return split.table[[name for name in split.table if name not in targets]]
 
 
@@ -91,5 +91,5 @@ def labelling_runs(runs_dir: Path, names: Iterable[str], split_key: str) -> list
 
 
 def runs_of(runs_dir: Path, reports: Iterable[dict[str, Any]]) -> list[Run]:
-    """The runs whose `run.json` the reports are."""
+    """Return the runs whose `run.json` the reports are."""
     return [Run(runs_dir / f"{report['model']}-{report['run_key']}") for report in reports]

@@ -81,7 +81,7 @@ def _measured(rows: Rows, task: Task, metric: Metric, more: list[Metric]) -> dic
     """
     predicted = rows.member(0)
     found = {
-        name: objective.scored(Problem(task, metric=name), rows, predicted) for name in dict.fromkeys([metric, *more])
+        name: objective.score_of(Problem(task, metric=name), rows, predicted) for name in dict.fromkeys([metric, *more])
     }
     return {
         "metric": metric,
@@ -120,7 +120,7 @@ def report_of(run: Run, dataset: Dataset, folds: pd.DataFrame) -> dict[str, Any]
         "log_loss": float(losses.mean()),
         "log_loss_interval": interval,
         "fold_log_loss": fold_losses(run, dataset, folds),
-        **metrics.for_humans(labels, predicted, task),
+        **objective.for_humans(labels, predicted, task),
         "versions": reports[0]["versions"],
         "device": reports[0]["device"],
     }

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from foldwise.scoring import metrics
-from foldwise.scoring.objective import LABELS, Scored, cost, cost_in_sample, scored
+from foldwise.scoring.metrics import METRICS
+from foldwise.scoring.objective import Score, cost, cost_in_sample, score_of
 from foldwise.scoring.rows import Problem, Rows
 from foldwise.scoring.scale import to_scale, weighted
 
-ROWS = 10_000  # of a block of a product of members
+BLOCK_ROWS = 10_000  # of a block of a product of members
 
 
 def difference(losses: np.ndarray, others: np.ndarray, groups: np.ndarray | None = None) -> dict[str, Any]:
@@ -28,15 +29,15 @@ def difference(losses: np.ndarray, others: np.ndarray, groups: np.ndarray | None
     }
 
 
-def gap(one: Scored, other: Scored) -> dict[str, Any]:
-    """Return the difference of two values on the same rows, one minus other, as `difference` does.
+def score_difference(one: Score, other: Score) -> dict[str, Any]:
+    """Return the difference of two scores on the same rows, one minus other, as `difference` does.
 
-    Where the metric is no mean over rows, both are computed on the same draws of rows or groups.
+    Where the metric is no mean over rows, both are computed on the same resampled rows or groups.
     """
     if one.rows is not None and other.rows is not None:
         return difference(one.rows, other.rows, one.groups)
-    assert one.draws is not None and other.draws is not None
-    gaps = one.draws - other.draws
+    assert one.resampled is not None and other.resampled is not None
+    gaps = one.resampled - other.resampled
     return {
         "difference": one.value - other.value,
         "interval": [float(bound) for bound in np.nanpercentile(gaps, [2.5, 97.5])],
@@ -44,22 +45,24 @@ def gap(one: Scored, other: Scored) -> dict[str, Any]:
     }
 
 
-def gain(before: Scored, after: Scored) -> dict[str, Any]:
-    """Return `gap` with the sign that makes it positive where `after` is better."""
-    return gap(before, after) if cost(before.metric, 1) > 0 else gap(after, before)
+def gain(before: Score, after: Score) -> dict[str, Any]:
+    """Return `score_difference` with the sign that makes it positive where `after` is better."""
+    if METRICS[before.metric].lower_is_better:
+        return score_difference(before, after)
+    return score_difference(after, before)
 
 
-def behind(one: Scored, best: Scored) -> tuple[float, float]:
+def cost_difference(one: Score, best: Score) -> tuple[float, float]:
     """Return by how much the cost of `one` is above that of `best`, and the standard error of that."""
     if one.rows is not None and best.rows is not None:
         gaps = one.rows - best.rows
         return cost(one.metric, float(gaps.mean())), standard_error(gaps, one.groups)
-    found = gap(one, best)
+    found = score_difference(one, best)
     return cost(one.metric, found["difference"]), found["standard_error"]
 
 
 def standard_error(values: np.ndarray, groups: np.ndarray | None = None) -> float:
-    """Return the standard error of the mean of values (n,); with groups, of a mean over rows drawn by groups."""
+    """Return the standard error of the mean of values (n,); with groups, of a mean over rows sampled by groups."""
     codes = metrics.group_codes(len(values), groups)
     sums = np.bincount(codes, values - values.mean())
     n = len(sums)
@@ -67,10 +70,10 @@ def standard_error(values: np.ndarray, groups: np.ndarray | None = None) -> floa
 
 
 def correlations(rows: Rows, problem: Problem) -> np.ndarray:
-    """Return the correlation matrix (m, m) of the members' logits, NaN for one that says the same of all rows."""
+    """Return the correlation matrix (m, m) of the members' logits, NaN for one that predicts the same for all rows."""
     count, sums, products, middle = 0, np.zeros(rows.m), np.zeros((rows.m, rows.m)), None
-    for start in range(0, len(rows), ROWS):
-        part = rows.only(np.arange(start, min(start + ROWS, len(rows))))
+    for start in range(0, len(rows), BLOCK_ROWS):
+        part = rows.only(np.arange(start, min(start + BLOCK_ROWS, len(rows))))
         logits = np.stack([to_scale(part.member(j), "logit", problem.task).ravel() for j in range(rows.m)])
         middle = logits[:, :1] if middle is None else middle  # what is near 0 loses nothing in a sum of squares
         logits = logits - middle
@@ -110,8 +113,8 @@ def table(names: list[str], rows: Rows, problem: Problem) -> str:
     Below the diagonal of the matrix: the objective of the run of the line minus that of the run of the column, with
     a star where its 95 % paired-bootstrap interval leaves 0 out. Above it: the correlation of their logits.
     """
-    scores = [scored(problem, rows, rows.member(j)) for j in range(rows.m)]
-    label = LABELS[problem.metric]
+    scores = [score_of(problem, rows, rows.member(j)) for j in range(rows.m)]
+    label = METRICS[problem.metric].label
     related, dropped, added = correlations(rows, problem), drop_one(rows, problem), add_one(rows, problem)
     lines = [
         "",
@@ -124,9 +127,9 @@ def table(names: list[str], rows: Rows, problem: Problem) -> str:
         cells = []
         for j in range(rows.m):
             if j < i:
-                apart = gap(scores[i], scores[j])
-                low, high = apart["interval"]
-                cells.append(f"{apart['difference']:+.4f}{'*' if low > 0 or high < 0 else ' '}")
+                found = score_difference(scores[i], scores[j])
+                low, high = found["interval"]
+                cells.append(f"{found['difference']:+.4f}{'*' if low > 0 or high < 0 else ' '}")
             else:
                 cells.append("-  " if i == j else f"{related[i, j]:.3f} ")
         lines.append(

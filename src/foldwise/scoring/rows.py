@@ -19,12 +19,12 @@ Average = Literal["logit", "arithmetic"]
 
 @dataclass(frozen=True)
 class Rows:
-    """n rows of m members and k outputs. The stack may be a memory-mapped file: rows are copied when asked for."""
+    """n rows of m members and k outputs. The stack may be a memory-mapped file: rows are copied on access."""
 
     stack: np.ndarray  # (m, N, k) probabilities, of which these rows are `at`
     at: np.ndarray  # (n,) positions in the stack
     table: pd.DataFrame  # n rows: id, auxiliary columns, group?, scored?
-    labels: np.ndarray | None = None  # (n, k); None where a method must not or cannot know them
+    labels: np.ndarray | None = None  # (n, k); None where a method must not or cannot use them
     fold: np.ndarray | None = None  # (n,) the fold whose models predicted the row
 
     def __len__(self) -> int:
@@ -67,28 +67,33 @@ class Rows:
         labels, fold = (None if a is None else a[rows] for a in (self.labels, self.fold))
         return replace(self, at=self.at[rows], table=self.table.iloc[_positions(rows)], labels=labels, fold=fold)
 
-    def of(self, members: np.ndarray) -> Rows:
-        """The same rows of some members alone."""
+    def of_members(self, members: np.ndarray) -> Rows:
+        """The same rows, predicted by some members alone."""
         return self if np.array_equal(members, np.arange(self.m)) else replace(self, stack=self.stack[members])
 
     def unlabelled(self) -> Rows:
         """The same rows without their labels and folds."""
         return replace(self, labels=None, fold=None)
 
-    def scored(self) -> Rows:
-        """The rows that the host scores: generated ones must enter no statistic."""
-        return self.only(self.table["scored"].to_numpy(bool)) if "scored" in self.table else self
+    @property
+    def is_scored(self) -> np.ndarray:
+        """Whether the host scores a row, (n,): generated rows must enter no statistic."""
+        return self.table["scored"].to_numpy(bool) if "scored" in self.table else np.ones(len(self), bool)
+
+    def scored_rows(self) -> Rows:
+        """The rows that the host scores."""
+        return self.only(self.is_scored) if "scored" in self.table else self
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What all methods are told besides the rows."""
+    """What all methods know besides the rows."""
 
     task: Task
     average: Average = "logit"  # the scale on which weighted members are averaged
     test: Rows | None = None  # unlabelled rows that statistics may use, those that are scored
     column: str | None = None  # of the table, whose repeated values may tell the label
-    metric: Metric = "log_loss"  # what members, methods and changes are chosen by
+    metric: Metric = "log_loss"  # what members, methods and settings are chosen by
 
 
 def make_rows(

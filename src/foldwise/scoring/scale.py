@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from foldwise.settings import Task
 
 
-CLIP = 1e-7  # of probabilities before they become logits
-TINY = 1e-15  # as metrics.EPSILON; a constant of its own, to be imported without pandas
+CLIP = 1e-7  # probabilities are clipped to [CLIP, 1 - CLIP] before they become logits
+EPSILON = 1e-15  # for log loss they are clipped to [EPSILON, 1 - EPSILON], as Kaggle does
 
 
 def to_scale(p: np.ndarray, average: Average, task: Task) -> np.ndarray:
@@ -27,7 +27,7 @@ def from_scale(values: np.ndarray, average: Average, task: Task) -> np.ndarray:
     """Return the probabilities (n, k) of values on the scale of the average."""
     if average == "arithmetic":
         return values
-    return _softmax(values) if task == "multiclass" else _sigmoid(values)
+    return softmax(values) if task == "multiclass" else sigmoid(values)
 
 
 def weighted(rows: Rows, weights: np.ndarray, average: Average, task: Task) -> np.ndarray:
@@ -42,20 +42,45 @@ def weighted(rows: Rows, weights: np.ndarray, average: Average, task: Task) -> n
     if average == "arithmetic":
         p = np.clip(p, 0, 1)  # weights of thirds may sum to 1 + 1e-16
         if task == "multiclass":
-            p = p / p.sum(axis=1, keepdims=True)
+            p = normalise(p)
     return p
 
 
 def logit(p: np.ndarray) -> np.ndarray:
-    """Return the logits of probabilities, clipped to [CLIP, 1 - CLIP]."""
+    """Return the logits of probabilities, clipped to [CLIP, 1 - CLIP].
+
+    `scipy.special.logit` differs in the last bit: it is the log of a quotient.
+
+    >>> logit(np.array([0.5, 0.0])).round(6).tolist()
+    [0.0, -16.118096]
+    """
     p = np.clip(p, CLIP, 1 - CLIP)
     return np.asarray(np.log(p) - np.log1p(-p))
 
 
-def _sigmoid(values: np.ndarray) -> np.ndarray:
-    return np.asarray(np.exp(-np.logaddexp(0, -values)))
+def sigmoid(values: np.ndarray) -> np.ndarray:
+    """Return 1 / (1 + exp(-values)), accurate in both tails.
+
+    >>> sigmoid(np.array([0.0, -800.0])).tolist()
+    [0.5, 0.0]
+    """
+    from scipy import special  # not at the top: it takes a good part of a second, and commands that fail need none
+
+    # the same bits as exp(-logaddexp(0, -x)), by which runs have been scored; `expit` differs in the last bit
+    return np.asarray(np.exp(special.log_expit(values)))
 
 
-def _softmax(values: np.ndarray) -> np.ndarray:
-    shifted = np.exp(values - values.max(axis=1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
+def softmax(values: np.ndarray) -> np.ndarray:
+    """Return the exponentials of logits (n, k), divided by their sum over the classes."""
+    from scipy import special
+
+    return np.asarray(special.softmax(values, axis=-1))
+
+
+def normalise(p: np.ndarray) -> np.ndarray:
+    """Divide the rows of p (n, k) by their sums.
+
+    >>> normalise(np.array([[1.0, 3.0], [0.0, 0.0]])).tolist()
+    [[0.25, 0.75], [0.0, 0.0]]
+    """
+    return np.asarray(p / np.maximum(p.sum(axis=1, keepdims=True), EPSILON))

@@ -12,45 +12,45 @@ import pandas as pd
 from foldwise.blends.files import files
 from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.runs import submission
-from foldwise.runs.members import runs_of
+from foldwise.runs.members import choose, runs_of
+from foldwise.runs.prediction_files import SUFFIXES, read_predictions
 from foldwise.runs.store import Run, test_predictions
 from foldwise.scoring.compare_runs import correlations
 from foldwise.scoring.rows import Problem, make_rows
 from foldwise.settings import Settings, plain
 from foldwise.stages.prepare import prepare
+from foldwise.stages.score import score
 from foldwise.storage import content_key
 
 log = logging.getLogger(__name__)
 
 
 def ensemble(settings: Settings) -> dict[str, Any]:
-    """Blend the submissions in a folder, and finished runs if that is said; write a checked submission, not scored.
+    """Blend the submissions in a folder, and finished runs if `runs` is set; write a checked submission, not scored.
 
     rank: the mean of ranks, mapped to the mean of the sorted predictions, so that it stays a probability.
     Returns the file, its members and the correlations of their logits.
     """
-    from foldwise.runs.prediction_files import SUFFIXES, read_predictions
-
     folder, how = settings.ensemble.options["folder"], settings.ensemble.options["how"]
     if folder is None:
         raise ConfigError("ensemble.options.folder: not set; name a folder of test predictions, CSV or parquet")
     paths = sorted(p for p in Path(folder).glob("*") if p.suffix in SUFFIXES)
-    joined = _runs(settings) if settings.ensemble.options["runs"] else []
-    if not paths or len(paths) + len(joined) < 2:
+    runs = _runs(settings) if settings.ensemble.options["runs"] else []
+    if not paths or len(paths) + len(runs) < 2:
         raise FoldwiseError(
             f"{folder}: expected at least two .csv or .parquet files, found {len(paths)}; with "
-            f"ensemble.options.runs=true one is enough, as finished runs join it (found {len(joined)})"
+            f"ensemble.options.runs=true one is enough, as finished runs join it (found {len(runs)})"
         )
     dataset = prepare(settings)
     ids, targets = dataset.test.table["id"], dataset.targets
     tables = [read_predictions(path, ids, targets, dataset.task) for path in paths]
     stack = np.stack(
-        [*(table[targets].to_numpy() for table in tables), *(test_predictions(run, ids, targets) for run in joined)]
+        [*(table[targets].to_numpy() for table in tables), *(test_predictions(run, ids, targets) for run in runs)]
     )
-    names = [*(path.name for path in paths), *(run.name for run in joined)]
+    names = [*(path.name for path in paths), *(run.name for run in runs)]
     rows, problem = make_rows(stack, dataset.test.table), Problem(dataset.task)
     p = files(problem, rows, rows, how=how).probabilities
-    related = correlations(rows.scored(), problem)
+    related = correlations(rows.scored_rows(), problem)
     about: dict[str, Any] = {
         "competition": settings.competition.name,
         "nested_score": None,
@@ -71,9 +71,6 @@ def ensemble(settings: Settings) -> dict[str, Any]:
 
 def _runs(settings: Settings) -> list[Run]:
     """Return the finished runs of this data and split that `ensemble.members` names."""
-    from foldwise.runs.members import choose
-    from foldwise.stages.score import score
-
     return choose(runs_of(settings.runs_dir, score(settings)), settings.ensemble)
 
 
@@ -89,7 +86,7 @@ def show(result: dict[str, Any], width: int) -> str:
         [
             f"{how} of {len(names)} members; correlations of their logits:",
             *lines,
-            "files have no out-of-fold predictions, so no nested score: nothing says how good this is",
+            "files have no out-of-fold predictions, so there is no nested score",
             f"submission: {result['file']}",
         ]
     )

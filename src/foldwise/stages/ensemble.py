@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from foldwise.blends import compare_methods, nested
-from foldwise.blends.neighbours import group_folds
+from foldwise.blends import compare_methods
+from foldwise.blends.blended import Blended
+from foldwise.blends.methods import METHODS
+from foldwise.blends.nested import blend, nested
 from foldwise.data.dataset import Dataset
 from foldwise.data.folds import read_folds, split_key
 from foldwise.errors import ConfigError
@@ -20,6 +23,8 @@ from foldwise.runs.members import choose, runs_of, stacked
 from foldwise.runs.report import score_of
 from foldwise.runs.store import Run
 from foldwise.scoring import breakdown, decisions, metrics, objective
+from foldwise.scoring.metrics import METRICS
+from foldwise.scoring.objective import Score
 from foldwise.scoring.rows import Problem, Rows
 from foldwise.settings import EnsembleSettings, Settings, plain
 from foldwise.stages import blend_files
@@ -30,12 +35,24 @@ from foldwise.storage import content_key
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class ScoredBlend:
+    """A blend with its honest score."""
+
+    settings: EnsembleSettings  # of the method; of the chosen one where methods were compared
+    out_of_fold: np.ndarray  # (n, k) predictions of the training rows, each learned on the other folds
+    score: Score  # of those
+    test: Blended  # learned from all training rows
+    side_results: dict[str, Any]  # by their names in the JSON: compared methods, scores of variants, thresholds
+
+
 def ensemble(settings: Settings) -> dict[str, Any]:
-    """Blend the chosen finished runs of this data and split; write a checked submission with a JSON beside it.
+    """Blend the chosen finished runs of this data and split; write a checked submission with its JSON.
 
     Returns what the JSON holds (nested_score and its interval, members with weights and scores) and the file.
     """
-    if settings.ensemble.name == "files":
+    method = METHODS.get(settings.ensemble.name)
+    if method is not None and not method.is_scored:
         if settings.by is not None:
             raise ConfigError(f"by={settings.by}: ensemble=files blends what has no known score; leave it out")
         return blend_files.ensemble(settings)
@@ -46,64 +63,84 @@ def ensemble(settings: Settings) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         train, test, problem = stacked(members, dataset, folds, Path(folder))
         problem = replace(problem, metric=settings.competition.metric)
-        return _ensemble(settings, dataset, members, reports, train, test, problem)
-
-
-def _ensemble(
-    settings: Settings,
-    dataset: Dataset,
-    members: list[Run],
-    reports: list[dict[str, Any]],
-    train: Rows,
-    test: Rows,
-    problem: Problem,
-) -> dict[str, Any]:
-    how = settings.ensemble
-    beside_it: dict[str, Any] = {}
-    if how.name == "compare":
-        how, beside_it["compared"] = compare_methods.compare(problem, train, how, **how.options)
-        log.info("chosen: %s", next(r["method"] for r in beside_it["compared"] if r["chosen"]))
-    predicted = nested.nested(problem, train, how)
-    scored = objective.scored(problem, train, predicted)
-    blended = nested.blend(replace(problem, test=None), train, test, how)
-    if how.name == "neighbours":
-        beside_it["beside"] = beside(problem, train, how)
-    if problem.metric in decisions.COUNTED:  # for the test set: those of all rows, as the weights are
-        beside_it["thresholds"] = decisions.learn(problem.metric, train.y, predicted, problem.task)
-    if how.name in compare_methods.RISKY:
-        log.warning(compare_methods.RISK, how.name)
-    scores = {f"{r['model']}-{r['run_key']}": {"log_loss": r["log_loss"], "score": score_of(r)} for r in reports}
-    weights = [None] * len(members) if blended.weights is None else [float(weight) for weight in blended.weights]
-    if settings.by is not None:
-        losses = metrics.row_losses(dataset.labels, predicted, dataset.task)
-        parts = breakdown.breakdown(dataset.train.table, settings.by, dataset.labels, losses, dataset.task)
-        beside_it |= {"by": settings.by, "log_loss_by": parts}
-    about: dict[str, Any] = {
+        blended = scored_blend(problem, train, test, settings.ensemble)
+    about = {
         "competition": settings.competition.name,
         "metric": problem.metric,
-        "nested_score": scored.value,
-        "nested_score_interval": objective.interval(scored),
+        "nested_score": blended.score.value,
+        "nested_score_interval": objective.interval(blended.score),
         "n_rows": len(train),
         "approximate": any(run.is_approximate for run in members),
-        "ensemble": plain(how),
-        "members": [
-            {"run": run.name, "weight": weight, **scores[run.name]}
-            for run, weight in zip(members, weights, strict=True)
-        ],
-        "learned": blended.about,
-        **beside_it,
+        "ensemble": plain(blended.settings),
+        "members": _describe_members(members, reports, blended.test.weights),
+        "learned": blended.test.about,
+        **blended.side_results,
+        **_breakdown(settings, dataset, blended.out_of_fold),
         "split_key": split_key(dataset, settings.split),
         "data_key": dataset.data_key,
         "ids_key": dataset.ids_key,
         "source": settings.source.kind,
     }
-    chosen = [sorted(run.name for run in members), plain(settings.ensemble), dataset.data_key]
-    key = content_key(chosen if problem.metric == "log_loss" else [*chosen, problem.metric])[:8]
-    stem = f"{settings.competition.name}_{about['nested_score']:.5f}_{key}"
-    predictions = pd.DataFrame(blended.probabilities, columns=dataset.targets)
+    predictions = pd.DataFrame(blended.test.probabilities, columns=dataset.targets)
     predictions.insert(0, "id", dataset.test.table["id"])
+    stem = f"{settings.competition.name}_{about['nested_score']:.5f}_{_key(settings, dataset, members)}"
     path = submission.write(settings, dataset, predictions, stem, about)
     return {"file": str(path), **about}
+
+
+def scored_blend(problem: Problem, train: Rows, test: Rows, settings: EnsembleSettings) -> ScoredBlend:
+    """Choose the method where that is asked for, score it nested, and blend the test rows by all training rows."""
+    side_results: dict[str, Any] = {}
+    settings, compared = compare_methods.chosen_settings(problem, train, settings)
+    if compared:
+        side_results["compared"] = compared
+    method = METHODS[settings.name]
+    if method.is_risky:
+        log.warning(
+            "%s overstates certainty: what it gains on the public leaderboard it loses on the private", settings.name
+        )
+    out_of_fold = nested(problem, train, settings)
+    nested_score = objective.score_of(problem, train, out_of_fold)
+    blended = blend(replace(problem, test=None), train, test, settings)
+    variants = {
+        name: objective.score_of(problem, rows, nested(problem, rows, variant))
+        for name, (rows, variant) in method.variants(problem, train, settings).items()
+    }
+    if variants:
+        side_results["beside"] = {
+            name: {"score": one.value, "score_interval": objective.interval(one)} for name, one in variants.items()
+        }
+    if METRICS[problem.metric].counts_decisions:  # for the test set: those of all rows, as the weights are
+        side_results["thresholds"] = decisions.learn(problem.metric, train.y, out_of_fold, problem.task)
+    return ScoredBlend(settings, out_of_fold, nested_score, blended, side_results)
+
+
+def _describe_members(
+    members: list[Run], reports: list[dict[str, Any]], weights: np.ndarray | None
+) -> list[dict[str, Any]]:
+    """Return run, weight (None where the method weighs no members), log loss and score of each member."""
+    by_name = {f"{report['model']}-{report['run_key']}": report for report in reports}
+    numbers = [None] * len(members) if weights is None else [float(weight) for weight in weights]
+    return [
+        {"run": run.name, "weight": weight, "log_loss": by_name[run.name]["log_loss"], "score": of(by_name[run.name])}
+        for run, weight in zip(members, numbers, strict=True)
+    ]
+
+
+def _breakdown(settings: Settings, dataset: Dataset, predictions: np.ndarray) -> dict[str, Any]:
+    """Return the log loss by value of the column that is set, if one is."""
+    if settings.by is None:
+        return {}
+    losses = metrics.row_losses(dataset.labels, predictions, dataset.task)
+    parts = breakdown.breakdown(dataset.train.table, settings.by, dataset.labels, losses, dataset.task)
+    return {"by": settings.by, "log_loss_by": parts}
+
+
+def _key(settings: Settings, dataset: Dataset, members: list[Run]) -> str:
+    """Return what separates this blend's file from others of the same score."""
+    given = [sorted(run.name for run in members), plain(settings.ensemble), dataset.data_key]
+    metric = settings.competition.metric
+    return content_key(given if metric == "log_loss" else [*given, metric])[:8]
 
 
 def show(result: dict[str, Any], width: int) -> str:
@@ -111,7 +148,7 @@ def show(result: dict[str, Any], width: int) -> str:
     if "correlations" in result:
         return blend_files.show(result, width)
     low, high = result["nested_score_interval"]
-    how = result["ensemble"]
+    method = result["ensemble"]
     lines = [
         f"  {_weight(member['weight'])}  {member['run']} ({member['score']:.4f})"
         for member in result["members"]
@@ -121,16 +158,16 @@ def show(result: dict[str, Any], width: int) -> str:
     if absent:
         lines.append(f"  and {absent} without weight")
     compared = compare_methods.table(result["compared"]) if "compared" in result else []
-    label = objective.LABELS[result["metric"]]
-    beside = [f"  {score['score']:.4f}  {name}" for name, score in result.get("beside", {}).items()]
+    label = METRICS[result["metric"]].label
+    variants = [f"  {found['score']:.4f}  {name}" for name, found in result.get("beside", {}).items()]
     return "\n".join(
         [
             *([f"nested {label} of every method; * is the chosen one:", *compared] if compared else []),
-            f"blend of {len(result['members'])} runs ({how['name']}, {how['average']} mean), weight and {label}:",
+            f"blend of {len(result['members'])} runs ({method['name']}, {method['average']} mean), weight and {label}:",
             *lines,
             f"nested {label} {result['nested_score']:.4f} (95 % interval {low:.4f} to {high:.4f})"
             + (", approximate: a member was made on other folds" if result["approximate"] else ""),
-            *(["beside it, nested too:", *beside] if beside else []),
+            *(["for comparison, nested too:", *variants] if variants else []),
             *([breakdown.show(result["by"], {"nested": result["log_loss_by"]}, width)] if "by" in result else []),
             f"submission: {result['file']}",
         ]
@@ -139,16 +176,3 @@ def show(result: dict[str, Any], width: int) -> str:
 
 def _weight(weight: float | None) -> str:
     return "  -  " if weight is None else f"{weight:.3f}"
-
-
-def beside(problem: Problem, rows: Rows, settings: EnsembleSettings) -> dict[str, Any]:
-    """Score the second level without its column, and with all rows of equal value in one fold: skill and leak."""
-    column = settings.options["column"] or problem.column
-    assert column is not None  # or the second level would have refused
-    named = column if isinstance(column, str) else " and ".join(column)
-    predicted = {
-        "without the column (logit mean)": nested.nested(problem, rows, replace(settings, name="mean", options={})),
-        f"on group folds ({named})": nested.nested(problem, replace(rows, fold=group_folds(rows, column)), settings),
-    }
-    scores = {name: objective.scored(problem, rows, p) for name, p in predicted.items()}
-    return {name: {"score": one.value, "score_interval": objective.interval(one)} for name, one in scores.items()}

@@ -14,6 +14,7 @@ from foldwise.errors import FoldwiseError
 from foldwise.plugins import competition_module
 from foldwise.runs import submission
 from foldwise.scoring import breakdown, decisions, metrics, objective
+from foldwise.scoring.metrics import METRICS
 from foldwise.settings import Metric, Settings
 from foldwise.stages.prepare import prepared
 from foldwise.stages.simulate import found_files
@@ -57,19 +58,16 @@ def grade(settings: Settings) -> dict[str, Any]:
     groups = _groups(dataset.test, solution.iloc[:, 0])
     metric, task = settings.competition.metric, dataset.task
     answers = predicted
-    if metric in decisions.COUNTED:
+    if METRICS[metric].counts_decisions:
         thresholds = about.get("thresholds", decisions.untuned(metric, len(dataset.targets), task))
         answers = decisions.decide(predicted, thresholds, task)
 
-    def on(rows: np.ndarray, name: Metric, given: np.ndarray) -> objective.Scored:
-        return objective.scored_answers(name, truth[rows], given[rows], task, None if groups is None else groups[rows])
+    def on(rows: np.ndarray, name: Metric, given: np.ndarray) -> objective.Score:
+        return objective.score_answers(name, truth[rows], given[rows], task, None if groups is None else groups[rows])
 
     def part(name: str) -> float | None:
         rows = usage == name
-        try:
-            return objective.value(metric, truth[rows], answers[rows], task) if rows.any() else None
-        except FoldwiseError:  # so few rows may lack a class
-            return None
+        return objective.value_or_none(metric, truth[rows], answers[rows], task) if rows.any() else None
 
     log_loss = on(scored, "log_loss", predicted)
     beside: dict[str, Any] = {}
@@ -91,7 +89,7 @@ def grade(settings: Settings) -> dict[str, Any]:
         **beside,
         "public_score": part("Public"),
         "private_score": part("Private"),
-        "accuracy": metrics.for_humans(truth[scored], predicted[scored], dataset.task)["accuracy"],
+        "accuracy": objective.for_humans(truth[scored], predicted[scored], dataset.task)["accuracy"],
         "nested_score": about.get("nested_score"),
         "nested_score_interval": about.get("nested_score_interval"),
     }
@@ -120,7 +118,7 @@ def _predictions(path: Path, dataset: Dataset, ids: pd.Series) -> np.ndarray:
 def show(result: dict[str, Any], width: int) -> str:
     """Return the grade as a line for each score."""
     lines = [f"graded {result['file']}: {result['n_scored']} rows are scored"]
-    ours = f"true {objective.LABELS[result['metric']]}" if "metric" in result else ""
+    ours = f"true {METRICS[result['metric']].label}" if "metric" in result else ""
     for name, key in ((ours, "score"), ("true log loss", "log_loss"), ("nested score", "nested_score")):
         if result.get(key) is not None:
             low, high = result[f"{key}_interval"]

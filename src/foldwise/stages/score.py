@@ -15,6 +15,7 @@ from foldwise.runs import store
 from foldwise.runs.members import runs_of
 from foldwise.runs.report import effect_line, full_report, score_of
 from foldwise.scoring import breakdown, objective
+from foldwise.scoring.metrics import METRICS
 from foldwise.settings import Metric, Settings
 from foldwise.stages.prepare import prepared
 
@@ -68,8 +69,8 @@ def show(reports: list[dict[str, Any]], width: int) -> str:
 
     shown = Table(box=None, pad_edge=False, header_style="bold")
     metric: Metric = reports[0].get("metric", "log_loss") if reports else "log_loss"
-    first = [objective.LABELS[metric], "95 % interval"]
-    shown_too = [objective.LABELS[name] for name in reports[0].get("metrics", {})] if reports else []
+    first = [METRICS[metric].label, "95 % interval"]
+    shown_too = [METRICS[name].label for name in reports[0].get("metrics", {})] if reports else []
     spread = ["folds, sd"] if metric == "log_loss" else []  # it is that of log loss
     columns = list(dict.fromkeys([*first, *shown_too, "log loss", *spread, "accuracy", "F1", "AUC", "minutes"]))
     needed = 24 + 10
@@ -90,7 +91,7 @@ def show(reports: list[dict[str, Any]], width: int) -> str:
             "minutes": f"{report['seconds'] / 60:.1f}",
         }
         for name, value in report.get("metrics", {}).items():  # thresholds tuned inside folds replace one half
-            cells[objective.LABELS[name]] = f"{approximate}{value:.4f}"
+            cells[METRICS[name].label] = f"{approximate}{value:.4f}"
         shown.add_row(f"{report['model']}-{report['run_key']}", *(cells.get(name, "-") for name in kept))
     console = Console(width=width, no_color=True)
     with console.capture() as captured:

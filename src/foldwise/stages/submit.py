@@ -4,7 +4,7 @@ from typing import Any
 
 from foldwise.kaggle import client
 from foldwise.runs import submission
-from foldwise.scoring import objective
+from foldwise.scoring.metrics import METRICS
 from foldwise.settings import Settings
 from foldwise.stages.download import slug
 
@@ -16,7 +16,7 @@ def submit(settings: Settings) -> dict[str, Any]:
     """
     path, about = submission.chosen(settings, source="kaggle")  # no simulated submission gets there
     nested = about.get("nested_score")
-    label = objective.LABELS[about.get("metric", "log_loss")]
+    label = METRICS[about.get("metric", "log_loss")].label
     message = settings.submit.message or (path.name if nested is None else f"nested {label} {nested:.5f}")
     result = client.submit(path, slug(settings), message, dry_run=settings.submit.dry_run)
     result |= {"nested_score": nested, "message": message}

@@ -13,7 +13,8 @@ from foldwise.runs.members import labelling_runs
 from foldwise.runs.recipe import make_recipe, run_name
 from foldwise.runs.report import effect_line, full_report, score_of, write_report
 from foldwise.runs.store import Run, open_run, take_folds
-from foldwise.scoring.objective import LABELS, cost
+from foldwise.scoring.metrics import METRICS
+from foldwise.scoring.objective import cost
 from foldwise.settings import Settings
 from foldwise.stages.prepare import prepare
 
@@ -73,7 +74,7 @@ def train_runs(sweep: list[Settings]) -> dict[Run, dict[str, Any]]:
         reports[run] = report = full_report(run, dataset, folds, settings)
         shown = [("log loss", report["log_loss"], *report["log_loss_interval"])]
         if settings.competition.metric != "log_loss":
-            shown.insert(0, (LABELS[settings.competition.metric], report["score"], *report["score_interval"]))
+            shown.insert(0, (METRICS[settings.competition.metric].label, report["score"], *report["score_interval"]))
         scores = ("{} {:.4f} (95 % interval {:.4f} to {:.4f})".format(*one) for one in shown)
         log.info("%s: out-of-fold %s", run.name, ", ".join(scores))
         if "pseudo" in report:
