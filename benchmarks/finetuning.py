@@ -215,12 +215,12 @@ def _net(side: int, n_outputs: int) -> tuple[Any, Any]:
     import keras
 
     from foldwise.models.pretrained.checkpoints import read_checkpoint
-    from foldwise.models.pretrained.fetch import fetched
+    from foldwise.models.pretrained.fetch import fetch_weights
     from foldwise.models.pretrained.load import load_tensors
 
-    lite = importlib.import_module("foldwise.models.efficientnet_lite0")
+    lite = importlib.import_module("foldwise.models.pretrained.efficientnet_lite0")
     backbone = lite._trunk((side, side, 3))
-    load_tensors(backbone, read_checkpoint(fetched("efficientnet_lite0")), lite.timm_name, "lite0")
+    load_tensors(backbone, read_checkpoint(fetch_weights("efficientnet_lite0")), lite.timm_name, "lite0")
     inputs = keras.Input((side, side, 3))
     x = keras.layers.GlobalAveragePooling2D()(backbone(inputs, training=False))
     activation = "sigmoid" if n_outputs == 1 else "softmax"

@@ -4,6 +4,7 @@ import math
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +12,7 @@ import pytest
 from helpers.raw_files import contents, left_in
 
 from foldwise.errors import FoldwiseError
-from foldwise.storage import clear_csv_errors, content_key, write_json, written_aside
+from foldwise.storage import clear_csv_errors, content_key, one_at_a_time, write_json, written_aside
 
 
 @pytest.fixture
@@ -100,6 +101,45 @@ def test_a_killed_writer_leaves_the_path_as_it_was(tmp_path: Path) -> None:
     assert len(left_in(tmp_path)) == 2
     write_json(tmp_path / "a.json", [1])
     assert contents(tmp_path) == {"a.json": b"[\n  1\n]\n"}
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from foldwise.storage import one_at_a_time
+with one_at_a_time(Path(sys.argv[1])):
+    print("in", flush=True)
+    sys.stdin.readline()
+    Path(sys.argv[1]).write_text("made")
+"""
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_one_process_at_a_time_makes_a_path_and_a_killed_one_frees_it(tmp_path: Path, killed: bool) -> None:
+    path, order = tmp_path / "new" / "a", []
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout.readline() == "in\n"
+
+    def wait() -> None:
+        with one_at_a_time(path):
+            order.append(path.is_file())
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    waiting.join(0.3)
+    assert order == []
+    if killed:
+        holder.kill()
+    holder.communicate("go on\n")
+    waiting.join(30)
+    assert order == [not killed]
+
+
+def test_storage_imports_without_a_module_of_unix_alone() -> None:
+    code = "import sys; sys.modules['fcntl'] = None; import foldwise.models, foldwise.storage"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_json_has_no_nan(tmp_path: Path) -> None:

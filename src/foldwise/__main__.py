@@ -12,6 +12,7 @@ from typing import Any
 
 from foldwise import __version__, pipeline
 from foldwise.config import compose
+from foldwise.config.help import stage_help
 from foldwise.errors import ConfigError, FoldwiseError, choices
 from foldwise.pipeline import Stage, resolve
 from foldwise.settings import Settings, plain
@@ -28,7 +29,7 @@ options:
   -m, --multirun    a key with several values (model=small_cnn,mlp) runs them all, in one queue of folds
   --config-dir DIR  look for YAMLs there first (DIR/competition/mine.yaml gives competition=mine)
   --cfg             print the composed settings instead of running
-  --help            show this, after a stage with the groups and their choices
+  --help            show this, or after a stage what that one does and reads
   --version         show the version
 
 example: foldwise train competition=statoil model=small_cnn fit.epochs=40
@@ -56,13 +57,14 @@ def _run(arguments: list[str]) -> int:
         print(__version__)
         return 0
     words, flags, config_dir = _parse(arguments)
-    if not words or "--help" in flags:
+    if not words:
         print(USAGE.format(stages="\n".join(f"  {name:<10}{stage.help}" for name, stage in pipeline.STAGES.items())))
-        if words:
-            print(_groups_help(config_dir))
         return 0 if "--help" in flags else 2
     name, *words = words
     stage = pipeline.stage_named(name)
+    if "--help" in flags:
+        print(_stage_help(name, stage, config_dir))
+        return 0
     if stage.takes == "words":
         resolve(stage.function)(words)
         return 0
@@ -133,9 +135,20 @@ def _as_yaml(settings: Settings) -> str:
     return text
 
 
-def _groups_help(config_dir: Path | None) -> str:
-    lines = [f"  {group:<12} {', '.join(names)}" for group, names in compose.groups(config_dir).items()]
-    return "\n".join(["groups, chosen as group=choice; each choice is a commented YAML in conf/<group>/:", *lines])
+def _stage_help(name: str, stage: Stage, config_dir: Path | None) -> str:
+    """Return what a stage does and what it reads; each choice of a group is a commented YAML in conf/<group>/."""
+    width = shutil.get_terminal_size((100, 24)).columns
+    lines = [f"usage: foldwise {name} [key=value ...]", "", f"{stage.help}."]
+    if stage.reads:
+        lines += [
+            "",
+            "It reads these settings; each choice after = is a YAML in conf/, in which every key is explained:",
+            "",
+        ]
+        lines.append(stage_help(stage.reads, compose.groups(config_dir), width))
+    if stage.group is not None:
+        lines += ["", f"The prefix {stage.group}. may be left out."]
+    return "\n".join(lines)
 
 
 def main_and_exit() -> None:

@@ -32,7 +32,7 @@ class Stage:
     """A row of the table of stages; its functions are imported when the stage runs, so that `--help` is instant.
 
     help: a line for `foldwise --help`.
-    function: "module:function" below `foldwise.stages`; it takes what `takes` says.
+    function: "module:function" below `foldwise.stages`; its argument depends on `takes`.
     reads: the groups and keys of the settings that it reads; any other one on its command line is refused.
     show: "module:function" that turns the result and a width into text; None prints nothing.
     details: "module:function" of the settings and the result, whose text follows that of `show`.
@@ -52,8 +52,10 @@ class Stage:
 STAGES = {
     "download": Stage("fetch the competition's raw files from Kaggle", "download:download", DATA),
     "simulate": Stage("write the raw files of a simulated or embedded source", "simulate:simulate", DATA),
-    "prepare": Stage("turn raw files into memory-mapped arrays and tables", "prepare:prepare", DATA),
-    "folds": Stage("assign every training row to a fold", "folds:folds", (*DATA, "split")),
+    "prepare": Stage(
+        "turn raw files into memory-mapped arrays and tables", "prepare:prepare", DATA, show="prepare:show"
+    ),
+    "folds": Stage("assign every training row to a fold", "folds:folds", (*DATA, "split"), show="folds:show"),
     "train": Stage(
         "train the folds that are not finished",
         "train:train_all",

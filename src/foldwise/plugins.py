@@ -15,6 +15,7 @@ from functools import cache
 from typing import Any, get_type_hints
 
 from foldwise.errors import ConfigError, choices
+from foldwise.settings import differences
 
 
 def function_named(room: str, name: str, key: str) -> Callable[..., Any]:
@@ -35,15 +36,22 @@ def public_functions(room: str) -> dict[str, Callable[..., Any]]:
 
 
 def competition_module(name: str) -> types.ModuleType:
-    """Import the reader of a competition; it has `VERSION`, `SOURCES`, `read`, `submission` and `truth`.
+    """Import the reader of a competition: `foldwise.competitions.<name>.reader`, whose contract that package describes.
 
-    Raises ConfigError, naming the valid choices, where there is none.
+    Raises ConfigError, naming the valid choices, where there is none, or what the reader lacks.
     """
     package = importlib.import_module("foldwise.competitions")
     readers = sorted(module.name for module in pkgutil.iter_modules(package.__path__) if module.ispkg)
     if name not in readers:
         raise ConfigError(f"competition.reader={name}: no such competition; {choices(name, readers)}")
-    return importlib.import_module(f"foldwise.competitions.{name}.reader")
+    reader = importlib.import_module(f"foldwise.competitions.{name}.reader")
+    absent = [part for part in ("VERSION", "SOURCES", "read", "submission", "truth") if not hasattr(reader, part)]
+    if absent:
+        raise ConfigError(
+            f"competition.reader={name}: {reader.__name__} has no {absent[0]}; foldwise/competitions/__init__.py lists "
+            "what a reader defines"
+        )
+    return reader
 
 
 @cache
@@ -54,6 +62,26 @@ def option_schema(function: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
     scope = types.SimpleNamespace(__annotations__={p.name: p.annotation for p in parameters})
     hints = get_type_hints(scope, function.__globals__, include_extras=True)
     return {p.name: (hints[p.name], p.default) for p in parameters}
+
+
+def changed_options(room: str, name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Return, as plain JSON values, the options that differ from the defaults of `foldwise.<room>.<name>`.
+
+    The options of a builder inside the builder (`backbone_options`) are compared with that one's defaults.
+    """
+    functions = public_functions(room)
+    defaults = default_options(functions[name]) if name in functions else {}
+    found = differences(options, defaults)
+    if options.get("backbone_options") is not None:
+        found["backbone_options"] = changed_options(room, options["backbone"], options["backbone_options"])
+    return found
+
+
+def weights_named(options: dict[str, Any], prefix: str = "model.options") -> dict[str, str | None]:
+    """Return the weights that a model's options name, and those of the builder it is made of, by their keys."""
+    own = {f"{prefix}.weights": options["weights"]} if "weights" in options else {}
+    inner = options.get("backbone_options")
+    return own | (weights_named(inner, f"{prefix}.backbone_options") if inner else {})
 
 
 def default_options(function: Callable[..., Any]) -> dict[str, Any]:

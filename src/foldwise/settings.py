@@ -6,7 +6,9 @@ named: its signature is their schema.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, is_dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -26,32 +28,66 @@ Optimizer = Literal["adam", "adamw", "sgd", "rmsprop", "nadam", "lion", "lamb", 
 
 @dataclass
 class CompetitionSettings:
+    """Which competition, and how its files are read.
+
+    name: of the folders data/raw/NAME, data/prepared/NAME and runs/NAME.
+    reader: a package of foldwise.competitions, such as folder, statoil, passenger_screening, digit_recognizer.
+    slug: the competition's name on Kaggle, the last part of its address. None: it is not on Kaggle.
+    options: keyword arguments of the reader's function `read`.
+    metric: the objective, by which runs and blends are ranked and chosen.
+    shown: further metrics that `foldwise score` shows.
+    """
+
     name: str
-    reader: str  # a module of foldwise.competitions
-    slug: str | None = None  # the competition's name on Kaggle
-    options: Options = field(default_factory=dict)  # keyword arguments of the reader's read()
-    metric: Metric = "log_loss"  # the objective: what runs and blends are ranked and chosen by
-    shown: list[Metric] = field(default_factory=list)  # further metrics that `score` shows
+    reader: str
+    slug: str | None = None
+    options: Options = field(default_factory=dict)
+    metric: Metric = "log_loss"
+    shown: list[Metric] = field(default_factory=list)
 
 
 @dataclass
 class SourceSettings:
+    """Where the raw files come from.
+
+    kind: kaggle (the host's files), simulated (by a simulator), or embedded (real data that installed packages carry).
+    n_train: training rows of a simulated or embedded source. None: its own default.
+    n_test: test rows. None: its own default.
+    seed: of the simulation, or of the split into train and test. None: 0.
+    options: further keyword arguments of the function that writes the files.
+    """
+
     kind: Literal["kaggle", "simulated", "embedded"]
     n_train: Count | None = None
     n_test: Count | None = None
     seed: Seed | None = None
-    options: Options = field(default_factory=dict)  # further keyword arguments of the generator
+    options: Options = field(default_factory=dict)
 
 
 @dataclass
 class ModelSettings:
-    name: str  # a function of foldwise.models
+    """Which network is trained.
+
+    name: a function of foldwise.models; `foldwise models` lists them.
+    options: its keyword arguments.
+    """
+
+    name: str
     options: Options = field(default_factory=dict)
 
 
 @dataclass
 class AugmentSettings:
-    name: str  # a function of foldwise.augment
+    """Random changes of training images, and the views that are averaged at test time.
+
+    name: a function of foldwise.augment.
+    options: its keyword arguments.
+    mixup: parameter of the Beta distribution of the share of the other image; 0 is off.
+    cutmix: the same for the share of the area that is cut out of the other image; 0 is off.
+    test_views: views whose predictions are averaged: identity (1), flips (4), dihedral (8), shifts (5), mirror (2).
+    """
+
+    name: str
     options: Options = field(default_factory=dict)
     mixup: NonNegative = 0.0
     cutmix: NonNegative = 0.0
@@ -60,6 +96,25 @@ class AugmentSettings:
 
 @dataclass
 class FitSettings:
+    """How a network is trained.
+
+    epochs: passes over the training rows.
+    batch_size: rows of one step.
+    optimizer: its name in keras.optimizers, in small letters.
+    learning_rate: at its highest, after the warm-up.
+    weight_decay: decoupled from the gradient (AdamW).
+    schedule: of the learning rate after the warm-up: constant, or cosine to 0.
+    warmup_epochs: epochs in which the learning rate rises from 0.
+    class_weights: weigh rows so that all classes weigh the same.
+    ema: momentum of the moving average of the weights; 0 is off.
+    mixed_precision: 16-bit floats except for the inputs, the head and the loss.
+    seed: of every random draw of the training.
+    n_seeds: models for each fold, from `seed` on, whose probabilities are averaged.
+    refit: train on all rows too, after the folds; test predictions then come from that fit alone.
+    refit_seeds: models of the refit, whose probabilities are averaged.
+    snapshots: cycles of the cosine schedule, at each of whose ends a model is kept.
+    """
+
     epochs: Count = 20
     batch_size: Count = 32
     optimizer: Optimizer = "adamw"
@@ -79,11 +134,24 @@ class FitSettings:
 
 @dataclass
 class FinetuneSettings:
+    """Which layers of a pretrained network are trained, when, and how fast.
+
+    mode: none (all layers alike), head (the output alone), last_block, all, or gradual (a stage more after another).
+    head_epochs: of last_block, all and gradual: first epochs, in which the head alone is trained.
+    head_rate: learning rate of the head once the backbone trains, as a multiple of fit.learning_rate.
+    backbone_rate: that of the backbone's last stage, as a multiple of fit.learning_rate.
+    layer_decay: learning rate of each earlier stage, as a share of that of the stage after it.
+    tuned_weight_decay: weight decay once the backbone trains. None: fit.weight_decay throughout.
+    batch_norm: frozen (keep the statistics of the pretraining everywhere) or tuned (where its stage trains).
+    features: of mode head: stored (a backbone sees each image once for all folds) or computed (in every epoch).
+    views: of mode head with an augmentation: stored views of each image, of which an epoch takes one; 1 augments anew.
+    """
+
     mode: Literal["none", "head", "last_block", "all", "gradual"] = "none"
-    head_epochs: Annotated[int, Field(ge=0)] = 0
+    head_epochs: Annotated[int, Field(ge=0)] = 3
     head_rate: Positive = 1.0
     backbone_rate: Positive = 0.1
-    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 0.7
     tuned_weight_decay: NonNegative | None = None
     batch_norm: Literal["frozen", "tuned"] = "frozen"
     features: Literal["stored", "computed"] = "stored"
@@ -92,7 +160,15 @@ class FinetuneSettings:
 
 @dataclass
 class PseudoSettings:
-    runs: list[str] | None = field(default_factory=list)  # None: to be said
+    """Test rows that join the training rows, labelled by the same fold of earlier runs.
+
+    runs: names of the finished runs whose predictions are averaged; empty is off. None: must be set.
+    labels: hard (the likelier label) or soft (the probability).
+    confidence: least probability of the label of a row that joins.
+    weight: of such a row in the loss; a training row has 1.
+    """
+
+    runs: list[str] | None = field(default_factory=list)
     labels: Literal["hard", "soft"] = "hard"
     confidence: Fraction = 0.95
     weight: Positive = 1.0
@@ -100,6 +176,16 @@ class PseudoSettings:
 
 @dataclass
 class SplitSettings:
+    """How training rows are assigned to folds.
+
+    kind: stratified (by class), group (whole groups), stratified_group (both), other (folds of imported predictions).
+    n_folds: folds.
+    repeats: times that all rows are split anew.
+    seed: of the first repeat; the others count on.
+    tries: seeds that are tried for grouped splits, of which the best balanced is kept.
+    near_duplicates: images share a fold if their perceptual hashes differ in at most so many of 64 bits. None: off.
+    """
+
     kind: Literal["stratified", "group", "stratified_group", "other"] = "stratified"
     n_folds: Annotated[int, Field(ge=2, le=100)] = 5
     repeats: Annotated[int, Field(ge=1, le=100)] = 1
@@ -110,7 +196,21 @@ class SplitSettings:
 
 @dataclass
 class EnsembleSettings:
-    name: str = "greedy"  # a function of foldwise.blends, or compare, or files
+    """How runs are blended.
+
+    name: a function of foldwise.blends.
+    options: its keyword arguments.
+    average: scale on which weighted members are averaged: logit (a geometric mean) or arithmetic.
+    members: all, or a list of runs or models.
+    best: take only so many members, those best by the objective, chosen inside the folds too. None: all.
+    calibrate: curve that is fitted to the blend inside the folds; auto takes one that wins out of fold, if any does.
+    calibrate_by: column, such as zone, for each of whose values a curve is fitted. None: one curve.
+    shrinkage: prior strength of the curve of all rows, in rows, where there is one for each value.
+    cap_by: column, such as scan; the probabilities of its rows sum to at most a number chosen inside the folds.
+    clip: bound of the probabilities, or auto: floor and ceiling chosen inside the folds. None: off.
+    """
+
+    name: str = "greedy"
     options: Options = field(default_factory=dict)
     average: Literal["logit", "arithmetic"] = "logit"
     members: Literal["all"] | Annotated[list[str], Field(min_length=1)] = "all"
@@ -124,6 +224,13 @@ class EnsembleSettings:
 
 @dataclass
 class ExecutionSettings:
+    """Where and how fast folds are trained; nothing here changes the identity of a run.
+
+    workers: folds that are trained at once. None: as many as keep every core busy, or one on a GPU.
+    threads_per_fold: threads of one fold. None: two, or a fifth of the cores; the bits of a prediction depend on it.
+    allow_cpu: train on the CPU although the driver shows a GPU.
+    """
+
     workers: Count | None = None
     threads_per_fold: Count | None = None
     allow_cpu: bool = False
@@ -133,10 +240,10 @@ class ExecutionSettings:
 class ImportsSettings:
     """Predictions that were made elsewhere, for `foldwise import`.
 
-    oof: a file, or a folder of files, of out-of-fold predictions (CSV or parquet). None: must be set.
-    test: the file or folder of the test predictions that go with them. None: must be set.
-    folds: a file (id, fold) of the folds that they were made on. None: their own column `fold` tells.
-    name: of the run. None: that of the file.
+    oof: file, or folder of files, of out-of-fold predictions (CSV or parquet). None: must be set.
+    test: file or folder of the test predictions that go with them. None: must be set.
+    folds: file (id, fold) of the folds that they were made on. None: they have a column fold.
+    name: name of the run. None: that of the file.
     """
 
     oof: str | None = None
@@ -149,7 +256,7 @@ class ImportsSettings:
 class SubmitSettings:
     """What `foldwise submit` does.
 
-    message: the note of the submission on Kaggle. Empty: its nested score.
+    message: note of the submission on Kaggle. Empty: its nested score.
     dry_run: check all that can be checked here, and send nothing.
     """
 
@@ -159,6 +266,14 @@ class SubmitSettings:
 
 @dataclass
 class Settings:
+    """All settings of a command.
+
+    root: folder in which data/, runs/, submissions/ and reports/ are made.
+    format: what a stage prints on stdout: text or json.
+    submission: file that is graded or submitted. None: the competition's newest.
+    by: column, such as zone, for each of whose values the log loss is shown too. None: off.
+    """
+
     competition: CompetitionSettings
     source: SourceSettings
     model: ModelSettings
@@ -178,19 +293,59 @@ class Settings:
 
     @property
     def raw_dir(self) -> Path:
+        """Return the folder of the competition's raw files."""
         return Path(self.root) / "data" / "raw" / self.competition.name
 
     @property
     def prepared_dir(self) -> Path:
+        """Return the folder of the competition's prepared data."""
         return Path(self.root) / "data" / "prepared" / self.competition.name
 
     @property
     def runs_dir(self) -> Path:
+        """Return the folder of the competition's runs."""
         return Path(self.root) / "runs" / self.competition.name
 
     @property
     def submissions_dir(self) -> Path:
+        """Return the folder of submissions."""
         return Path(self.root) / "submissions"
+
+
+def differences(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return, as plain JSON values, the values that differ from the defaults.
+
+    >>> differences({"side": 64, "shift": (2, 2)}, {"side": 32, "shift": [2, 2]})
+    {'side': 64}
+    """
+    given, usual = plain(dict(values)), plain(dict(defaults))
+    return {name: value for name, value in given.items() if name not in usual or value != usual[name]}
+
+
+def changed(settings: Any) -> dict[str, Any]:
+    """Return, as plain JSON values, the fields of a settings object that differ from their defaults.
+
+    >>> changed(FitSettings(epochs=30))
+    {'epochs': 30}
+    """
+    defaults = {
+        one.name: one.default if one.default_factory is MISSING else one.default_factory()
+        for one in fields(settings)
+        if one.default is not MISSING or one.default_factory is not MISSING
+    }
+    return differences({one.name: getattr(settings, one.name) for one in fields(settings)}, defaults)
+
+
+def option_help(settings: type) -> dict[str, str]:
+    """Return what each option of a settings class means, from its docstring.
+
+    >>> option_help(SubmitSettings)["dry_run"]
+    'check all that can be checked here, and send nothing'
+    """
+    text = re.sub(r"\n    +", " ", "\n".join((settings.__doc__ or "").split("\n\n")[1:]))
+    names = "|".join(one.name for one in fields(settings))
+    parts = re.split(rf"(?:^| )({names}): ", text)
+    return {name: meaning.strip().removesuffix(".") for name, meaning in zip(parts[1::2], parts[2::2], strict=True)}
 
 
 def plain(value: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -18,11 +17,11 @@ from foldwise.errors import FoldwiseError
 
 @contextlib.contextmanager
 def written_aside(path: Path, replace_folder: bool = False) -> Iterator[Path]:
-    """Yield a path beside `path` to write a file or a folder to; rename it to `path` when the block ends.
+    """Yield a temporary path next to `path` to write a file or a folder to; rename it to `path` when the block ends.
 
-    A block that raises, or a process that is killed, leaves `path` as it was. What a killed process left
-    aside is removed the next time the same path is written. A folder that is there by then (another process
-    was faster) is kept and ours is dropped, since both were made from the same key; unless `replace_folder`.
+    A block that raises, or a process that is killed, leaves `path` as it was. Leftovers of a killed process are removed
+    the next time the same path is written. A folder that exists by then (another process was faster) is kept and ours
+    is dropped, since both were made from the same key; unless `replace_folder`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     for stale in path.parent.glob(f".{path.name}.partial-*"):
@@ -67,7 +66,7 @@ def sha256(path: Path) -> str:
 
 @contextlib.contextmanager
 def clear_csv_errors(name: str) -> Iterator[None]:
-    """Say what pandas cannot read in the block as a FoldwiseError that names the file."""
+    """Turn an error of pandas that a CSV cannot be read into a FoldwiseError that names the file."""
     import pandas as pd
 
     try:
@@ -97,8 +96,12 @@ def _remove(path: Path) -> None:
 
 @contextmanager
 def one_at_a_time(path: Path) -> Iterator[None]:
-    """Let one process at a time do what makes `path`."""
+    """Let one process at a time enter the block, which makes `path`; the others wait.
+
+    A process that is killed frees the lock. Its file, `.<name>.lock` next to `path`, stays.
+    """
+    from filelock import FileLock  # a tenth of a second, which most commands do not need
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    with (path.parent / f".{path.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(path.parent / f".{path.name}.lock"):
         yield

@@ -1,6 +1,7 @@
 """A body is changed as a whole: labels, views and zones move together, and the views of a sample alike."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,9 +12,8 @@ from hypothesis import strategies as st
 from foldwise.augment import pipelines
 from foldwise.augment.body import Body, blend, body
 from foldwise.augment.views import batch_views
-from foldwise.data.batch import beside as batch_beside
-from foldwise.data.batch import mirrored, structure_of
-from foldwise.data.structure import Structure, mirrored_outputs
+from foldwise.data.batch import side_inputs, structure_of
+from foldwise.data.structure import Mirror, Structure, mirrored, mirrored_outputs
 from foldwise.errors import ConfigError
 from foldwise.settings import AugmentSettings
 from foldwise.training import fit
@@ -26,7 +26,7 @@ def zone_batch(rows=None, **options):
     """A batch of the zone data, its labels and its structure."""
     dataset = zone_data(**options)
     rows = np.arange(len(dataset.train.table)) if rows is None else rows
-    beside = batch_beside(dataset, dataset.train, None)
+    beside = side_inputs(dataset, dataset.train, None)
     batch = {"images": dataset.train.images} | beside
     return {name: v[rows] for name, v in batch.items()}, dataset.labels[rows], structure_of(dataset)
 
@@ -35,7 +35,7 @@ def meet(dataset, rows=None, **options):
     """The augmentation, which has met the training rows of the data."""
     rows = np.arange(len(dataset.train.images)) if rows is None else rows
     augmentation = body(**(STILL | options))
-    beside = batch_beside(dataset, dataset.train, None)
+    beside = side_inputs(dataset, dataset.train, None)
     structure = structure_of(dataset)
     augmentation.meet(dataset.train.images, beside, dataset.labels[rows], rows, structure)
     return augmentation
@@ -59,7 +59,7 @@ def laws(draw):
 
     v, r, zones = draw(st.integers(1, 6)), draw(st.integers(1, 5)), draw(st.integers(1, 6))
     law = {"slots": order(v), "outputs": order(r), "categories": {"zone": order(zones, 1)}}
-    return Structure({"zone": zones}, law, {}, True), v, r, zones
+    return Structure(r, {"zone": zones}, Mirror(**law), angles=True), v, r, zones
 
 
 @given(laws(), st.integers(0, 2**32), st.integers(1, 3))
@@ -77,12 +77,12 @@ def test_mirroring_twice_is_the_identity(law, seed, k):
     assert np.array_equal(labels[:, outputs][:, outputs], labels)
     for i in range(r):  # the k targets of a row stay together
         assert np.array_equal(
-            labels[:, outputs].reshape(3, r, k)[:, i], labels.reshape(3, r, k)[:, law[0].mirror["outputs"][i]]
+            labels[:, outputs].reshape(3, r, k)[:, i], labels.reshape(3, r, k)[:, law[0].mirror.outputs[i]]
         )
 
 
 def test_mirroring_by_hand():
-    structure = Structure({"zone": 3}, {"slots": [0, 2, 1], "categories": {"zone": [2, 1, 3]}}, {}, True)
+    structure = Structure(1, {"zone": 3}, Mirror([0, 2, 1], None, {"zone": [2, 1, 3]}), angles=True)
     images = np.arange(6).reshape(1, 3, 1, 2, 1)
     batch = {"images": images, "angles": np.float32([[0, 22.5, np.nan]]), "categories": np.int32([[1]])}
     seen = mirrored(batch, structure)
@@ -103,7 +103,7 @@ def coded_scans():
         zone = zones[column]
         images[scan, view, :, column] = 100 * labels[scan, zone - 1] + 10 * zone + view
     law = {"slots": [0, 3, 2, 1], "outputs": [1, 0, 2], "categories": {"zone": [2, 1, 3]}}
-    return images, labels.astype(np.float32), Structure({}, law, {}, False), zones
+    return images, labels.astype(np.float32), Structure(3, mirror=Mirror(**law)), zones
 
 
 def test_labels_views_and_zones_move_together():
@@ -203,7 +203,7 @@ def test_half_of_the_samples_stay_as_sharp_as_at_test_time():
 @pytest.mark.parametrize("dtype", [np.uint8, np.float16])
 def test_a_sample_does_not_depend_on_its_batch_and_a_rerun_repeats(dtype):
     dataset = zone_data(dtype=dtype)
-    beside, rows = batch_beside(dataset, dataset.train, None), np.arange(60)
+    beside, rows = side_inputs(dataset, dataset.train, None), np.arange(60)
     chosen = AugmentSettings("body", {"drop_views": 0.3, "transplant": 0.5})
     names, structure = ["images", "angles", "categories"], structure_of(dataset)
 
@@ -254,7 +254,7 @@ def test_a_threat_moves_into_a_negative_training_sample_of_its_zone(seed):
     training = np.flatnonzero(~held_out(dataset))
     zones, labels = dataset.train.table["zone"].to_numpy(), dataset.labels[:, 0]
     augmentation = meet(dataset, training, transplant=0.99)
-    batch = {"images": dataset.train.images} | batch_beside(dataset, dataset.train, None)
+    batch = {"images": dataset.train.images} | side_inputs(dataset, dataset.train, None)
     batch = {name: values[training].copy() for name, values in batch.items()}
     seeds = np.random.default_rng(seed).integers(2**63, size=len(training))
     result, moved = augmentation(batch, dataset.labels[training], seeds)
@@ -305,7 +305,7 @@ def test_the_mirror_at_test_time_asks_for_the_partner_zone():
     settings = AugmentSettings("body", test_views="mirror")
     result = fit.train_fold(recipe(augment=settings), dataset, held_out(dataset), 0)
     structure = structure_of(dataset)
-    batch = {"images": dataset.test.images.astype(np.float32)} | batch_beside(dataset, dataset.test, None)
+    batch = {"images": dataset.test.images.astype(np.float32)} | side_inputs(dataset, dataset.test, None)
     ways = [batch, mirrored(batch, structure)]
     assert ways[1]["categories"][:3, 0].tolist() == [2, 1, 3]
     given = [[way[name] for name in ("images", "angles", "categories")] for way in ways]
@@ -326,13 +326,13 @@ def test_the_mirror_at_test_time_brings_outputs_back_to_their_zones():
 @pytest.mark.parametrize(
     ("settings", "options", "message"),
     [
-        (AugmentSettings("none", test_views="mirror"), {}, "do not say what left-right mirroring does"),
-        (AugmentSettings("body", {"mirror": True}), {}, "do not say what left-right mirroring does"),
+        (AugmentSettings("none", test_views="mirror"), {}, "does not define what left-right mirroring does"),
+        (AugmentSettings("body", {"mirror": True}), {}, "does not define what left-right mirroring does"),
     ],
 )
 def test_mirroring_needs_a_law(settings, options, message):
     dataset = zone_data()
-    dataset.mirror = None
+    dataset.structure = replace(dataset.structure, mirror=None)
     with pytest.raises(ConfigError, match=message):
         fit.train_fold(recipe(augment=settings, options=options), dataset, held_out(dataset), 0)
 
@@ -359,7 +359,7 @@ def test_batches_are_built_faster_than_they_are_trained_on():
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, size=(64, 6, 48, 48, 1)).astype(np.uint8)
     augmentation = body(mirror=True)
-    structure = Structure({}, {"slots": [0, 5, 4, 3, 2, 1]}, {}, False)
+    structure = Structure(mirror=Mirror([0, 5, 4, 3, 2, 1]))
     augmentation.meet(images, {}, np.zeros((64, 1)), np.arange(64), structure)
     times = []
     for _ in range(7):

@@ -2,14 +2,18 @@
 
 import subprocess
 import sys
-from pathlib import Path
+from dataclasses import fields, is_dataclass
 
 import pytest
+import yaml
 
+from foldwise import settings as settings_module
 from foldwise.__main__ import main
 from foldwise.config import check
-from foldwise.config.compose import compose_all
+from foldwise.config.compose import CONF, compose_all
 from foldwise.errors import ConfigError
+from foldwise.pipeline import STAGES
+from foldwise.settings import Settings, plain
 from foldwise.storage import content_key
 
 WRONG = [
@@ -40,7 +44,7 @@ WRONG = [
     (["fit.learning_rate=inf"], "fit.learning_rate=inf", "finite"),
     (["ensemble.best=3"], "ensemble.best=3", "`foldwise train` does not read"),
     (["oof=theirs.csv"], "oof", "no such setting"),
-    (["fit.epochs=[1"], "fit.epochs=[1", ""),
+    (["fit.epochs=[1"], "fit.epochs=[1", "a list such as [1,2]"),
     (["sweep=learning_rat"], "sweep=learning_rat", "did you mean 'learning_rate'?"),
     (["model.name=vgg"], "model.name=vgg", "small_cnn"),
     (["competition.reader=iceberg"], "competition.reader=iceberg", "statoil"),
@@ -67,7 +71,7 @@ def test_a_wrong_word_is_one_clear_message(words, key, advice, capsys, tmp_path)
         ("option", "name: mine\nreader: folder\noptions: {sied: 3}\n", "competition.options.sied", "'side'"),
         ("type", "name: mine\nreader: folder\noptions: {side: big}\n", "competition.options.side=big", "integer"),
         ("absent", "name: mine\n", "competition.reader", "not set"),
-        ("syntax", "name: [mine\n", "", ""),
+        ("syntax", "name: [mine\n", "syntax.yaml", "expected"),
     ],
 )
 def test_a_wrong_yaml_is_one_clear_message(name, text, key, advice, capsys, tmp_path):
@@ -146,23 +150,24 @@ def test_options_are_filled_in_from_the_signature():
     assert check.checked_options(build, {"width": 5}, "model.options") == {"width": 5, "name": "x"}
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in Path("conf/competition").glob("*.yaml")))
-@pytest.mark.parametrize("model", sorted(path.stem for path in Path("conf/model").glob("*.yaml")))
+@pytest.mark.parametrize("name", sorted(path.stem for path in (CONF / "competition").glob("*.yaml")))
+@pytest.mark.parametrize("model", sorted(path.stem for path in (CONF / "model").glob("*.yaml")))
 def test_every_competition_composes_with_every_model(name, model):
     (settings,) = compose_all([f"competition={name}", f"model={model}"])
     assert (settings.competition.name, settings.model.name) == (name, model)
 
 
-@pytest.mark.parametrize("path", sorted(Path("conf/experiment").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted((CONF / "experiment").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_experiment_composes(path):
     (settings,) = compose_all([f"experiment={path.stem}"])
     assert path.read_text().splitlines()[1].startswith("# foldwise train experiment=")
-    assert settings.model.name
+    written = yaml.safe_load(path.read_text())
+    assert settings.fit.epochs == written["fit"]["epochs"]
+    options = plain(settings.model.options)
+    assert {name: options[name] for name in written["model"]["options"]} == written["model"]["options"]
 
 
-@pytest.mark.parametrize(
-    "path", sorted(Path("conf").glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}-{path.stem}"
-)
+@pytest.mark.parametrize("path", sorted(CONF.glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_every_config_file_opens_with_the_command_that_runs_it(path):
     comments = [line for line in path.read_text().splitlines()[:3] if line.startswith("#")]
     assert any("foldwise " in line or "make " in line for line in comments)
@@ -171,3 +176,39 @@ def test_every_config_file_opens_with_the_command_that_runs_it(path):
 def test_the_key_does_not_depend_on_the_order_of_settings():
     # sha256 of {"a":1,"b":[1.5,null]}
     assert content_key({"b": [1.5, None], "a": 1}) == content_key({"a": 1, "b": [1.5, None]}) == "993a7a2ceb87"
+
+
+SCHEMAS = [one for one in vars(settings_module).values() if is_dataclass(one)]
+
+
+@pytest.mark.parametrize("schema", SCHEMAS, ids=lambda one: one.__name__)
+def test_every_setting_is_explained_in_its_docstring(schema):
+    groups = {field.name for field in fields(Settings)} - {"root", "format", "submission", "by"}
+    explained = {field.name for field in fields(schema)} - (groups if schema is Settings else set())
+    assert list(settings_module.option_help(schema)) == [f.name for f in fields(schema) if f.name in explained]
+    assert all(len(meaning) > 5 for meaning in settings_module.option_help(schema).values() if meaning != "folds")
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_the_help_of_a_stage_names_what_it_reads_with_defaults(name, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([name, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"usage: foldwise {name} ")
+    assert max(map(len, shown.splitlines())) <= 100
+    for group in STAGES[name].reads:
+        assert f"\n{group}" in shown
+    assert ("  split.repeats=1 " in shown) == ("split" in STAGES[name].reads)
+    assert ("  fit.class_weights=false " in shown) == ("fit" in STAGES[name].reads)
+
+
+def test_a_users_yamls_are_found_in_the_working_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "conf" / "competition").mkdir(parents=True)
+    mine = tmp_path / "conf" / "competition" / "mine.yaml"
+    mine.write_text("name: mine\nreader: folder\noptions: {side: 12}\n")
+    (settings,) = compose_all(["competition=mine", "source=kaggle"])
+    assert settings.competition.options["side"] == 12
+    mine.with_name("statoil.yaml").write_text("name: statoil\nreader: folder\n")
+    assert main(["train", "competition=statoil"]) == 2
+    assert "have one name; rename yours" in capsys.readouterr().err

@@ -14,6 +14,7 @@ from helpers.raw_files import write_sample
 
 from foldwise.data import dataset
 from foldwise.data.records import Record, Records
+from foldwise.data.structure import Mirror, Structure, structure_from
 from foldwise.errors import FoldwiseError
 
 
@@ -107,8 +108,8 @@ def test_the_ids_key_is_of_ids_labels_and_groups(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("train", "test", "expected"),
     [
-        ([record("a", 0), record("a", 1)], None, "raw.json, record a: the id 'a' stands in train twice"),
-        (None, [record("c"), record("c")], "raw.json, record c: the id 'c' stands in test twice"),
+        ([record("a", 0), record("a", 1)], None, "raw.json, record a: duplicate id 'a' in train"),
+        (None, [record("c"), record("c")], "raw.json, record c: duplicate id 'c' in test"),
         (None, [record("c"), record("b")], "raw.json, record b: the test id 'b' is also in train"),
         ([record("a", 0), record("b")], None, "record b: the label 'y' of 'b' is missing"),
         ([record("a", 0), record("b", float("nan"))], None, "record b: the label 'y' of 'b' is missing"),
@@ -192,7 +193,7 @@ def three_rows(**options: Any) -> Records:
         "mirror": {"slots": [0, 3, 2, 1], "outputs": [1, 0, 2], "categories": {"zone": [2, 1, 3]}},
         "regions": {"top": {"slots": [0, 1], "outputs": [0, 1]}, "legs": {"slots": [2, 3], "outputs": [2]}},
     }
-    return records(scans("s", 2, True), scans("t", 1, False), **(structure | options))
+    return records(scans("s", 2, True), scans("t", 1, False), structure=structure_from(structure | options))
 
 
 def test_one_image_may_answer_several_rows(tmp_path: Path) -> None:
@@ -202,10 +203,9 @@ def test_one_image_may_answer_several_rows(tmp_path: Path) -> None:
     assert (data.train.images.shape, data.test.images.shape) == ((2, 4, 2, 3, 1), (1, 4, 2, 3, 1))
     assert data.train.images[:, 0, 0, 0, 0].tolist() == [0, 1]
     assert data.train.table["id"].tolist() == ["s0_0", "s0_1", "s0_2", "s1_0", "s1_1", "s1_2"]
-    assert data.rows_per_image == 3
-    assert data.categories == {"zone": 3}
-    assert data.mirror == given.mirror
-    assert data.regions == given.regions
+    assert data.structure == given.structure
+    assert data.structure.categories == {"zone": 3}
+    assert data.structure.mirror == Mirror([0, 3, 2, 1], [1, 0, 2], {"zone": [2, 1, 3]})
 
 
 def test_data_without_structure_say_nothing_of_it(tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_data_without_structure_say_nothing_of_it(tmp_path: Path) -> None:
     about = json.loads((tmp_path / "dataset.json").read_text())
     assert sorted(about) == ["auxiliary", "data_key", "ids_key", "n_test", "n_train", "targets", "task"]
     data = dataset.read(tmp_path)
-    assert (data.rows_per_image, data.categories, data.mirror, data.regions) == (1, {}, None, {})
+    assert data.structure == Structure()
 
 
 @pytest.mark.parametrize(

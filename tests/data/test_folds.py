@@ -116,7 +116,7 @@ def test_rare_combinations_of_labels_still_split():
 def test_repeats_differ_and_are_written_once(tmp_path):
     dataset = make_dataset(np.tile([0, 1], 20), tmp_path)
     split = SplitSettings(n_folds=4, repeats=2)
-    table = folds.read_folds(dataset, split)
+    table = folds.write_folds(dataset, split)
     assert table.groupby("repeat")["id"].nunique().tolist() == [40, 40]
     assert (table[table["repeat"] == 0]["fold"].to_numpy() != table[table["repeat"] == 1]["fold"].to_numpy()).any()
     path = folds.folds_path(dataset, split)

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from foldwise.data.dataset import Dataset, Split
+from foldwise.data.structure import Mirror, Structure
 from foldwise.runs.recipe import Recipe
 from foldwise.settings import AugmentSettings, FitSettings, ModelSettings, SplitSettings
 
@@ -43,8 +44,8 @@ def zone_data(n_scans=20, n_test=4, dtype=np.uint8, seed=0):
         image[[np.isnan(getattr(row, f"angle_{i}")) for i in range(N_VIEWS)]] = 0
     images, cut = images.astype(dtype), n_scans * N_ZONES
     train, test = Split(images[:cut], table[:cut]), Split(images[cut:], table[cut:].reset_index(drop=True))
-    mirror = {"slots": SLOTS, "categories": ZONES}
-    return Dataset(train, test, "binary", ["threat"], [], None, "data", "ids", 1, {"zone": N_ZONES}, mirror, {})
+    structure = Structure(1, {"zone": N_ZONES}, Mirror(SLOTS, None, ZONES))
+    return Dataset(train, test, "binary", ["threat"], [], None, "data", "ids", structure)
 
 
 def scan_data(n_scans=30, n_test=4, dtype=np.uint8, regions=True, seed=0):
@@ -59,15 +60,16 @@ def scan_data(n_scans=30, n_test=4, dtype=np.uint8, regions=True, seed=0):
             image[:, top : top + 4, left : left + 4] += 60
     images, cut = images.astype(dtype), n_scans * N_ZONES
     train, test = Split(images[:n_scans], table[:cut]), Split(images[n_scans:], table[cut:].reset_index(drop=True))
-    mirror = {"slots": SLOTS, "outputs": [1, 0, 2], "categories": ZONES}
     parts = {"both arms": {"slots": [0, 1, 2, 3], "outputs": [1, 0]}, "legs": {"slots": [1, 2], "outputs": [2]}}
-    parts = parts if regions else {}
-    return Dataset(train, test, "binary", ["threat"], [], None, "data", "ids", 3, {"zone": N_ZONES}, mirror, parts)
+    mirror = Mirror(SLOTS, [1, 0, 2], ZONES)
+    structure = Structure(3, {"zone": N_ZONES}, mirror, parts if regions else {})
+    return Dataset(train, test, "binary", ["threat"], [], None, "data", "ids", structure)
 
 
 def recipe(model="multi_view", options=None, augment=None, **fit):
     """A recipe with a small backbone, few epochs and no augmentation."""
-    small = {"backbone_options": {"filters": (4, 8)}, "fusion_width": 8, "dense": (16,), "dropout": 0.0}
+    backbone = {"filters": (4, 8), "batch_norm_input": False, "dense_dropout": 0.0}
+    small = {"backbone_options": backbone, "fusion_width": 8, "dense": (16,), "dropout": 0.0}
     if model not in ("multi_view", "region_nets", "whole_scan"):
         small = {}
     fit = FitSettings(**{"epochs": 2, "batch_size": 16, "learning_rate": 0.01} | fit)
@@ -79,4 +81,4 @@ def recipe(model="multi_view", options=None, augment=None, **fit):
 
 def held_out(dataset, every=5):
     """Every so many images are held out, with all of their rows."""
-    return np.repeat(np.arange(len(dataset.train.images)) % every == 0, dataset.rows_per_image)
+    return np.repeat(np.arange(len(dataset.train.images)) % every == 0, dataset.structure.rows_per_image)

@@ -28,7 +28,8 @@ def make_dataset(task="binary", k=1, seed=0, shape=(10, 10, 2)):
 def make_recipe(model="logistic_regression", options=None, augment=None, **fit):
     fit = FitSettings(**{"epochs": 3, "batch_size": 16, "learning_rate": 0.01} | fit)
     augment = augment or AugmentSettings("none")
-    options = options or ({"filters": (4, 8), "batch_norm_input": True} if model == "small_cnn" else {})
+    usual = {"mlp": {"dropout": 0.0}, "small_cnn": {"filters": (4, 8), "dense_dropout": 0.0}}
+    options = usual.get(model, {}) | (options or {})
     return Recipe({}, "data", "split", SplitSettings(n_folds=5), ModelSettings(model, options), "code", augment, fit)
 
 

@@ -49,10 +49,12 @@ def test_mlp_weights_by_hand():
 
 
 def test_small_cnn_weights_by_hand():
-    model = models.small_cnn((28, 28, 1), 10, filters=(8, 16), batch_norm=False, global_pooling="mean")
+    model = models.small_cnn(
+        (28, 28, 1), 10, filters=(8, 16), batch_norm=False, batch_norm_input=False, global_pooling="mean"
+    )
     # 3*3*1*8 + 8, 3*3*8*16 + 16, 16*10 + 10
     assert trainable(model) == 80 + 1168 + 170
-    model = models.small_cnn((28, 28, 1), 10, filters=(8, 16), global_pooling="mean_max", batch_norm_input=True)
+    model = models.small_cnn((28, 28, 1), 10, filters=(8, 16), global_pooling="mean_max")
     # convolutions lose their bias to batch norm's 2 numbers a channel; twice the features; 2 for the input
     assert trainable(model) == (72 + 16) + (1152 + 32) + 330 + 2
 
@@ -76,8 +78,9 @@ def test_small_cnn_feature_maps_by_hand(options, features):
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu", "elu"])
 @pytest.mark.parametrize("convolutions", [1, 2])
 def test_pooling_before_the_activation_changes_no_bit(activation, convolutions):
-    options = {"filters": (4, 8), "batch_norm": False, "global_pooling": "none", "convolutions": convolutions}
-    model = models.small_cnn((12, 12, 1), 1, pooling="max", activation=activation, **options)
+    options = {"filters": (4, 8), "batch_norm": False, "batch_norm_input": False, "convolutions": convolutions}
+    options |= {"pooling": "max", "global_pooling": "none", "activation": activation}
+    model = models.small_cnn((12, 12, 1), 1, **options)
     written = keras.Sequential([keras.Input((12, 12, 1)), keras.layers.Rescaling(1.0)])
     for width in (4, 8):
         for _ in range(convolutions):

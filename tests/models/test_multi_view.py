@@ -15,7 +15,7 @@ from foldwise.data.dataset import Dataset
 from foldwise.data.structure import Structure
 from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.models import introspect, view_layers
-from foldwise.models.multi_view import _features
+from foldwise.models.multi_view import _build_backbone
 from foldwise.plugins import public_functions
 from foldwise.runs.recipe import make_recipe
 from foldwise.settings import AugmentSettings
@@ -29,10 +29,12 @@ BACKBONES = sorted(
 )
 SMALL = ["logistic_regression", "mlp", "small_cnn"]  # the pretrained ones share a way in, which one of them stands for
 FUSIONS = ["concat", "max", "mean", "attention"]
-STRUCTURE = Structure({"zone": 17}, None, {}, True)
+STRUCTURE = Structure(1, {"zone": 17}, angles=True)
 
 
 def build(backbone="small_cnn", fusion="concat", structure=STRUCTURE, n_outputs=1, shape=(4, 32, 32, 1), **options):
+    plain = {"small_cnn": {"batch_norm_input": False, "dense_dropout": 0.0}, "mlp": {"dropout": 0.0}}
+    options["backbone_options"] = plain.get(backbone, {}) | options.get("backbone_options", {})
     model = models.multi_view(shape, n_outputs, structure, backbone=backbone, fusion=fusion, **options)
     for scale in introspect.layers_named(model, "scale"):  # as fit.set_scale does
         scale.adapt_mean.assign([50.0])
@@ -76,7 +78,7 @@ def test_any_builder_becomes_one_of_many_views(backbone, fusion):
 
 @pytest.mark.parametrize(("as_map", "shape"), [(True, (2, 2, 1280)), (False, (1280,))])
 def test_a_pretrained_network_gives_its_map_or_its_features(as_map, shape):
-    net = _features("efficientnet_lite0", (32, 32, 1), {"weights": None, "side": 64}, as_map)
+    net = _build_backbone("efficientnet_lite0", (32, 32, 1), {"weights": None, "side": 64}, as_map)
     assert net.output.shape[1:] == shape
 
 
@@ -230,7 +232,7 @@ def test_empty_slots_do_not_count_in_the_scale():
     mask = held_out(dataset)
     model = fit.train_fold(recipe(epochs=1), dataset, mask, 0).models[0]
     (scale,) = introspect.layers_named(model, "scale")
-    there = batch.present({"angles": batch.angles(dataset.train)})[~mask]
+    there = batch.present({"angles": dataset.train.angles})[~mask]
     pixels = dataset.train.images[~mask][there].astype(float)
     assert there.mean() == pytest.approx(10 / 12)  # one slot of zones 1 and 2 is empty
     assert float(np.asarray(scale.mean).item()) == pytest.approx(pixels.mean(), rel=1e-5)
@@ -243,7 +245,7 @@ def test_pixels_of_empty_slots_change_no_prediction():
     for value in (0, 200):
         dataset = zone_data()
         for split in (dataset.train, dataset.test):
-            split.images[~np.isfinite(batch.angles(split))] = value
+            split.images[~np.isfinite(split.angles)] = value
         results.append(fit.train_fold(recipe(augment=settings), dataset, held_out(dataset), 0))
     assert np.array_equal(results[0].held_out, results[1].held_out)
     assert np.array_equal(results[0].test, results[1].test)
@@ -251,7 +253,7 @@ def test_pixels_of_empty_slots_change_no_prediction():
 
 def test_batches_give_what_the_model_takes_in_its_order():
     dataset = zone_data()
-    beside = batch.beside(dataset, dataset.train, None)
+    beside = batch.side_inputs(dataset, dataset.train, None)
     assert {name: (v.dtype.name, v.shape) for name, v in beside.items()} == {
         "angles": ("float32", (60, 4)),
         "categories": ("int32", (60, 1)),
@@ -265,7 +267,7 @@ def test_batches_give_what_the_model_takes_in_its_order():
     assert images.dtype == np.float32
     assert np.array_equal(images, dataset.train.images[drawn])
     assert categories[:, 0].tolist() == dataset.train.table["zone"].iloc[drawn].tolist()
-    assert np.array_equal(angles, batch.angles(dataset.train)[drawn], equal_nan=True)
+    assert np.array_equal(angles, dataset.train.angles[drawn], equal_nan=True)
     assert np.array_equal(labels, dataset.labels[drawn])
 
 
@@ -336,7 +338,7 @@ def test_the_data_say_what_a_builder_may_know():
     assert (structure.categories, structure.angles) == ({"zone": N_ZONES}, True)
     structure = batch.structure_of(scan_data())
     assert (structure.categories, structure.angles, list(structure.regions)) == ({}, False, ["both arms", "legs"])
-    assert batch.angles(zone_data().train)[2].tolist() == ANGLES
+    assert zone_data().train.angles[2].tolist() == ANGLES
     photos = Dataset(*[zone_data().train] * 2, "binary", ["threat"], [], None, "", "")
     photos.train.images = photos.train.images[:, 0]
     assert batch.structure_of(photos) == Structure()

@@ -33,7 +33,7 @@ def test_every_layout_trains_and_answers_every_zone(settings, root, layout, mode
     held_out = people.isin(sorted(set(people))[:2]).to_numpy()
     # the test scans, and behind them their mirror images, which must be answered alike, zone by partner zone
     structure, test = batch.structure_of(dataset), dataset.test
-    twins = batch.mirrored({"images": test.images} | batch.beside(dataset, test, None), structure)
+    twins = batch.mirrored({"images": test.images} | batch.side_inputs(dataset, test, None), structure)
     table = test.table.copy()
     if layout == "zone":
         table["zone"] = twins["categories"][:, 0]

@@ -1,15 +1,11 @@
 """A run's predictions are aligned by id, and refused unless they are a partition."""
 
-import importlib
-import linecache
-
 import numpy as np
 import pandas as pd
 import pytest
 
-from foldwise import configure, models
 from foldwise.errors import FoldwiseError
-from foldwise.runs import recipe, store
+from foldwise.runs import store
 from foldwise.runs.store import Run
 
 IDS = [f"r{i}" for i in range(6)]
@@ -81,47 +77,8 @@ def test_predictions_of_other_data_are_refused(tmp_path):
         store.test_predictions(run, pd.Series(["t0", "t2"]), ["y"])
 
 
-def test_the_key_holds_what_decides_a_prediction_and_nothing_else():
-    def key(*words):
-        settings = configure("competition=faces", "model=mlp", *words)
-        return recipe.run_name(recipe.make_recipe(settings, "data", "split"))
-
-    same = [(), ("execution.workers=7",), ("execution.threads_per_fold=3",), ("root=/elsewhere",), ("format=json",)]
-    same += [("ensemble=mean",), ("model.options.hidden=[256,128]",)]
-    assert len({key(*words) for words in same}) == 1
-    other = ["fit.seed=1", "fit.epochs=21", "model.options.hidden=[256]", "augment=flips", "split.n_folds=4"]
-    assert len({key(word) for word in other} | {key()}) == len(other) + 1
-
-
 def test_a_run_without_all_its_folds_is_not_finished(tmp_path):
     run = write_run(tmp_path, make_folds())
     assert run.is_finished()
     (run.path / "fold_1").rename(run.path / ".fold_1.partial-1")
     assert run.missing() == [1]
-
-
-def test_an_edited_model_is_another_model(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(tmp_path)
-
-    def code(name, text):
-        (tmp_path / f"{name}.py").write_text(text)
-        return recipe.code_key(importlib.import_module(name).build)
-
-    first = code("tiny_a", 'def build():\n    """Build."""\n    return 1\n')
-    assert code("tiny_b", 'def build():\n    """Build it."""\n\n    return 1  # one\n') == first
-    assert code("tiny_c", 'def build():\n    """Build."""\n    return 2\n') != first
-
-
-def test_a_model_is_another_one_when_a_module_that_it_imports_is_edited(tmp_path, monkeypatch):
-    monkeypatch.setattr(models, "__path__", [*models.__path__, str(tmp_path)])
-    (tmp_path / "deepest.py").write_text("WIDTH = 8\n")
-    (tmp_path / "between.py").write_text("from foldwise.models import deepest\n")
-    (tmp_path / "tiny.py").write_text(
-        "from foldwise.models.between import deepest\n\n\ndef build():\n    return deepest.WIDTH\n"
-    )
-    build = importlib.import_module("foldwise.models.tiny").build
-    first = recipe.code_key(build)
-    assert recipe.code_key(build) == first
-    (tmp_path / "deepest.py").write_text("WIDTH = 16\n")
-    linecache.checkcache()
-    assert recipe.code_key(build) != first

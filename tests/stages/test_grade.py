@@ -9,6 +9,7 @@ from helpers.raw_files import digit_files, folder_files, statoil_files, statoil_
 
 from foldwise.errors import FoldwiseError
 from foldwise.stages.grade import grade, show
+from foldwise.stages.prepare import prepare
 
 # -ln .8, -ln .6, -ln .5
 LOSSES = (0.22314355131420976, 0.5108256237659907, 0.6931471805599453)
@@ -26,6 +27,7 @@ def graded(settings) -> Callable:
             write_folder(one.raw_dir, {name: text for name, text in raw.items() if name != "solution.csv"})
         write_files(one.raw_dir, raw)
         write_files(one.submissions_dir, submissions)
+        prepare(one)
         return grade(one)
 
     return grade_files
@@ -160,7 +162,6 @@ def test_generated_sources_can_be_graded(settings, competition: str) -> None:
     import pandas as pd
 
     from foldwise.runs import submission
-    from foldwise.stages.prepare import prepare
 
     one = settings(f"competition={competition}", f"source.n_train={50}", f"source.n_test={20}")
     data = prepare(one)
@@ -170,8 +171,12 @@ def test_generated_sources_can_be_graded(settings, competition: str) -> None:
     path = submission.write(one, data, table, "constant", {"competition": competition, "ids_key": data.ids_key})
     assert isinstance(path, Path)
     result = grade(one)
+    other = settings(f"competition={competition}", "source.n_train=50", "source.n_test=20", "source.seed=1")
+    with pytest.raises(FoldwiseError, match=r"holds those of another simulation"):
+        grade(other)
+    prepare(other)
     with pytest.raises(FoldwiseError, match=r"no submission of .* from this data"):
-        grade(settings(f"competition={competition}", "source.n_train=50", "source.n_test=20", "source.seed=1"))
+        grade(other)
     expected = {"statoil": LOSSES[2], "faces": LOSSES[2], "digits_8x8": 2.302585092994046}  # ln 2, ln 2, ln 10
     assert result["log_loss"] == pytest.approx(expected[competition], abs=1e-12)
     assert result["n_scored"] == {"statoil": 8, "faces": 20, "digits_8x8": 20}[competition]

@@ -84,13 +84,13 @@ def first(table, **changes):
         (lambda oof, test: (first(oof, id="nobody"), test), "1 of its ids are not in the data, for example 'nobody'"),
         (lambda oof, test: (oof.iloc[1:], test), "1 ids are missing"),
         (lambda oof, test: (oof, test.iloc[2:]), "2 ids are missing"),
-        (lambda oof, test: (pd.concat([oof, oof.iloc[:1]]), test), "more than once"),
+        (lambda oof, test: (pd.concat([oof, oof.iloc[:1]]), test), "duplicate id"),
         (lambda oof, test: (first(oof, is_face=1.01), test), r"expected probabilities in \[0, 1\]"),
         (lambda oof, test: (oof, first(test, is_face=-0.2)), r"expected probabilities in \[0, 1\]"),
         (lambda oof, test: (first(oof, is_face=np.nan), test), "none missing"),
         (lambda oof, test: (first(oof.astype({"is_face": object}), is_face="high"), test), "none missing"),
         (lambda oof, test: (first(oof, fold=(oof["fold"][0] + 1) % 3), test), "its folds are not those"),
-        (lambda oof, test: (oof.drop(columns="fold"), test), "say folds=FILE"),
+        (lambda oof, test: (oof.drop(columns="fold"), test), "give folds=FILE"),
         (lambda oof, test: (oof.rename(columns={"is_face": "a"}).assign(b=0.5), test), "'is_face' is missing"),
         (lambda oof, test: (oof, test.drop(columns="is_face").assign(x=1, y=0)), "'is_face' is missing"),
     ],
@@ -134,7 +134,7 @@ def test_a_folder_comes_in_at_once(theirs, settings, tmp_path):
     words = (*WORDS, f"imports.oof={tmp_path / 'o'}", f"imports.test={tmp_path / 't'}")
     assert [r["model"] for r in import_predictions.import_predictions(settings(*words))] == ["a", "b"]
     (tmp_path / "t" / "b.csv").unlink()
-    with pytest.raises(FoldwiseError, match="'b' stands in one of them only"):
+    with pytest.raises(FoldwiseError, match="'b' is in one of them only"):
         import_predictions.import_predictions(settings(*words))
 
 

@@ -23,7 +23,7 @@ from foldwise.training.optimizer import optimizer as optimizer_optimizer
 
 INNER = "model.options.backbone_options"
 NESTED = ("model.options.backbone=efficientnet_lite0", f"~{INNER}")
-OPTIONS = {"side": 32, "weights": "imagenet", "values": (-35.0, 0.0), "bands": "difference"}
+OPTIONS = {"side": 32, "weights": "imagenet", "values": (-35.0, 0.0), "bands": "difference", "dropout": 0.0}
 
 
 def recipe(mode, augment=None, options=None, **settings):
@@ -36,7 +36,7 @@ def recipe(mode, augment=None, options=None, **settings):
 def short(monkeypatch, tmp_path):
     """Take most blocks out of the network, which keeps its five stages, and name a file of its weights."""
     stages = ((3, 1, 1, 16, 1), (3, 2, 6, 24, 1), (5, 2, 6, 40, 1), (3, 2, 6, 80, 1), (5, 2, 6, 192, 1))
-    monkeypatch.setattr(importlib.import_module("foldwise.models.efficientnet_lite0"), "STAGES", stages)
+    monkeypatch.setattr(importlib.import_module("foldwise.models.pretrained.efficientnet_lite0"), "STAGES", stages)
     network, path = net().get_layer("backbone"), tmp_path / "short.weights.h5"
     for layer in network.layers:  # else random weights let everything fade out
         layer.momentum = 0.0
@@ -50,7 +50,7 @@ def wide_dataset():
 
 
 def net():
-    return models.efficientnet_lite0((12, 12, 2), 1, side=32, bands="difference")
+    return models.efficientnet_lite0((12, 12, 2), 1, weights=None, side=32, bands="difference", dropout=0.0)
 
 
 def test_phases_share_the_epochs():
@@ -252,7 +252,9 @@ def test_what_reads_pretrained_weights_is_code_of_pretrained_models_alone(monkey
     monkeypatch.undo()
     source = inspect.getsource
     monkeypatch.setattr(
-        inspect, "getsource", lambda m: source(m) + "\nX = 1\n" * (m.__name__ == "foldwise.checkpoints")
+        inspect,
+        "getsource",
+        lambda m: source(m) + "\nX = 1\n" * (m.__name__ == "foldwise.models.pretrained.checkpoints"),
     )
     assert [code_key(public_functions("models")[n]) != b for n, b in zip(names, before, strict=True)] == [
         True,

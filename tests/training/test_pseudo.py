@@ -12,6 +12,7 @@ from helpers.tiny import IDS, make_recipe, train_here, write_data
 
 from foldwise import configure
 from foldwise.data.dataset import Dataset, Split
+from foldwise.data.structure import Structure
 from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.runs import members, report, store
 from foldwise.runs.recipe import make_recipe as recipe_make_recipe
@@ -47,7 +48,7 @@ def data_of(n, k, task, scored=None, rows_per_image=1):
     if scored is not None:
         table["scored"] = scored
     split = Split(np.zeros((n // rows_per_image, 2, 2, 1)), table)
-    return Dataset(split, split, task, [f"y{j}" for j in range(k)], [], None, "data", "ids", rows_per_image)
+    return Dataset(split, split, task, [f"y{j}" for j in range(k)], [], None, "data", "ids", Structure(rows_per_image))
 
 
 def taken(folder, data, names, fit=0, n_folds=3, **settings):
@@ -168,12 +169,12 @@ def test_the_effect_is_a_paired_difference(tmp_path):
             held_out.to_parquet(run.fold_path(fit) / "held_out.parquet")
             (run.fold_path(fit) / "fold.json").write_text(f'{{"pseudo_images": {fit + 5}}}')
     losses = metrics.row_losses(data.labels, np.array([[0.8], [0.2], [0.8], [0.2]]))
-    about = report.effect(run, data, folds, losses)
+    about = report.pseudo_effect(run, data, folds, losses)
     assert about["log_loss"] == pytest.approx(np.log(2))
     assert about["difference"] == pytest.approx(np.log(0.5 / 0.8))
     assert about["interval"] == pytest.approx([np.log(0.5 / 0.8)] * 2)
     assert about["n_images"] == [5, 6]
-    told = report.told({"model": "taught", "run_key": "1", "pseudo": about})
+    told = report.effect_line({"model": "taught", "run_key": "1", "pseudo": about})
     assert told.startswith("taught-1: log loss -0.4700 (95 % interval -0.4700 to -0.4700, better) against plain-1, ")
     assert told.endswith("labelled 5 to 6 test images a fold")
 
@@ -184,7 +185,7 @@ def test_runs_that_cannot_teach_are_refused(tmp_path):
     write_source(tmp_path, [[[0.5]]], "elsewhere-1", split_key="other split")
     unfinished = write_source(tmp_path, [[[0.5]], [[0.5]]], "half-1")
     unfinished.fold_path(0).rename(tmp_path / "gone")
-    assert [one.name for one in members.sources(tmp_path, ["good-1"], "split")] == ["good-1"]
+    assert [one.name for one in members.labelling_runs(tmp_path, ["good-1"], "split")] == ["good-1"]
     for name, advice in {
         "god-1": "did you mean 'good-1'",
         "theirs-1": "imported",
@@ -192,7 +193,7 @@ def test_runs_that_cannot_teach_are_refused(tmp_path):
         "half-1": "1 folds are missing",
     }.items():
         with pytest.raises(FoldwiseError, match=f"pseudo.runs={name}") as error:
-            members.sources(tmp_path, [name], "split")
+            members.labelling_runs(tmp_path, [name], "split")
         assert advice in str(error.value)
 
 

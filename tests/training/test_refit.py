@@ -13,7 +13,7 @@ from foldwise.data import dataset
 from foldwise.runs import store
 from foldwise.runs.recipe import make_recipe as recipe_make_recipe
 from foldwise.runs.recipe import run_name
-from foldwise.runs.report import score_run
+from foldwise.runs.report import write_report
 from foldwise.stages import train
 from foldwise.training import fit
 
@@ -30,7 +30,7 @@ def test_the_refit_trains_on_all_rows_and_makes_the_test_predictions(tmp_path):
     assert sorted(path.name for path in (run.path / "refit").iterdir()) == [
         *("fold.json", "history.csv", "model.weights.h5", "model_1.weights.h5", "test.parquet")
     ]
-    report = score_run(run, there, folds)
+    report = write_report(run, there, folds)
     assert report["test_predictions"] == "refit on all rows, seeds: 2"
     assert len(report["fold_log_loss"]) == 2
 

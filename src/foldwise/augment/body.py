@@ -11,8 +11,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from foldwise.data.batch import Batch, mirrored
-from foldwise.data.structure import Structure, check_mirror, mirrored_outputs
+from foldwise.data.structure import Batch, Structure, check_mirror, mirrored, mirrored_outputs
 from foldwise.errors import ConfigError
 
 Pixels = Annotated[int, Field(ge=0)]

@@ -1,4 +1,4 @@
-"""Checks of composed settings, and what an error says."""
+"""Checks of composed settings: errors name the key, the value and the valid choices."""
 
 import types
 from collections.abc import Callable
@@ -9,12 +9,12 @@ from typing import Any, get_type_hints
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from foldwise.errors import ConfigError, choices
-from foldwise.models.pretrained.fetch import weights_named
 from foldwise.plugins import (
     competition_module,
     function_named,
     option_schema,
     public_functions,
+    weights_named,
 )
 from foldwise.settings import Options, PseudoSettings, Settings, SourceSettings
 
@@ -115,7 +115,9 @@ def _check_finetune(settings: Settings) -> None:
             "which they are the first"
         )
     if finetune.views > 1 and settings.augment.name == "none":
-        raise ConfigError(f"finetune.views={finetune.views}: augment=none makes no views; say augment=flips or another")
+        raise ConfigError(
+            f"finetune.views={finetune.views}: augment=none makes no views; choose augment=flips or another"
+        )
 
 
 def _check_snapshots(settings: Settings) -> None:
@@ -125,7 +127,7 @@ def _check_snapshots(settings: Settings) -> None:
         return
     if fit.schedule != "cosine":
         raise ConfigError(
-            f"fit.snapshots={fit.snapshots}: a {fit.schedule} rate has no cycles; say fit.schedule=cosine"
+            f"fit.snapshots={fit.snapshots}: a {fit.schedule} rate has no cycles; set fit.schedule=cosine"
         )
     if finetune.mode == "gradual":
         raise ConfigError(
@@ -150,11 +152,11 @@ def _check_pseudo(settings: Settings) -> None:
             "pseudo.runs=[small_cnn-0123456789ab]; `foldwise score` lists them"
         )
     if not pseudo.runs and pseudo != PseudoSettings():
-        raise ConfigError("pseudo: no runs label test rows; say pseudo.runs=[RUN], or leave the other settings out")
+        raise ConfigError("pseudo: no runs label test rows; set pseudo.runs=[RUN], or leave the other settings out")
     if pseudo.runs and settings.augment.options.get("transplant"):
         raise ConfigError(
-            f"augment.options.transplant={settings.augment.options['transplant']}: it needs true labels to tell which "
-            "images are empty; say augment.options.transplant=0 with pseudo.runs"
+            f"augment.options.transplant={settings.augment.options['transplant']}: it needs true labels to find "
+            "images that are empty; set augment.options.transplant=0 with pseudo.runs"
         )
 
 

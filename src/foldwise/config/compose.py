@@ -61,6 +61,9 @@ def compose_all(
 
     Raises ConfigError, naming the key, the value and the valid choices, before anything is read.
     """
+    words = [item for word in words for item in _expanded(word, config_dir, scope)]
+    for word in words:  # before Hydra is imported: a mistyped key is reported at once
+        _check_key(word, config_dir, scope)
     import yaml
     from hydra import compose, initialize_config_dir
     from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -68,12 +71,11 @@ def compose_all(
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    words = [item for word in words for item in _expanded(word, config_dir, scope)]
     search = [f"hydra.searchpath=[{','.join(f'file://{folder.resolve()}' for folder in _own_folders(config_dir))}]"]
     try:
         parsed = OverridesParser.create().parse_overrides(words)
         for override in parsed:
-            _check_override(override, config_dir, scope)
+            _check_choice(override, config_dir)
             if override.is_sweep_override() and not several:
                 raise ConfigError(f"{override.input_line}: several values; -m runs them all")
         with initialize_config_dir(str(CONF), version_base="1.3"):
@@ -82,7 +84,10 @@ def compose_all(
                 values: Any = OmegaConf.to_container(compose("config", overrides=job + search), resolve=True)
                 yield check.check(values)
     except OverrideParseException as error:
-        raise ConfigError(f"{error.override}: {_first_lines(error)}") from error
+        raise ConfigError(
+            f"{error.override}: {_first_lines(error)}; expected key=value, where the value is a number, a word, a list "
+            "such as [1,2], or text in quotes"
+        ) from error
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         raise ConfigError(_first_lines(error)) from error
 
@@ -139,18 +144,22 @@ def _expanded(word: str, config_dir: Path | None, scope: Scope | None) -> list[s
     return [f"{k}={v}" for k, v in yaml.safe_load(valid[value][0].read_text()).items()]
 
 
-def _check_override(override: Any, config_dir: Path | None, scope: Scope | None) -> None:
-    key = override.key_or_group
+def _check_key(word: str, config_dir: Path | None, scope: Scope | None) -> None:
+    """Raise ConfigError unless the key of a word is a group or a setting, and one that the stage reads."""
+    key = word.partition("=")[0].lstrip("+~").partition("@")[0]
     if key.startswith("hydra"):
         return
-    valid = _files(config_dir)
-    if key not in valid:
+    if key not in _files(config_dir):
         check.known_key(key)
     if scope is not None and key.partition(".")[0] not in scope.reads:
         raise ConfigError(
-            f"{override.input_line}: `foldwise {scope.stage}` does not read {key}; leave it out. It reads "
-            f"{', '.join(scope.reads)}"
+            f"{word}: `foldwise {scope.stage}` does not read {key}; leave it out. It reads {', '.join(scope.reads)}"
         )
+
+
+def _check_choice(override: Any, config_dir: Path | None) -> None:
+    """Raise ConfigError where an override of a group names a choice that there is not."""
+    key, valid = override.key_or_group, _files(config_dir)
     if key not in valid:
         return
     for name in override.sweep_string_iterator() if override.is_sweep_override() else [override.value()]:
@@ -159,7 +168,9 @@ def _check_override(override: Any, config_dir: Path | None, scope: Scope | None)
         first, *others = valid[key].get(name) or [CONF]
         hidden = [path for path in others if path.read_bytes() != first.read_bytes()]
         if hidden:
-            raise ConfigError(f"{key}={name}: {hidden[0]} and {first} have one name; rename yours, say my_{name}.yaml")
+            raise ConfigError(
+                f"{key}={name}: {hidden[0]} and {first} have one name; rename yours, for example my_{name}.yaml"
+            )
 
 
 def _tuned(job: list[str], config_dir: Path | None) -> list[str]:
@@ -191,6 +202,6 @@ def _first_lines(error: Exception) -> str:
     lines = [
         line
         for line in str(error).splitlines()
-        if line.strip() and not re.match(r"\s*(full_key|object_type|reference_type)", line)
+        if line.strip() and not re.match(r"\s*(full_key|object_type|reference_type|See https)", line)
     ]
     return "\n".join(lines[:6])

@@ -1,54 +1,40 @@
-"""Samples as models take them: one image, what stands beside it, and what it answers.
-
-A batch is a dict of arrays by the names of the models' inputs: `images` (n, [v,] h, w, c), `auxiliary` (n, 2 a),
-`categories` int32 (n, number of categories, each counted from 1) and `angles` float32 (n, v), the view of each
-slot in degrees, NaN where the slot is empty.
-"""
+"""From a dataset to what models take: one row an image, and the inputs other than images (see data/structure.py)."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
-from foldwise.data.structure import Structure
+from foldwise.data.dataset import Dataset, Split
+from foldwise.data.structure import Batch, Structure
 from foldwise.errors import FoldwiseError
 
-if TYPE_CHECKING:
-    from foldwise.data.dataset import Dataset, Split
-
-
-Batch = dict[str, np.ndarray]
+VERSION = 1  # enters the run key; raised by an edit that changes what a recipe predicts
 
 
 def structure_of(dataset: Dataset) -> Structure:
-    """Return the structure of a dataset's samples; categories tell rows apart, so several rows have none."""
-    categories = {} if dataset.rows_per_image > 1 else dataset.categories
-    return Structure(categories, dataset.mirror, dataset.regions, angles(dataset.train) is not None)
+    """Return the structure of a dataset's samples as builders and augmentations take it.
+
+    Categories distinguish the rows of an image, so that an image that answers several rows has none.
+    """
+    categories = {} if dataset.structure.rows_per_image > 1 else dataset.structure.categories
+    return replace(dataset.structure, categories=categories, angles=dataset.train.angles is not None)
 
 
-def angles(split: Split) -> np.ndarray | None:
-    """Return the columns `angle_0`, `angle_1`, ... of the views' angles, float32 (n, v); None without them."""
-    views = split.images.shape[1] if split.images.ndim == 5 else 0
-    names = [f"angle_{i}" for i in range(views)]
-    if not names or not set(names) <= set(split.table):
-        return None
-    return split.table[names].to_numpy(np.float32)
-
-
-def beside(dataset: Dataset, split: Split, auxiliary: np.ndarray | None) -> Batch:
-    """Return what stands beside the images of a split, by name."""
-    found: dict[str, np.ndarray | None] = {"auxiliary": auxiliary, "angles": angles(split)}
+def side_inputs(dataset: Dataset, split: Split, auxiliary: np.ndarray | None) -> Batch:
+    """Return the model inputs of a split other than its images, by name."""
+    found: dict[str, np.ndarray | None] = {"auxiliary": auxiliary, "angles": split.angles}
     categories = list(structure_of(dataset).categories)
     if categories:
         found["categories"] = split.table[categories].to_numpy(np.int32)
     return {name: values for name, values in found.items() if values is not None}
 
 
-def present(beside: Batch) -> np.ndarray | None:
+def present(inputs: Batch) -> np.ndarray | None:
     """Return which slots hold a view: bool (n, v); None where all do."""
-    return np.isfinite(beside["angles"]) if "angles" in beside else None
+    return np.isfinite(inputs["angles"]) if "angles" in inputs else None
 
 
 def rows_at_once(images: np.ndarray, n_images: int) -> int:
@@ -64,7 +50,7 @@ def by_image(dataset: Dataset) -> Dataset:
 
     Raises FoldwiseError for a multiclass task, whose rows' probabilities sum to 1.
     """
-    r = dataset.rows_per_image
+    r = dataset.structure.rows_per_image
     if r == 1:
         return dataset
     if dataset.task == "multiclass":
@@ -72,10 +58,6 @@ def by_image(dataset: Dataset) -> Dataset:
             f"one image answers {r} rows of a multiclass task; expected a binary or a multilabel task, "
             "or images that answer one row each"
         )
-    import pandas as pd  # not above: models and augmentations are looked up where an error must come in a second
-
-    from foldwise.data.dataset import Split
-
     targets = [f"{target}_{row}" for row in range(r) for target in dataset.targets]
     labels = pd.DataFrame(dataset.labels.reshape(-1, len(targets)), columns=targets)
     train, test = (split.table[::r].reset_index(drop=True) for split in (dataset.train, dataset.test))
@@ -86,8 +68,7 @@ def by_image(dataset: Dataset) -> Dataset:
         test=Split(dataset.test.images, test),
         task="multilabel",
         targets=targets,
-        rows_per_image=1,
-        categories={},
+        structure=replace(dataset.structure, rows_per_image=1, categories={}),
     )
 
 
@@ -101,25 +82,6 @@ def images_of(rows: np.ndarray, rows_per_image: int) -> np.ndarray:
     if len(cut):
         raise FoldwiseError(
             f"the fold holds {parts[cut[0]].sum()} of the {rows_per_image} rows of image {cut[0]}; a fold must hold "
-            "all rows that one image answers, or none: say split=stratified_group, with groups of whole images"
+            "all rows that one image answers, or none: choose split=stratified_group, with groups of whole images"
         )
     return np.asarray(parts[:, 0])
-
-
-def mirrored(batch: Batch, structure: Structure) -> Batch:
-    """Return the batch seen in a mirror: each view flipped left to right and moved to its partner's slot.
-
-    An angle becomes 360 minus itself, a category its partner's number. Twice is the identity.
-    """
-    law = structure.mirror
-    assert law is not None
-    result = dict(batch)
-    images = batch["images"][..., ::-1, :]
-    result["images"] = images[:, law["slots"]] if images.ndim == 5 else images
-    if "angles" in batch:
-        result["angles"] = (360 - batch["angles"][:, law["slots"]]) % 360
-    for column, name in enumerate(structure.categories):
-        partners = np.asarray(law["categories"][name], np.int32)
-        result["categories"] = result["categories"].copy()
-        result["categories"][:, column] = partners[batch["categories"][:, column] - 1]
-    return result

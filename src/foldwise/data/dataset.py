@@ -15,6 +15,7 @@ import pandas as pd
 
 from foldwise.data import structure
 from foldwise.data.records import Record, Records
+from foldwise.data.structure import Structure
 from foldwise.errors import FoldwiseError
 from foldwise.settings import Task
 from foldwise.storage import clear_csv_errors, content_key, write_json
@@ -24,13 +25,23 @@ if TYPE_CHECKING:
 
 
 VERSION = 1  # of the layout of prepared data; enters the data key
-STRUCTURE = ("rows_per_image", "categories", "mirror", "regions")  # in dataset.json where a competition has them
 
 
 @dataclass
 class Split:
+    """The training or the test rows."""
+
     images: np.ndarray  # (n / rows_per_image, [v,] h, w, c), memory-mapped
     table: DataFrame  # n rows: id, target columns, group?, scored?, auxiliary columns
+
+    @property
+    def angles(self) -> np.ndarray | None:
+        """The columns `angle_0`, `angle_1`, ... of the views' angles, float32 (n, v); None without them."""
+        views = self.images.shape[1] if self.images.ndim == 5 else 0
+        names = [f"angle_{i}" for i in range(views)]
+        if not names or not set(names) <= set(self.table):
+            return None
+        return self.table[names].to_numpy(np.float32)
 
     @property
     def groups(self) -> np.ndarray | None:
@@ -40,6 +51,8 @@ class Split:
 
 @dataclass
 class Dataset:
+    """Prepared data; its labels are 0 or 1 for each of the k targets."""
+
     train: Split
     test: Split
     task: Task
@@ -48,10 +61,7 @@ class Dataset:
     path: Path
     data_key: str
     ids_key: str  # hash of the ids, labels, groups and raw files: what runs must share to be compared
-    rows_per_image: int = 1  # these four as in Records
-    categories: dict[str, int] = field(default_factory=dict)
-    mirror: dict[str, Any] | None = None
-    regions: dict[str, dict[str, list[int]]] = field(default_factory=dict)
+    structure: Structure = field(default_factory=Structure)
 
     @property
     def labels(self) -> np.ndarray:
@@ -98,15 +108,15 @@ def write(records: Records, path: Path, data_key: str, source_key: str = "") -> 
     missing or given twice, and a structure that does not fit the images.
     """
     path.mkdir(parents=True, exist_ok=True)
-    per_image = records.rows_per_image
+    per_image = records.structure.rows_per_image
     writer = ImageWriter(path / "train.npy")
     train = pd.DataFrame(_stream(records.train, writer, records.targets, "train", set(), per_image))
     like = writer.like
     writer = ImageWriter(path / "test.npy", like=like)
     test = pd.DataFrame(_stream(records.test, writer, [], "test", set(train["id"]), per_image))
     _check_classes(train, records)
-    structure.check(records, like.shape if like is not None else ())
-    structure.check_categories(records.categories, {"train": train, "test": test})
+    structure.check(records.structure, like.shape if like is not None else ())
+    structure.check_categories(records.structure.categories, {"train": train, "test": test})
     if records.sample_submission is not None:
         _copy_sample(records.sample_submission, path, list(test["id"]))
     for picture in records.pictures:
@@ -123,7 +133,7 @@ def write(records: Records, path: Path, data_key: str, source_key: str = "") -> 
             "ids_key": _ids_key(train, test, records.targets, source_key),
             "n_train": len(train),
             "n_test": len(test),
-            **{name: value for name in STRUCTURE if (value := getattr(records, name)) not in (1, {}, None)},
+            **structure.as_values(records.structure),
         },
     )
 
@@ -136,8 +146,7 @@ def read(path: Path) -> Dataset:
         for name in ("train", "test")
     )
     names: tuple[str, ...] = ("task", "targets", "auxiliary", "data_key", "ids_key")
-    names += tuple(name for name in STRUCTURE if name in about)
-    return Dataset(train, test, path=path, **{name: about[name] for name in names})
+    return Dataset(train, test, path=path, structure=structure.structure_from(about), **{n: about[n] for n in names})
 
 
 def _stream(
@@ -152,7 +161,7 @@ def _stream(
     seen: set[str] = set()
     for record in records:
         if record.id in seen:
-            raise FoldwiseError(f"{record.where}: the id {record.id!r} stands in {split} twice; ids must be unique")
+            raise FoldwiseError(f"{record.where}: duplicate id {record.id!r} in {split}")
         if record.id in other:
             raise FoldwiseError(f"{record.where}: the {split} id {record.id!r} is also in train")
         if (record.image is not None) != (len(seen) % rows_per_image == 0):

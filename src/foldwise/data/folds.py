@@ -1,4 +1,4 @@
-"""Stage `folds`: who is held out when. Folds are data: written once, shared by every model."""
+"""Folds: which rows are held out when. Folds are data: written once, shared by every model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 
 from foldwise.data.dataset import Dataset
 from foldwise.errors import ConfigError, FoldwiseError
-from foldwise.settings import SplitSettings, Task, plain
+from foldwise.settings import SplitSettings, Task, changed
 from foldwise.storage import content_key, written_aside
 
 log = logging.getLogger(__name__)
@@ -20,19 +20,29 @@ VERSION = 1
 
 
 def read_folds(dataset: Dataset, split: SplitSettings) -> pd.DataFrame:
-    """Return the folds of `split`, assigning and writing them where that is not done yet."""
+    """Return the folds of `split`: columns id, repeat and fold, a row for each sample and repeat.
+
+    They are those that `write_folds` wrote, or else those that it would write.
+
+    Raises ConfigError for split=other, and FoldwiseError where no valid assignment is found.
+    """
     if split.kind == "other":
         raise ConfigError("split.kind=other: only `foldwise import` takes predictions of other folds")
     path = folds_path(dataset, split)
+    return pd.read_parquet(path) if path.is_file() else _assign_repeats(dataset, split)
+
+
+def write_folds(dataset: Dataset, split: SplitSettings) -> pd.DataFrame:
+    """Return the folds of `split` as `read_folds` does, once they are written, with a table of their balance."""
+    table, path = read_folds(dataset, split), folds_path(dataset, split)
     if not path.is_file():
-        table = _assign_repeats(dataset, split)
         balance = balance_table(table, dataset)
         with written_aside(path.with_name(path.stem + "_balance.csv")) as aside:
             balance.to_csv(aside, index=False)
         with written_aside(path) as aside:
             table.to_parquet(aside, index=False)
         log.info("folds written to %s\n%s", path, balance.to_string(index=False, float_format="%.4f"))
-    return pd.read_parquet(path)
+    return table
 
 
 def folds_path(dataset: Dataset, split: SplitSettings) -> Path:
@@ -48,7 +58,7 @@ def first_folds(folds: pd.DataFrame, ids: pd.Series) -> np.ndarray:
 def split_key(dataset: Dataset, split: SplitSettings) -> str:
     """Hash what decides the folds: the ids, labels and groups, and the split's settings."""
     images = dataset.data_key if split.near_duplicates is not None else None
-    return content_key(["split", VERSION, dataset.ids_key, images, plain(split)])
+    return content_key(["split", VERSION, dataset.ids_key, images, changed(split)])
 
 
 def assign_folds(
@@ -119,8 +129,8 @@ def balance_table(table: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
 def _assign_repeats(dataset: Dataset, split: SplitSettings) -> pd.DataFrame:
     groups = _groups(dataset, split)
     kinds = None
-    if dataset.categories:
-        kinds = dataset.train.table.groupby(list(dataset.categories)).ngroup().to_numpy()
+    if dataset.structure.categories:
+        kinds = dataset.train.table.groupby(list(dataset.structure.categories)).ngroup().to_numpy()
     assigned = [
         assign_folds(dataset.labels, groups, split, split.seed + repeat, dataset.task, kinds)
         for repeat in range(split.repeats)

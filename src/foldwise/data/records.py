@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from foldwise.data.structure import Structure
 from foldwise.settings import Task
 
 
 @dataclass
 class Record:
-    """One sample as a reader yields it; `where` tells a person where it stands in the raw files."""
+    """One sample as a reader yields it; `where` names its place in the raw files for a person."""
 
     id: str
     image: np.ndarray | None  # ([v,] h, w, c); None for a row that the image of a row before it answers
@@ -33,7 +34,4 @@ class Records:
     auxiliary: list[str] = field(default_factory=list)
     sample_submission: Path | None = None
     pictures: list[Path] = field(default_factory=list)  # for the eye, kept beside the data
-    rows_per_image: int = 1  # consecutive rows that one image answers; the first of them carries it
-    categories: dict[str, int] = field(default_factory=dict)  # columns of numbers 1 to n that a model may embed
-    mirror: dict[str, Any] | None = None  # what left-right mirroring does: see structure.check
-    regions: dict[str, dict[str, list[int]]] = field(default_factory=dict)  # views and outputs of parts of an image
+    structure: Structure = field(default_factory=Structure)

@@ -231,7 +231,7 @@ def _train_task(number: int, task: FoldTask) -> None:
 
     recipe = replace(task.recipe, fit=replace(task.recipe.fit, n_seeds=task.n_seeds))
     added = extra(task.run, recipe, task.fit, dataset)
-    n_images = int((~mask).sum()) // dataset.rows_per_image + (0 if added is None else len(added.at))
+    n_images = int((~mask).sum()) // dataset.structure.rows_per_image + (0 if added is None else len(added.at))
     n_images *= recipe.fit.epochs * task.n_seeds
     _state["reports"].put(("images", number, n_images))
     stored = features(recipe, dataset) if can_be_stored(recipe) and added is None else None

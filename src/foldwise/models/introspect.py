@@ -7,25 +7,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import keras
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import keras
-
 
 def input_names(model: keras.Model) -> list[str]:
-    """Return the entries of a batch that a model takes, in its order; its first input are the images."""
+    """Return the names of a model's inputs in its order; the first one are the images, whatever its layer is called."""
     return ["images", *(one.name for one in model.inputs[1:])]
 
 
 def layers_named(model: keras.Model, name: str) -> list[keras.Layer]:
-    """Return the layers of that name, inside of models in the model too."""
+    """Return the layers of that name, those of nested models too."""
     inner = [found for layer in model.layers if hasattr(layer, "layers") for found in layers_named(layer, name)]
     return [layer for layer in model.layers if layer.name == name] + inner
 
 
 def leaves(model: keras.Model) -> list[keras.layers.Layer]:
-    """The layers of a model in order, those of nested models one by one."""
+    """Return the layers of a model in order, with those of nested models in the places of the models."""
     import keras
 
     found: list[Any] = []

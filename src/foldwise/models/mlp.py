@@ -16,7 +16,7 @@ def mlp(
     *,
     hidden: tuple[common.Width, ...] = (256, 128),
     activation: common.Activation = "relu",
-    dropout: common.Rate = 0.0,
+    dropout: common.Rate = 0.3,
     batch_norm: bool = False,
     auxiliary: tuple[str, ...] = (),
 ) -> keras.Model:

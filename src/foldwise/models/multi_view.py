@@ -1,4 +1,4 @@
-"""Models that see several views of a sample, made of any builder of images."""
+"""Models of several views of a sample, made from any builder of single images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 
 Fusion = Literal["concat", "max", "mean", "attention"]
-Pooling = Literal["mean", "max", "mean_max", "none"]
 Options = dict[str, Any]
 
 
@@ -29,7 +28,7 @@ def multi_view(
     backbone_options: Options | None = None,
     fusion: Fusion = "concat",
     fusion_width: common.Width = 64,
-    pooling: Pooling = "mean_max",
+    pooling: common.Pooling = "mean_max",
     embedding: common.Size = 8,
     dense: tuple[common.Width, ...] = (64,),
     dropout: common.Rate = 0.2,
@@ -40,14 +39,14 @@ def multi_view(
     An input shape without views (h, w, c) is one view. Where the structure has angles, a slot without one is
     empty: its pixels change nothing.
 
-    backbone, backbone_options: another builder and its options.
-    fusion: concat: the feature maps of all views side by side, then a 1x1 convolution, which keeps the place of
-        a feature and the view it was seen in. max, mean, attention: each view's features, with the sine and
-        cosine of its angle, through a layer of their own, then over the views that are there (attention: gated,
-        Ilse et al. 2018).
-    fusion_width: channels of the 1x1 convolution, or width of that layer.
-    pooling: of the map that concat leaves; none flattens, which keeps places for the head.
-    embedding: numbers that stand for each category (a zone), joined before the head; 0 leaves categories out.
+    backbone, backbone_options: another builder and its options; None: that builder's defaults.
+    fusion: concat: the feature maps of all views, concatenated by channels, then a 1x1 convolution, which keeps the
+        place of a feature and the view it was seen in. max, mean, attention: each view's features, with the sine and
+        cosine of its angle, pass a dense layer, then the maximum, the mean or the gated attention (Ilse et al. 2018)
+        over the views that are present.
+    fusion_width: channels of the 1x1 convolution, or width of the dense layer.
+    pooling: of the fused map of concat; none flattens it, which keeps places for the head.
+    embedding: length of the vector of each category (a zone), joined before the head; 0 leaves categories out.
     dense, dropout: widths of fully connected layers of the head, and the dropout before each and before the output.
     auxiliary: names of auxiliary columns joined before the head.
     """
@@ -61,20 +60,20 @@ def multi_view(
     images = keras.Input(input_shape, name="images")
     views = images if len(input_shape) == 4 else layers.Reshape(shape)(images)
     angles = keras.Input(shape[:1], name="angles") if structure.angles else None
-    net = _features(backbone, shape[1:], backbone_options or {}, fusion == "concat")
+    net = _build_backbone(backbone, shape[1:], backbone_options or {}, fusion == "concat")
     if angles is None:
         flat = keras.ops.reshape(views, (-1, *shape[1:]))
         features = net(flat)
         features = keras.ops.reshape(features, (-1, shape[0], *features.shape[1:]))
     else:
-        # float32 under mixed precision too: see parts.inputs
+        # float32 under mixed precision too: see common.inputs
         features = view_layers.PutBack()(net(view_layers.TakePresent(dtype="float32")(views, angles)), angles)
     encoded = None if angles is None else view_layers.EncodeAngles(dtype="float32")(angles)
     if fusion == "concat":
-        joined = [_flat(_side_by_side(features, fusion_width), pooling)]
+        joined = [common.flatten_map(_fuse_maps(features, fusion_width), pooling)]
         joined += [] if encoded is None else [layers.Flatten()(encoded)]
     else:
-        joined = [_over_views(features, encoded, fusion, fusion_width)]
+        joined = [_fuse_features(features, encoded, fusion, fusion_width)]
     inputs = [images] if angles is None else [images, angles]
     if structure.categories and embedding:
         inputs.append(keras.Input((len(structure.categories),), dtype="int32", name="categories"))
@@ -100,12 +99,12 @@ def whole_scan(
     backbone_options: Options | None = None,
     fusion: Fusion = "concat",
     fusion_width: common.Width = 32,
-    pooling: Pooling = "none",
+    pooling: common.Pooling = "none",
     dense: tuple[common.Width, ...] = (64,),
     dropout: common.Rate = 0.2,
     auxiliary: tuple[str, ...] = (),
 ) -> keras.Model:
-    """Build `multi_view` for whole views in and an answer for every part of the body out: places are kept."""
+    """Build `multi_view` for whole views and one output for each part of the body: places are kept for the head."""
     return multi_view(
         input_shape,
         n_outputs,
@@ -131,12 +130,12 @@ def region_nets(
     backbone_options: Options | None = None,
     fusion: Fusion = "concat",
     fusion_width: common.Width = 32,
-    pooling: Pooling = "none",
+    pooling: common.Pooling = "none",
     dense: tuple[common.Width, ...] = (64,),
     dropout: common.Rate = 0.2,
     auxiliary: tuple[str, ...] = (),
 ) -> keras.Model:
-    """Build a net like `whole_scan` for each region of the data, from its views to its outputs; no structure: one.
+    """Build a net like `whole_scan` for each region of the data, from its views to its outputs; no structure: one net.
 
     Raises ConfigError where the data have no regions.
     """
@@ -158,55 +157,56 @@ def region_nets(
     if not structure.regions:
         raise ConfigError(
             "model=region_nets: the data have no regions; prepare them with regions (passenger screening: "
-            "competition.options.layout=region), or say model=multi_view"
+            "competition.options.layout=region), or choose model=multi_view"
         )
     inputs: dict[str, keras.KerasTensor] = {"images": keras.Input(input_shape, name="images")}
     if structure.angles:
         inputs["angles"] = keras.Input(input_shape[:1], name="angles")
     if auxiliary:
         inputs["auxiliary"] = keras.Input((2 * len(auxiliary),), name="auxiliary")
-    answers, order = [], []
+    outputs: list[keras.KerasTensor] = []
+    order: list[int] = []
     for name, region in structure.regions.items():
         shape = (len(region["slots"]), *input_shape[1:])
         net = whole_scan(shape, len(region["outputs"]), replace(structure, regions={}), **options)
-        net.name = f"region_{re.sub(r'[^A-Za-z0-9]+', '_', name)}"  # TensorFlow takes no spaces
-        of_region = [ops.take(inputs["images"], region["slots"], axis=1)]
+        net.name = f"region_{re.sub(r'[^A-Za-z0-9]+', '_', name)}"  # TensorFlow refuses spaces
+        views = [ops.take(inputs["images"], region["slots"], axis=1)]
         if structure.angles:
-            of_region.append(ops.take(inputs["angles"], region["slots"], axis=1))
+            views.append(ops.take(inputs["angles"], region["slots"], axis=1))
         if auxiliary:
-            of_region.append(inputs["auxiliary"])
-        answers.append(net(of_region if len(of_region) > 1 else of_region[0]))
+            views.append(inputs["auxiliary"])
+        outputs.append(net(views if len(views) > 1 else views[0]))
         order += region["outputs"]
     places = [order.index(output) for output in range(n_outputs)]
-    logits = ops.take(ops.concatenate(answers, axis=1), places, axis=1)
-    logits = keras.layers.Identity(dtype="float32", name="logits")(logits)
-    taken = list(inputs.values())
-    return keras.Model(taken if len(taken) > 1 else taken[0], logits)
+    logits = ops.take(ops.concatenate(outputs, axis=1), places, axis=1)
+    logits = keras.layers.Identity(dtype="float32", name=common.LOGITS)(logits)
+    all_inputs = list(inputs.values())
+    return keras.Model(all_inputs if len(all_inputs) > 1 else all_inputs[0], logits)
 
 
-def _features(backbone: str, shape: common.Shape, options: Options, as_map: bool) -> keras.Model:
+def _build_backbone(backbone: str, shape: common.Shape, options: Options, as_map: bool) -> keras.Model:
     """Build the part of another builder's model that ends at its features, or at its feature map (h', w', f).
 
-    A pretrained network pools its map in the layer `features`. Of other models the features are what enters the
-    layer `logits`, and the map is the last 4-D tensor before it; one without (its pixels are flattened at once) has a
-    map of 1 x 1: its features.
+    A pretrained network pools its map in the layer `features`. The features of other models are the input of the layer
+    `logits`, and their map is the last 4-D tensor before it. A model without a map (its pixels are flattened at once)
+    gets one of 1 x 1: its features.
     """
     import keras
 
     model = function_named("models", backbone, "backbone")(shape, 1, **options)
-    pool = next((layer for layer in model.layers if layer.name == "features"), None)
-    features = model.get_layer("logits").input if pool is None else pool.output
+    pool = next((layer for layer in model.layers if layer.name == common.FEATURES), None)
+    features = model.get_layer(common.LOGITS).input if pool is None else pool.output
     if as_map and pool is not None:
         features = pool.input
     elif as_map:
-        inner = [layer for layer in model.layers if layer.name not in ("images", "scale", "logits")]
+        inner = [layer for layer in model.layers if layer.name not in ("images", common.SCALE, common.LOGITS)]
         maps = [layer.output for layer in inner if len(getattr(layer.output, "shape", ())) == 4]
         features = maps[-1] if maps else keras.layers.Reshape((1, 1, features.shape[-1]))(features)
-    return keras.Model(model.inputs[0], features, name="backbone")
+    return keras.Model(model.inputs[0], features, name=common.BACKBONE)
 
 
-def _side_by_side(features: keras.KerasTensor, width: int) -> keras.KerasTensor:
-    """Join the maps of all views (n, v, h, w, f) by channels and convolve each place: (n, h, w, width)."""
+def _fuse_maps(features: keras.KerasTensor, width: int) -> keras.KerasTensor:
+    """Concatenate the maps of all views (n, v, h, w, f) by channels and convolve each place: (n, h, w, width)."""
     from keras import layers, ops
 
     _, v, h, w, f = features.shape
@@ -216,10 +216,10 @@ def _side_by_side(features: keras.KerasTensor, width: int) -> keras.KerasTensor:
     return layers.Activation("relu")(x)
 
 
-def _over_views(
+def _fuse_features(
     features: keras.KerasTensor, encoded: keras.KerasTensor | None, fusion: str, width: int
 ) -> keras.KerasTensor:
-    """Fuse the features of the views (n, v, f) that are there: (n, width)."""
+    """Fuse the features (n, v, f) of the views that are present: (n, width)."""
     from keras import layers, ops
 
     from foldwise.models import view_layers
@@ -233,13 +233,3 @@ def _over_views(
         return view_layers.maximum(x, present)
     gate = layers.Multiply()([layers.Dense(width, "tanh")(x), layers.Dense(width, "sigmoid")(x)])
     return view_layers.attention(x, present, layers.Dense(1)(gate))
-
-
-def _flat(x: keras.KerasTensor, pooling: str) -> keras.KerasTensor:
-    from keras import layers
-
-    if pooling == "none":
-        return layers.Flatten()(x)
-    pools = {"mean": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
-    pooled = [pools[name]()(x) for name in pooling.split("_")]
-    return pooled[0] if len(pooled) == 1 else layers.Concatenate()(pooled)

@@ -1,4 +1,4 @@
-"""A small convolutional network, every choice of the textbook an option."""
+"""A small convolutional network whose usual choices are all options."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import keras
 
 
-RISING = ("relu", "leaky_relu")  # activations that never fall, to the last bit
+RISING = ("relu", "leaky_relu")  # activations that are monotonic to the last bit
 
 
 def small_cnn(
@@ -28,16 +28,16 @@ def small_cnn(
     activation: common.Activation = "relu",
     dropout: common.Rate = 0.0,
     batch_norm: bool = True,
-    batch_norm_input: bool = False,
+    batch_norm_input: bool = True,
     batch_norm_momentum: common.Rate = 0.9,
-    global_pooling: Literal["mean", "max", "mean_max", "none"] = "mean_max",
+    global_pooling: common.Pooling = "mean_max",
     dense: tuple[common.Width, ...] = (),
-    dense_dropout: common.Rate = 0.0,
+    dense_dropout: common.Rate = 0.2,
     auxiliary: tuple[str, ...] = (),
 ) -> keras.Model:
     """Build blocks of convolutions, each followed by pooling, then pooled or flattened features and a head.
 
-    filters: channels of each block; as many blocks as numbers.
+    filters: channels of each block; one block for each number.
     convolutions: convolutions in each block.
     kernel_sizes: pixels, one for each block, or one for all.
     stride: of the first convolution of each block.
@@ -63,8 +63,8 @@ def small_cnn(
     inputs, x, values = common.inputs(input_shape, auxiliary)
     if batch_norm_input:
         x = layers.BatchNormalization(momentum=batch_norm_momentum)(x)
-    # what never falls gives the same bits after the maximum as before it, from a quarter of the values: in 16-bit
-    # floats, of which TensorFlow computes the gradient slowly, a sixth of the training step
+    # a monotonic activation gives the same bits after the maximum as before it, from a quarter of the values; with
+    # 16-bit floats, whose gradient TensorFlow computes slowly, this saves a sixth of the training step
     pooled_first = pooling == "max" and activation in RISING
     sizes = kernel_sizes if len(kernel_sizes) == len(filters) else kernel_sizes * len(filters)
     for width, size in zip(filters, sizes, strict=True):
@@ -83,7 +83,7 @@ def small_cnn(
             x = layers.Activation(activation)(x)
         if dropout:
             x = layers.Dropout(dropout)(x)
-    x = _flat(x, global_pooling)
+    x = common.flatten_map(x, global_pooling)
     if values is not None:
         x = layers.Concatenate()([x, values])
     for width in dense:
@@ -91,16 +91,6 @@ def small_cnn(
         x = layers.Dense(width, activation=activation)(x)
     x = layers.Dropout(dense_dropout)(x)
     return keras.Model(inputs, common.logits(x, n_outputs))
-
-
-def _flat(x: keras.KerasTensor, global_pooling: str) -> keras.KerasTensor:
-    from keras import layers
-
-    if global_pooling == "none":
-        return layers.Flatten()(x)
-    pools = {"mean": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
-    pooled = [pools[name]()(x) for name in global_pooling.split("_")]
-    return pooled[0] if len(pooled) == 1 else layers.Concatenate()(pooled)
 
 
 def _check_fits(x: keras.KerasTensor, size: int, input_shape: common.Shape, n_blocks: int) -> None:

@@ -1,7 +1,7 @@
 """Layers for samples of several views, of which some may be missing.
 
-`angles` (n, v) are those of the views, NaN where there is none. Missing views are left out before the backbone, so
-that they touch neither its batch normalisation nor anything behind it, and cost nothing.
+`angles` (n, v) are those of the views, NaN where a view is missing. Missing views are left out before the backbone, so
+that they change neither its batch normalisation nor any later layer, and cost no time.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from keras import ops
 
 
 class TakePresent(keras.layers.Layer):
-    """The views that are there, one after the other: (n, v, h, w, c) and angles (n, v) -> (m, h, w, c).
+    """The m present views in order: (n, v, h, w, c) and angles (n, v) -> (m, h, w, c).
 
-    Where there is none in a whole batch, its first empty slot: layers do not take an empty batch.
+    A batch without any view gives its first empty slot, because layers do not accept an empty batch.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -24,17 +24,17 @@ class TakePresent(keras.layers.Layer):
 
     def call(self, images: Any, angles: Any) -> Any:
         flat = ops.reshape(images, (-1, *images.shape[2:]))
-        there = ops.reshape(ops.isfinite(angles), (-1,))
-        first = ops.logical_not(ops.any(there, keepdims=True))
-        there = ops.logical_or(there, ops.concatenate([first, ops.zeros_like(there[1:])]))
-        return ops.take(flat, ops.nonzero(there)[0], axis=0)
+        present = ops.reshape(ops.isfinite(angles), (-1,))
+        first = ops.logical_not(ops.any(present, keepdims=True))
+        present = ops.logical_or(present, ops.concatenate([first, ops.zeros_like(present[1:])]))
+        return ops.take(flat, ops.nonzero(present)[0], axis=0)
 
     def compute_output_shape(self, images_shape: tuple[Any, ...], angles_shape: tuple[Any, ...]) -> tuple[Any, ...]:
         return (None, *images_shape[2:])
 
 
 class PutBack(keras.layers.Layer):
-    """The features of present views (m, ...) in the places of their views, 0 in the others: (n, v, ...)."""
+    """The features of the present views (m, ...) in the slots of their views, 0 in the empty ones: (n, v, ...)."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -42,7 +42,7 @@ class PutBack(keras.layers.Layer):
 
     def call(self, features: Any, angles: Any) -> Any:
         places = ops.cast(ops.stack(ops.nonzero(ops.isfinite(angles)), axis=-1), "int32")
-        features = features[: ops.shape(places)[0]]  # none of them where TakePresent took an empty slot
+        features = features[: ops.shape(places)[0]]  # none where TakePresent gave an empty slot
         return ops.scatter(places, features, (ops.shape(angles)[0], *angles.shape[1:], *features.shape[1:]))
 
     def compute_output_shape(self, features_shape: tuple[Any, ...], angles_shape: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -50,7 +50,7 @@ class PutBack(keras.layers.Layer):
 
 
 class EncodeAngles(keras.layers.Layer):
-    """Sine and cosine of each view's angle, and 1 where the view is there; all 0 where not: (n, v) -> (n, v, 3)."""
+    """Sine and cosine of each view's angle in degrees, and 1; all 0 where a view is missing: (n, v) -> (n, v, 3)."""
 
     def call(self, angles: Any) -> Any:
         present = ops.isfinite(angles)

@@ -62,7 +62,7 @@ def inputs_of(split: Split, targets: list[str]) -> pd.DataFrame:
     return split.table[[name for name in split.table if name not in targets]]
 
 
-def sources(runs_dir: Path, names: Iterable[str], split_key: str) -> list[Run]:
+def labelling_runs(runs_dir: Path, names: Iterable[str], split_key: str) -> list[Run]:
     """Return the runs of those names, whose models label test rows for a run of that split.
 
     Raises FoldwiseError unless each is finished, was trained here, and shares the split.

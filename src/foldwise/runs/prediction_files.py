@@ -33,7 +33,7 @@ def read_predictions(path: Path, ids: pd.Series, targets: list[str], task: str) 
         )
     twice = table["id"][table["id"].duplicated()]
     if len(twice):
-        raise FoldwiseError(f"{path}: the id {twice.iloc[0]!r} stands there more than once")
+        raise FoldwiseError(f"{path}: duplicate id {twice.iloc[0]!r}")
     wanted, given = set(ids), set(table["id"])
     if given - wanted:
         raise FoldwiseError(

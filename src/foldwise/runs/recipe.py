@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.util
 import inspect
-import pkgutil
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from foldwise.models.pretrained.fetch import weights_named
-from foldwise.plugins import competition_module, public_functions
+from foldwise.errors import FoldwiseError
+from foldwise.plugins import changed_options, competition_module, public_functions, weights_named
 from foldwise.settings import (
     AugmentSettings,
     FinetuneSettings,
@@ -22,29 +23,51 @@ from foldwise.settings import (
     PseudoSettings,
     Settings,
     SplitSettings,
-    plain,
+    changed,
 )
 from foldwise.storage import content_key, sha256
 
-TRAIN_VERSION = 1  # bumped whenever the same recipe would predict something else
+SOURCE = Path(__file__).parents[1]
 PACKAGES = ("foldwise", "tensorflow", "keras", "numpy", "albumentations")
+# modules whose code decides a prediction, whatever the model and the augmentation: each has a VERSION, which is raised
+# by whoever edits it so that the same recipe predicts something else
+DECIDING = (
+    "augment/mix",
+    "augment/views",
+    "data/batch",
+    "training/backend",
+    "training/batches",
+    "training/build",
+    "training/features",
+    "training/finetune",
+    "training/fit",
+    "training/optimizer",
+    "training/predict",
+    "training/pseudo",
+    "training/snapshots",
+)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides a prediction; where and how fast it runs is not in it."""
+    """Everything that decides a prediction; where and how fast it runs is not in it.
+
+    model_code, augment_code: hashes of the code of the builder and of the augmentation.
+    code_versions: the VERSION of each module of `DECIDING` that is not 1.
+    """
 
     competition: dict[str, Any]
     data_key: str
     split_key: str
     split: SplitSettings
     model: ModelSettings
-    model_code: str  # hash of the builder's module
+    model_code: str
     augment: AugmentSettings
     fit: FitSettings
     finetune: FinetuneSettings = field(default_factory=FinetuneSettings)
     pseudo: PseudoSettings = field(default_factory=PseudoSettings)
-    version: int = TRAIN_VERSION
+    augment_code: str = ""
+    code_versions: dict[str, int] = field(default_factory=dict)
 
     @property
     def n_fits(self) -> int:
@@ -78,50 +101,97 @@ def make_recipe(settings: Settings, data_key: str, split_key: str) -> Recipe:
         settings.fit,
         settings.finetune,
         replace(settings.pseudo, runs=sorted(set(settings.pseudo.runs or []))),
+        "" if settings.augment.name == "none" else code_key(public_functions("augment")[settings.augment.name]),
+        code_versions(),
     )
 
 
-def code_key(function: Callable[..., Any]) -> str:
-    """Hash the code behind a builder, without comments and docstrings: an edited model is another model.
+def run_name(recipe: Recipe) -> str:
+    """Return `<model>-<run key>`; the key is a hash of the recipe.
 
-    It is the function's module and, in turn, the modules of `foldwise.models` that it imports, with the table beside
-    one (zoo.csv), and those that read pretrained weights.
+    Only what differs from the defaults enters it, so that an option that is added later, at its default, leaves the
+    key as it is. A default that is changed later changes what old recipes mean: a test holds the defaults and names
+    the VERSION to raise.
     """
-    from foldwise import models
+    fit = changed(recipe.fit)
+    if not recipe.fit.refit:
+        fit.pop("refit_seeds", None)
+    values = {
+        "competition": recipe.competition.get("name"),
+        "data": recipe.data_key,
+        "split": recipe.split_key,
+        "model": [recipe.model.name, changed_options("models", recipe.model.name, recipe.model.options)],
+        "model_code": recipe.model_code,
+        "augment": [
+            recipe.augment.name,
+            changed_options("augment", recipe.augment.name, recipe.augment.options),
+            {name: value for name, value in changed(recipe.augment).items() if name not in ("name", "options")},
+            recipe.augment_code,
+        ],
+        "fit": fit,
+        # where nothing is tuned, and where no run labels test rows, nothing else of these settings decides anything
+        "finetune": {} if recipe.finetune.mode == "none" else changed(recipe.finetune),
+        "pseudo": changed(recipe.pseudo) if recipe.pseudo.runs else {},
+        "code_versions": recipe.code_versions,
+    }
+    return f"{recipe.model.name}-{content_key(values)}"
 
-    package = {f"{models.__name__}.{module.name}" for module in pkgutil.iter_modules(models.__path__)}
-    package |= {"foldwise.weights", "foldwise.checkpoints"}
-    waiting, code = [function.__module__], dict[str, str]()
+
+def code_key(function: Callable[..., Any]) -> str:
+    """Hash the code of a model or an augmentation: an edited one is another one.
+
+    It is the function's module and, in turn, the modules of its room (`foldwise.models`, `foldwise.augment`) that it
+    imports, however nested, with a table of the same name (zoo.csv). Comments, docstrings and imports change nothing.
+    """
+    waiting, code = [function.__module__], dict[str, Any]()
     while waiting:
         name = waiting.pop()
         module = importlib.import_module(name)
         tree = ast.parse(inspect.getsource(module))
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
-                node.body = node.body[1:]
-        beside = Path(str(module.__file__)).with_suffix(".csv")
-        code[name] = ast.dump(tree) + (beside.read_text() if beside.is_file() else "")
-        imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-        used = {
+        table = Path(str(module.__file__)).with_suffix(".csv")
+        code[name] = [_structure(tree), table.read_text() if table.is_file() else ""]
+        imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
+        names = {
             str(name) for node in imports for name in (node.module, *(f"{node.module}.{a.name}" for a in node.names))
         }
-        waiting += (used & package) - code.keys()
+        waiting += [name for name in names - code.keys() if _is_module_of_a_room(name)]
     own = code.pop(function.__module__)
-    return content_key([own, *(code[name] for name in sorted(code))])
+    return content_key([own, *sorted(code.values(), key=str)])
 
 
-def run_name(recipe: Recipe) -> str:
-    """Return `<model>-<run key>`; the key is a hash of the recipe."""
-    values = plain(recipe)
-    if recipe.finetune.mode == "none":
-        del values["finetune"]  # nothing is tuned, so nothing of it decides anything
-    if not recipe.fit.refit:
-        del values["fit"]["refit"], values["fit"]["refit_seeds"]
-    if recipe.fit.snapshots == 1:
-        del values["fit"]["snapshots"]
-    if not recipe.pseudo.runs:
-        del values["pseudo"]
-    return f"{recipe.model.name}-{content_key(values)}"
+def _is_module_of_a_room(name: str) -> bool:
+    """Tell whether a dotted name is a module, no package, of the rooms whose code is hashed."""
+    if not name.startswith(("foldwise.models.", "foldwise.augment.")):
+        return False
+    try:
+        spec = importlib.util.find_spec(name)
+    except ModuleNotFoundError:  # a name inside a module
+        return False
+    return spec is not None and spec.submodule_search_locations is None
+
+
+def _structure(node: Any) -> Any:
+    """Return a syntax tree as lists, the same in every version of Python, without docstrings and imports."""
+    if isinstance(node, list):
+        return [_structure(one) for one in node if not isinstance(one, ast.Import | ast.ImportFrom)]
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
+        node.body = node.body[1:]
+    fields = [(name, value) for name, value in ast.iter_fields(node) if value is not None and value != []]
+    return [type(node).__name__, *([name, _structure(value)] for name, value in fields if name != "kind")]
+
+
+def code_versions() -> dict[str, int]:
+    """Return the VERSION of each module of `DECIDING` that is not 1, read without importing Keras."""
+    found = {}
+    for name in DECIDING:
+        text = (SOURCE / f"{name}.py").read_text()
+        number = re.search(r"^VERSION = (\d+)", text, re.MULTILINE)
+        if number is None:
+            raise FoldwiseError(f"foldwise/{name}.py: expected a line VERSION = NUMBER, which enters the run keys")
+        found[name] = int(number[1])
+    return {name: number for name, number in found.items() if number != 1}
 
 
 def versions() -> dict[str, str]:

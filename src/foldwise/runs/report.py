@@ -10,24 +10,22 @@ import pandas as pd
 from foldwise.data.dataset import Dataset
 from foldwise.data.folds import first_folds
 from foldwise.runs import store
-from foldwise.runs.members import sources
+from foldwise.runs.members import labelling_runs
 from foldwise.runs.store import Run
-from foldwise.scoring import breakdown, metrics, objective
+from foldwise.scoring import breakdown, compare_runs, metrics, objective
 from foldwise.scoring.rows import Problem, Rows, make_rows
 from foldwise.settings import Metric, Settings, Task
 from foldwise.storage import write_json
 
 
-def effect(run: Run, dataset: Dataset, folds: pd.DataFrame, losses: np.ndarray) -> dict[str, Any]:
-    """Return by how much the losses (n,) of a run differ from those of the runs, averaged, that labelled for it.
+def pseudo_effect(run: Run, dataset: Dataset, folds: pd.DataFrame, losses: np.ndarray) -> dict[str, Any]:
+    """Return by how much the losses (n,) of a run differ from those of the mean of the runs that labelled test rows.
 
     The 95 % interval is a paired bootstrap's; n_images says how many test images each fit took.
     """
-    from foldwise.scoring import compare_runs
-
     ids, names = dataset.train.table["id"], run.recipe["pseudo"]["runs"]
-    teachers = sources(run.path.parent, names, run.recipe["split_key"])
-    p = np.mean([store.out_of_fold(source, folds, ids, dataset.targets) for source in teachers], axis=0)
+    labelling = labelling_runs(run.path.parent, names, run.recipe["split_key"])
+    p = np.mean([store.out_of_fold(source, folds, ids, dataset.targets) for source in labelling], axis=0)
     theirs = metrics.row_losses(dataset.labels, p, dataset.task)
     return {
         "runs": names,
@@ -37,8 +35,8 @@ def effect(run: Run, dataset: Dataset, folds: pd.DataFrame, losses: np.ndarray) 
     }
 
 
-def told(report: dict[str, Any]) -> str:
-    """Say the effect that a run.json holds as a line."""
+def effect_line(report: dict[str, Any]) -> str:
+    """Return the effect of pseudo-labels that a run.json holds as a line of text."""
     about = report["pseudo"]
     low, high = about["interval"]
     verdict = "better" if high < 0 else "worse" if low > 0 else "no significant difference"
@@ -49,17 +47,17 @@ def told(report: dict[str, Any]) -> str:
     )
 
 
-def reported(run: Run, dataset: Dataset, folds: pd.DataFrame, settings: Settings) -> dict[str, Any]:
-    """Return the `run.json` of a finished run, and beside it what `score` tells where the settings ask for more."""
-    return score_run(run, dataset, folds) | _asked(run, dataset, folds, settings)
+def full_report(run: Run, dataset: Dataset, folds: pd.DataFrame, settings: Settings) -> dict[str, Any]:
+    """Return the report of a finished run, with further metrics and the scores by a column that settings request."""
+    return report_of(run, dataset, folds) | _requested(run, dataset, folds, settings)
 
 
-def of(report: dict[str, Any]) -> float:
+def score_of(report: dict[str, Any]) -> float:
     """Return the value of the objective in the report of a run."""
     return float(report.get("score", report["log_loss"]))
 
 
-def _asked(run: Run, dataset: Dataset, folds: pd.DataFrame, settings: Settings) -> dict[str, Any]:
+def _requested(run: Run, dataset: Dataset, folds: pd.DataFrame, settings: Settings) -> dict[str, Any]:
     """Return what another objective, further metrics and `by=COLUMN` add to the report of a run."""
     metric, more, column = settings.competition.metric, settings.competition.shown, settings.by
     if metric == "log_loss" and not more and column is None:
@@ -93,10 +91,17 @@ def _measured(rows: Rows, task: Task, metric: Metric, more: list[Metric]) -> dic
     }
 
 
-def score_run(run: Run, dataset: Dataset, folds: pd.DataFrame) -> dict[str, Any]:
-    """Return the run's `run.json`, scoring it and writing that file where it is not there yet."""
-    path = run.path / "run.json"
-    if path.is_file():
+def write_report(run: Run, dataset: Dataset, folds: pd.DataFrame) -> dict[str, Any]:
+    """Return the report of a finished run, and write it to `run.json` where that is not there yet."""
+    report = report_of(run, dataset, folds)
+    if not (run.path / "run.json").is_file():
+        write_json(run.path / "run.json", report)
+    return report
+
+
+def report_of(run: Run, dataset: Dataset, folds: pd.DataFrame) -> dict[str, Any]:
+    """Return the run's `run.json`, or what it would hold where that is not there yet; nothing is written."""
+    if (run.path / "run.json").is_file():
         return run.report
     ids, targets, task = dataset.train.table["id"], dataset.targets, dataset.task
     predicted = store.out_of_fold(run, folds, ids, targets)
@@ -122,8 +127,7 @@ def score_run(run: Run, dataset: Dataset, folds: pd.DataFrame) -> dict[str, Any]
     if run.refits:
         report["test_predictions"] = f"refit on all rows, seeds: {run.recipe['fit']['refit_seeds']}"
     if run.recipe.get("pseudo", {}).get("runs"):
-        report["pseudo"] = effect(run, dataset, folds, losses)
-    write_json(path, report)
+        report["pseudo"] = pseudo_effect(run, dataset, folds, losses)
     return report
 
 

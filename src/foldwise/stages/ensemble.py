@@ -20,7 +20,7 @@ from foldwise.data.folds import read_folds, split_key
 from foldwise.errors import ConfigError
 from foldwise.runs import submission
 from foldwise.runs.members import choose, runs_of, stacked
-from foldwise.runs.report import of
+from foldwise.runs.report import score_of
 from foldwise.runs.store import Run
 from foldwise.scoring import breakdown, decisions, metrics, objective
 from foldwise.scoring.metrics import METRICS
@@ -28,7 +28,7 @@ from foldwise.scoring.objective import Score
 from foldwise.scoring.rows import Problem, Rows
 from foldwise.settings import EnsembleSettings, Settings, plain
 from foldwise.stages import blend_files
-from foldwise.stages.prepare import prepare
+from foldwise.stages.prepare import prepared
 from foldwise.stages.score import score
 from foldwise.storage import content_key
 
@@ -57,7 +57,7 @@ def ensemble(settings: Settings) -> dict[str, Any]:
             raise ConfigError(f"by={settings.by}: ensemble=files blends what has no known score; leave it out")
         return blend_files.ensemble(settings)
     reports = score(settings)
-    dataset = prepare(settings)
+    dataset = prepared(settings)
     folds = read_folds(dataset, settings.split)
     members = choose(runs_of(settings.runs_dir, reports), settings.ensemble)
     with tempfile.TemporaryDirectory() as folder:

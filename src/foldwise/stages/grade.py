@@ -16,8 +16,8 @@ from foldwise.runs import submission
 from foldwise.scoring import breakdown, decisions, metrics, objective
 from foldwise.scoring.metrics import METRICS
 from foldwise.settings import Metric, Settings
-from foldwise.stages.prepare import prepare
-from foldwise.stages.simulate import raw_files
+from foldwise.stages.prepare import prepared
+from foldwise.stages.simulate import found_files
 from foldwise.storage import clear_csv_errors
 
 log = logging.getLogger(__name__)
@@ -34,12 +34,12 @@ def grade(settings: Settings) -> dict[str, Any]:
 
     Raises FoldwiseError where there is no solution, or where its ids are not the submission's.
     """
-    raw_dir = raw_files(settings)
+    raw_dir = found_files(settings)
     if not (raw_dir / "solution.csv").is_file():
         raise FoldwiseError(
             f"{raw_dir / 'solution.csv'} is missing: only simulated, embedded or held-back labels can be graded"
         )
-    dataset = prepare(settings)
+    dataset = prepared(settings)
     path, about = submission.chosen(settings, ids_key=dataset.ids_key)
     reader = competition_module(settings.competition.reader)
     with clear_csv_errors("solution.csv"):

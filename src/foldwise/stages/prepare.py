@@ -8,12 +8,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from foldwise.config.check import generator
 from foldwise.data import dataset, remote
 from foldwise.data.dataset import Dataset
 from foldwise.errors import FoldwiseError
-from foldwise.plugins import competition_module
-from foldwise.settings import Settings
-from foldwise.stages.simulate import generated_by, raw_files
+from foldwise.plugins import competition_module, default_options
+from foldwise.settings import Settings, differences
+from foldwise.stages.simulate import generated_by, host_files, raw_files
 from foldwise.storage import content_key, sha256, write_json, written_aside
 
 log = logging.getLogger(__name__)
@@ -21,9 +22,10 @@ log = logging.getLogger(__name__)
 
 def prepare(settings: Settings) -> Dataset:
     """Return the prepared data of the competition and source, reading the raw files where that is not done yet."""
-    key = data_key(settings)
+    key = data_key(settings, keep_digests=True)
     path = settings.prepared_dir / key
     if not path.is_dir():
+        log.info("%s: preparing data in %s", settings.competition.name, path)
         reader = competition_module(settings.competition.reader)
         raw_dir = settings.raw_dir if _raw_url(settings) else raw_files(settings)
         kept = [path.with_name(f".{key}.scans")] if getattr(reader, "RESUMES", False) else []
@@ -35,37 +37,56 @@ def prepare(settings: Settings) -> Dataset:
                 raise FoldwiseError(_missing(settings, raw_dir, error)) from None
         for folder in kept:
             shutil.rmtree(folder, ignore_errors=True)
-        about = json.loads((path / "dataset.json").read_text())
-        log.info(
-            "%s: prepared %d train and %d test rows in %s",
-            settings.competition.name,
-            about["n_train"],
-            about["n_test"],
-            path,
+    return dataset.read(path)
+
+
+def show(data: Dataset, width: int) -> str:
+    """Return what was prepared in one line."""
+    n_train, n_test = (len(split.table) for split in (data.train, data.test))
+    shape = " x ".join(map(str, data.train.images.shape[1:]))
+    return f"{n_train} train and {n_test} test rows, images of {shape} {data.train.images.dtype}: {data.path}"
+
+
+def prepared(settings: Settings) -> Dataset:
+    """Return the prepared data of the competition and source; nothing is read or written to make it.
+
+    Raises FoldwiseError, naming the command that prepares it, where it is not there.
+    """
+    path = settings.prepared_dir / data_key(settings)
+    if not path.is_dir():
+        raise FoldwiseError(
+            f"{settings.competition.name}: this data is not prepared: {path} is missing; `foldwise prepare "
+            f"competition={settings.competition.name}` makes it, and `foldwise train` trains on it too"
         )
     return dataset.read(path)
 
 
-def data_key(settings: Settings) -> str:
-    """Hash what decides the prepared data: the reader, its options, and the source or the raw files' contents."""
+def data_key(settings: Settings, keep_digests: bool = False) -> str:
+    """Hash what decides the prepared data: the reader, its options, and the source or the raw files' contents.
+
+    keep_digests: write the digests of the host's files down, so that unchanged files are not read again.
+    """
     reader = competition_module(settings.competition.reader)
     code = [f"foldwise.competitions.{settings.competition.reader}", reader.VERSION, dataset.VERSION]
     options = settings.competition.options
     named = {name: Path(options[name]) for name in getattr(reader, "FILES", ())}  # options that may name a file
     content = [[name, sha256(path)] for name, path in named.items() if path.is_file()]
-    return content_key(["data", *code, options, source_key(settings), *content])
+    changes = differences(options, default_options(reader.read))
+    return content_key(["data", *code, changes, source_key(settings, keep_digests), *content])
 
 
-def source_key(settings: Settings) -> str:
+def source_key(settings: Settings, keep_digests: bool = False) -> str:
     """Hash what decides the raw files: the generator and its arguments, or the host's files themselves.
 
-    Remote files are not read for that: their names, sizes and the hashes that the store knows stand for them.
+    Remote files are not read for that: their names, sizes and the hashes that the store knows are hashed instead.
     """
     if (url := _raw_url(settings)) is not None:
         return content_key(["remote", remote.listing(url)])
     if settings.source.kind == "kaggle":
-        return content_key(_digests(raw_files(settings), settings.prepared_dir / "raw_digests.json"))
-    return content_key(generated_by(settings))
+        return content_key(_digests(host_files(settings), settings.prepared_dir / "raw_digests.json", keep_digests))
+    function, options = generator(settings)
+    mark = generated_by(settings)
+    return content_key(mark | {"options": differences(options, default_options(function))})
 
 
 def _raw_url(settings: Settings) -> str | None:
@@ -73,7 +94,7 @@ def _raw_url(settings: Settings) -> str | None:
     return settings.competition.options.get("raw_url")
 
 
-def _digests(raw_dir: Path, cache: Path) -> dict[str, str]:
+def _digests(raw_dir: Path, cache: Path, keep: bool) -> dict[str, str]:
     """Hash every raw file; a file of unchanged size and time is not read again."""
     known = json.loads(cache.read_text()) if cache.is_file() else {}
     found: dict[str, list[Any]] = {}
@@ -86,7 +107,7 @@ def _digests(raw_dir: Path, cache: Path) -> dict[str, str]:
             found[name] = known[name]
         else:
             found[name] = [*state, sha256(path)]
-    if found != known:
+    if keep and found != known:
         write_json(cache, found)
     return {name: digest for name, (_, _, digest) in found.items()}
 

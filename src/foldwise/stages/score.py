@@ -13,11 +13,11 @@ from foldwise.data.folds import read_folds, split_key
 from foldwise.errors import FoldwiseError
 from foldwise.runs import store
 from foldwise.runs.members import runs_of
-from foldwise.runs.report import of, reported, told
+from foldwise.runs.report import effect_line, full_report, score_of
 from foldwise.scoring import breakdown, objective
 from foldwise.scoring.metrics import METRICS
 from foldwise.settings import Metric, Settings
-from foldwise.stages.prepare import prepare
+from foldwise.stages.prepare import prepared
 
 log = logging.getLogger(__name__)
 
@@ -28,12 +28,12 @@ def score(settings: Settings) -> list[dict[str, Any]]:
     """Return the `run.json` of every finished run on this data and split, best first.
 
     Where the objective is not log loss, or further metrics are to be shown, `metric`, `score`, `score_interval` and
-    `metrics` (values by name) stand beside it.
-    With `by=COLUMN` each has `by`, the column, and `log_loss_by`, what `breakdown` tells of it.
+    `metrics` (values by name) are added.
+    With `by=COLUMN` each has `by`, the column, and `log_loss_by`, the log loss for each of its values.
 
     Raises FoldwiseError where there is none.
     """
-    dataset = prepare(settings)
+    dataset = prepared(settings)
     folds = read_folds(dataset, settings.split)
     key = split_key(dataset, settings.split)
     every = store.all_runs(settings.runs_dir)
@@ -58,8 +58,8 @@ def score(settings: Settings) -> list[dict[str, Any]]:
             f"no finished run of {settings.competition.name} on this data and split; "
             f"`foldwise train competition={settings.competition.name}` trains one"
         )
-    reports = [reported(run, dataset, folds, settings) for run in finished]
-    return sorted(reports, key=lambda report: objective.cost(settings.competition.metric, of(report)))
+    reports = [full_report(run, dataset, folds, settings) for run in finished]
+    return sorted(reports, key=lambda report: objective.cost(settings.competition.metric, score_of(report)))
 
 
 def show(reports: list[dict[str, Any]], width: int) -> str:
@@ -110,10 +110,10 @@ def details(settings: Settings, reports: list[dict[str, Any]]) -> str:
     from foldwise.runs.members import stacked
     from foldwise.scoring import compare_runs
 
-    dataset = prepare(settings)
+    dataset = prepared(settings)
     members = runs_of(settings.runs_dir, reports)
     with tempfile.TemporaryDirectory() as folder:
         rows, _, problem = stacked(members, dataset, read_folds(dataset, settings.split), Path(folder))
         problem = replace(problem, metric=settings.competition.metric)
         table = compare_runs.table([run.name for run in members], rows, problem)
-    return table + "".join(f"{told(report)}\n" for report in reports if "pseudo" in report)
+    return table + "".join(f"{effect_line(report)}\n" for report in reports if "pseudo" in report)

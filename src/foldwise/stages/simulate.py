@@ -7,16 +7,17 @@ from typing import Any
 
 from foldwise.config.check import generator
 from foldwise.errors import FoldwiseError
-from foldwise.settings import Settings, plain
+from foldwise.plugins import default_options
+from foldwise.settings import Settings, differences, plain
 from foldwise.storage import write_json, written_aside
 
 log = logging.getLogger(__name__)
 
-MARK = "source.json"  # tells a generated raw folder, and which one it is, from the host's own files
+MARK = "source.json"  # marks a generated raw folder, and names its generator and options
 
 
 def simulate(settings: Settings) -> Path:
-    """Return the raw folder, holding the files that `source` asks for, writing them where they are absent.
+    """Return the raw folder, with the files of `source`, writing them where they are absent.
 
     A folder of another simulation is replaced: its files can be made again at any time. The host's own
     files never are.
@@ -29,11 +30,11 @@ def simulate(settings: Settings) -> Path:
         )
     mark = generated_by(settings)
     found = _mark(raw_dir)
-    if found is not None and all(found.get(name) == value for name, value in mark.items()):
+    if _same_source(settings, found):
         return raw_dir
     if raw_dir.is_dir() and any(raw_dir.iterdir()) and (found is None or found["files"] != _sizes(raw_dir)):
         raise FoldwiseError(
-            f"{raw_dir} holds files that foldwise did not generate, and leaves them alone: say source=kaggle to "
+            f"{raw_dir} holds files that foldwise did not generate, and leaves them alone: choose source=kaggle to "
             "use them, or root=PATH to generate elsewhere"
         )
     function, options = generator(settings)
@@ -46,14 +47,34 @@ def simulate(settings: Settings) -> Path:
 
 
 def raw_files(settings: Settings) -> Path:
-    """Return the raw folder of any source; raise FoldwiseError where the host's files are not there."""
-    if settings.source.kind != "kaggle":
-        return simulate(settings)
+    """Return the raw folder of any source, generating its files where they are absent.
+
+    Raises FoldwiseError where the host's files are not there.
+    """
+    return host_files(settings) if settings.source.kind == "kaggle" else simulate(settings)
+
+
+def found_files(settings: Settings) -> Path:
+    """Return the raw folder of any source, writing nothing; raise FoldwiseError where its files are not there."""
+    if settings.source.kind == "kaggle":
+        return host_files(settings)
+    found = _mark(settings.raw_dir)
+    if not _same_source(settings, found):
+        held = "no generated files" if found is None else f"those of another simulation ({_described(found)})"
+        raise FoldwiseError(
+            f"{settings.raw_dir} holds {held}; `foldwise simulate competition={settings.competition.name}` with the "
+            "same source writes them"
+        )
+    return settings.raw_dir
+
+
+def host_files(settings: Settings) -> Path:
+    """Return the raw folder of the host's files; raise FoldwiseError where they are not there."""
     raw_dir = settings.raw_dir
     found = _mark(raw_dir)
     if found is not None:
         raise FoldwiseError(
-            f"source=kaggle: {raw_dir} holds generated files ({_described(found)}); remove that folder, or say "
+            f"source=kaggle: {raw_dir} holds generated files ({_described(found)}); remove that folder, or set "
             "root=PATH to keep the host's files elsewhere"
         )
     if not raw_dir.is_dir() or not any(raw_dir.iterdir()):
@@ -70,6 +91,15 @@ def generated_by(settings: Settings) -> dict[str, Any]:
     version = function.__globals__["VERSION"]
     generator_name = "_".join(function.__module__.split(".")[-2:])
     return {"generator": generator_name, "version": version, "options": plain(options)}  # as the mark's JSON has them
+
+
+def _same_source(settings: Settings, found: dict[str, Any] | None) -> bool:
+    """Tell whether the mark of a raw folder is that of the settings' source; an option at its default is none."""
+    if found is None:
+        return False
+    defaults = default_options(generator(settings)[0])
+    marks = [one | {"options": differences(one["options"], defaults)} for one in (found, generated_by(settings))]
+    return all(marks[0].get(name) == marks[1][name] for name in marks[1])
 
 
 def _sizes(raw_dir: Path) -> dict[str, int]:

@@ -7,12 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from foldwise.data.dataset import Dataset
-from foldwise.data.folds import folds_path, read_folds
+from foldwise.data.folds import folds_path, read_folds, write_folds
 from foldwise.execution.local import FoldTask, train_folds
-from foldwise.runs import members
+from foldwise.runs.members import labelling_runs
 from foldwise.runs.recipe import make_recipe, run_name
-from foldwise.runs.report import of, reported
-from foldwise.runs.report import told as report_told
+from foldwise.runs.report import effect_line, full_report, score_of, write_report
 from foldwise.runs.store import Run, open_run, take_folds
 from foldwise.scoring.metrics import METRICS
 from foldwise.scoring.objective import cost
@@ -30,7 +29,7 @@ def train(settings: Settings) -> Run:
 def train_all(sweep: list[Settings]) -> list[dict[str, Any]]:
     """Train several recipes and return their reports, best first."""
     metric = sweep[0].competition.metric
-    return sorted(train_runs(sweep).values(), key=lambda report: cost(metric, of(report)))
+    return sorted(train_runs(sweep).values(), key=lambda report: cost(metric, score_of(report)))
 
 
 def train_runs(sweep: list[Settings]) -> dict[Run, dict[str, Any]]:
@@ -43,10 +42,10 @@ def train_runs(sweep: list[Settings]) -> dict[Run, dict[str, Any]]:
     tasks: list[FoldTask] = []
     for settings in sweep:
         dataset = prepare(settings)
-        read_folds(dataset, settings.split)
+        write_folds(dataset, settings.split)
         path = folds_path(dataset, settings.split)
         recipe = make_recipe(settings, dataset.data_key, path.stem.removeprefix("folds_"))
-        members.sources(settings.runs_dir, recipe.pseudo.runs or [], recipe.split_key)
+        labelling_runs(settings.runs_dir, recipe.pseudo.runs or [], recipe.split_key)
         run = open_run(settings.runs_dir, recipe)
         if run in runs:
             continue
@@ -55,7 +54,7 @@ def train_runs(sweep: list[Settings]) -> dict[Run, dict[str, Any]]:
             take_folds(run, Run(settings.runs_dir / run_name(replace(recipe, fit=replace(recipe.fit, refit=False)))))
         missing = run.missing()
         if missing:
-            (run.path / "run.json").unlink(missing_ok=True)  # it may tell the score of folds that are gone
+            (run.path / "run.json").unlink(missing_ok=True)  # it may hold the score of folds that are gone
         tasks += [FoldTask(run, recipe, fit, len(dataset.train.images), dataset.path, path) for fit in missing]
         done = len(run.fits) - len(missing)
         if done:
@@ -70,14 +69,16 @@ def train_runs(sweep: list[Settings]) -> dict[Run, dict[str, Any]]:
 
     def score(run: Run) -> None:
         settings, dataset = runs[run]
-        reports[run] = report = reported(run, dataset, read_folds(dataset, settings.split), settings)
-        told = [("log loss", report["log_loss"], *report["log_loss_interval"])]
+        folds = read_folds(dataset, settings.split)
+        write_report(run, dataset, folds)
+        reports[run] = report = full_report(run, dataset, folds, settings)
+        shown = [("log loss", report["log_loss"], *report["log_loss_interval"])]
         if settings.competition.metric != "log_loss":
-            told.insert(0, (METRICS[settings.competition.metric].label, report["score"], *report["score_interval"]))
-        scores = ("{} {:.4f} (95 % interval {:.4f} to {:.4f})".format(*one) for one in told)
+            shown.insert(0, (METRICS[settings.competition.metric].label, report["score"], *report["score_interval"]))
+        scores = ("{} {:.4f} (95 % interval {:.4f} to {:.4f})".format(*one) for one in shown)
         log.info("%s: out-of-fold %s", run.name, ", ".join(scores))
         if "pseudo" in report:
-            log.info(report_told(report))
+            log.info(effect_line(report))
 
     for run in runs:
         if run.is_finished():

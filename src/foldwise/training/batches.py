@@ -10,10 +10,11 @@ import numpy as np
 
 from foldwise.augment import mix, pipelines
 from foldwise.augment.body import Body
-from foldwise.data.batch import Batch
-from foldwise.data.structure import Structure
+from foldwise.data.structure import Batch, Structure
 from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.settings import AugmentSettings
+
+VERSION = 1  # enters the run key; raised by an edit that changes what a recipe predicts
 
 HUNG_SECONDS = 300  # a batch takes milliseconds
 

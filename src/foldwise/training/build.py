@@ -12,10 +12,12 @@ import tensorflow as tf
 from foldwise.data import batch
 from foldwise.data.dataset import Dataset
 from foldwise.errors import FoldwiseError
-from foldwise.models import introspect
+from foldwise.models import common, introspect
 from foldwise.plugins import function_named
 from foldwise.runs.recipe import Recipe
 from foldwise.training.predict import PREDICT_ROWS
+
+VERSION = 1  # enters the run key; raised by an edit that changes what a recipe predicts
 
 
 def build_model(recipe: Recipe, dataset: Dataset) -> keras.Model:
@@ -34,7 +36,7 @@ def build_model(recipe: Recipe, dataset: Dataset) -> keras.Model:
 
 def check_values(model: keras.Model, images: np.ndarray) -> None:
     """Raise FoldwiseError unless images (n, h, w, c) fill the range of values that a pretrained model was told."""
-    layer = next((one for one in model.layers if one.name == "pixels"), None)
+    layer = next((one for one in model.layers if one.name == common.PIXELS), None)
     if layer is None:
         return
     low = -layer.offset / layer.scale
@@ -51,7 +53,7 @@ def check_values(model: keras.Model, images: np.ndarray) -> None:
 
 def set_scale(model: keras.Model, images: np.ndarray, rows: np.ndarray, present: np.ndarray | None = None) -> None:
     """Set the layers `scale` to the channels' mean and variance over the training rows' views that are `present`."""
-    if not introspect.layers_named(model, "scale"):  # a pretrained network has a range of its own
+    if not introspect.layers_named(model, common.SCALE):  # a pretrained network has a range of its own
         return
     total, squares, count = 0.0, 0.0, 0
     step = batch.rows_at_once(images, PREDICT_ROWS)
@@ -61,7 +63,7 @@ def set_scale(model: keras.Model, images: np.ndarray, rows: np.ndarray, present:
         part = part.astype(np.float64).reshape(-1, part.shape[-1])
         total, squares, count = total + part.sum(axis=0), squares + (part**2).sum(axis=0), count + len(part)
     mean = total / count
-    for scale in introspect.layers_named(model, "scale"):
+    for scale in introspect.layers_named(model, common.SCALE):
         scale.adapt_mean.assign(mean)
         scale.adapt_variance.assign(np.maximum(squares / count - mean**2, 0))
         scale.finalize_state()

@@ -16,6 +16,7 @@ import numpy as np
 from foldwise.augment import pipelines
 from foldwise.augment.views import views as views_views
 from foldwise.data.dataset import Dataset
+from foldwise.models import common
 from foldwise.runs.recipe import Recipe
 from foldwise.settings import plain
 from foldwise.storage import content_key, one_at_a_time, written_aside
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
     import keras
 
 
-VERSION = 1  # of what the same recipe would store
+VERSION = 1  # enters the run key and that of the stored features; raised by an edit that changes them
 ROWS = 32  # images that the backbone sees at once
 OF_THE_HEAD = ("dropout", "auxiliary")  # options that come after the features
-OF_A_HEAD = ("joined", "dropout", "logits")  # the layers after them
+OF_A_HEAD = (common.JOINED, common.DROPOUT, common.LOGITS)  # the layers after them
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,8 @@ def with_new_head(model: keras.Model) -> keras.Model:
     import keras
 
     new = {name: layer.__class__.from_config(layer.get_config()) for name, layer in _of_the_head(model).items()}
-    auxiliary = model.get_layer("auxiliary").output if "joined" in new else None
-    logits = _logits(new, model.get_layer("features").output, auxiliary)
+    auxiliary = model.get_layer("auxiliary").output if common.JOINED in new else None
+    logits = _logits(new, model.get_layer(common.FEATURES).output, auxiliary)
     return keras.Model(model.inputs if len(model.inputs) > 1 else model.inputs[0], logits)
 
 
@@ -100,8 +101,8 @@ def head(model: keras.Model) -> keras.Model:
     import keras
 
     layers = _of_the_head(model)
-    inputs = [keras.Input(model.get_layer("features").output.shape[1:], name="features_in")]
-    if "joined" in layers:
+    inputs = [keras.Input(model.get_layer(common.FEATURES).output.shape[1:], name="features_in")]
+    if common.JOINED in layers:
         inputs.append(keras.Input(model.get_layer("auxiliary").output.shape[1:], name="auxiliary"))
     return keras.Model(inputs if len(inputs) > 1 else inputs[0], _logits(layers, *inputs))
 
@@ -113,11 +114,11 @@ def _of_the_head(model: keras.Model) -> dict[str, Any]:
 
 def _logits(layers: dict[str, Any], x: Any, auxiliary: Any = None) -> Any:
     """Lead features, and auxiliary columns where there are any, through the layers of a head."""
-    if "joined" in layers:
-        x = layers["joined"]([x, auxiliary])
-    if "dropout" in layers:
-        x = layers["dropout"](x)
-    return layers["logits"](x)
+    if common.JOINED in layers:
+        x = layers[common.JOINED]([x, auxiliary])
+    if common.DROPOUT in layers:
+        x = layers[common.DROPOUT](x)
+    return layers[common.LOGITS](x)
 
 
 def _store(recipe: Recipe, dataset: Dataset, path: Path) -> None:
@@ -168,7 +169,7 @@ def _extractor(model: keras.Model) -> Any:
     import keras
     import tensorflow as tf
 
-    network = keras.Model(model.get_layer("images").output, model.get_layer("features").output)
+    network = keras.Model(model.get_layer("images").output, model.get_layer(common.FEATURES).output)
     signature = [tf.TensorSpec((None, *network.input.shape[1:]), tf.float32)]
     traced = tf.function(lambda images: network(images, training=False), input_signature=signature)
     return lambda images: np.asarray(traced(images), np.float32)

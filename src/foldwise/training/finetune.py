@@ -11,8 +11,11 @@ from typing import Any
 
 import keras
 
+from foldwise.models import common
 from foldwise.models.introspect import leaves
 from foldwise.settings import FinetuneSettings, FitSettings
+
+VERSION = 1  # enters the run key; raised by an edit that changes what a recipe predicts
 
 LayerList = list[keras.layers.Layer]
 
@@ -26,7 +29,7 @@ class Phase:
 
 def backbone(model: keras.Model) -> keras.Model | None:
     """The pretrained network inside a model, or None."""
-    return next((layer for layer in model.layers if layer.name == "backbone"), None)
+    return next((layer for layer in model.layers if layer.name == common.BACKBONE), None)
 
 
 def stages(network: keras.Model) -> list[LayerList]:

@@ -12,10 +12,9 @@ import keras
 import numpy as np
 import pandas as pd
 
-from foldwise.data.batch import Batch, by_image, images_of, present, structure_of
-from foldwise.data.batch import beside as batch_beside
+from foldwise.data.batch import by_image, images_of, present, side_inputs, structure_of
 from foldwise.data.dataset import Dataset
-from foldwise.data.structure import check_mirror
+from foldwise.data.structure import Batch, check_mirror
 from foldwise.errors import FoldwiseError
 from foldwise.models import introspect
 from foldwise.runs.recipe import Recipe
@@ -28,6 +27,8 @@ from foldwise.training.features import Features, built_once, head, head_recipe, 
 from foldwise.training.optimizer import optimizer
 from foldwise.training.predict import PREDICT_ROWS, Predictor
 from foldwise.training.pseudo import Extra, hard, joined
+
+VERSION = 1  # enters the run key; raised by an edit that changes what a recipe predicts
 
 Report = Callable[[int, int, float], None]  # epoch, images trained so far, mean loss of the epoch
 
@@ -60,15 +61,15 @@ def train_fold(
 
     Raises FoldwiseError where the loss stops being a number, or the fold cuts an image that answers several rows.
     """
-    k, held_out = len(dataset.targets), images_of(held_out, dataset.rows_per_image)
+    k, held_out = len(dataset.targets), images_of(held_out, dataset.structure.rows_per_image)
     dataset = by_image(dataset)
     rows = np.flatnonzero(~held_out)
     if recipe.augment.test_views == "mirror" or recipe.augment.options.get("mirror"):
         names = recipe.model.options.get("auxiliary", ())
         check_mirror(structure_of(dataset), names, "mirroring (augment)")
     auxiliary = _Auxiliary(dataset, recipe.model.options.get("auxiliary", ()), rows)
-    beside_train = batch_beside(dataset, dataset.train, auxiliary.train)
-    beside_test = batch_beside(dataset, dataset.test, auxiliary.test)
+    beside_train = side_inputs(dataset, dataset.train, auxiliary.train)
+    beside_test = side_inputs(dataset, dataset.test, auxiliary.test)
     inside, models, histories = [], [], []
     outside = []
     drawn = _drawn(recipe, dataset, rows, beside_train, beside_test, features, extra)

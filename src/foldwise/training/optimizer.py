@@ -10,6 +10,8 @@ import keras
 from foldwise.settings import FitSettings
 from foldwise.training import finetune, snapshots
 
+VERSION = 1  # enters the run key; raised by an edit that changes what a recipe predicts
+
 
 def learning_rate(fit: FitSettings, steps_per_epoch: int) -> Any:
     """Return Keras' schedule: constant or cosine decay to 0, after a linear warm-up from 0.

@@ -10,11 +10,13 @@ import numpy as np
 import tensorflow as tf
 
 from foldwise.augment.views import batch_views
-from foldwise.data.batch import Batch, rows_at_once
-from foldwise.data.structure import Structure
+from foldwise.data.batch import rows_at_once
+from foldwise.data.structure import Batch, Structure
 from foldwise.models import introspect
 from foldwise.scoring import metrics
 from foldwise.settings import Task
+
+VERSION = 1  # enters the run key; raised by an edit that changes what a recipe predicts
 
 PREDICT_ROWS = 256
 

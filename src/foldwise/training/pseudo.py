@@ -14,15 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from foldwise.data.batch import Batch
 from foldwise.data.dataset import Dataset
+from foldwise.data.structure import Batch
 from foldwise.errors import FoldwiseError
 from foldwise.runs import store
-from foldwise.runs.members import sources
+from foldwise.runs.members import labelling_runs
 from foldwise.runs.recipe import Recipe
 from foldwise.runs.store import Run
 from foldwise.scoring import decisions
 from foldwise.settings import Task
+
+VERSION = 1  # enters the run key; raised by an edit that changes what a recipe predicts
 
 
 @dataclass(frozen=True)
@@ -65,9 +67,9 @@ def extra(run: Run, recipe: Recipe, fit: int, dataset: Dataset) -> Extra | None:
     settings = recipe.pseudo
     if not settings.runs:
         return None
-    teachers = sources(run.path.parent, settings.runs, recipe.split_key)
-    p = np.mean([_said(source, fit, dataset) for source in teachers], axis=0)  # (n, k)
-    r, scored = dataset.rows_per_image, np.ones(len(p), bool)
+    labelling = labelling_runs(run.path.parent, settings.runs, recipe.split_key)
+    p = np.mean([_said(source, fit, dataset) for source in labelling], axis=0)  # (n, k)
+    r, scored = dataset.structure.rows_per_image, np.ones(len(p), bool)
     if "scored" in dataset.test.table:
         scored = dataset.test.table["scored"].to_numpy(bool)
     sure = confidence(p, dataset.task) >= settings.confidence

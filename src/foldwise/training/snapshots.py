@@ -10,8 +10,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from foldwise.models import introspect
+from foldwise.models import common, introspect
 from foldwise.settings import FitSettings
+
+VERSION = 1  # enters the run key; raised by an edit that changes what a recipe predicts
 
 
 def ends(fit: FitSettings) -> list[int]:
@@ -71,6 +73,6 @@ class Kept:
 def with_weights(model: keras.Model, weights: list[np.ndarray]) -> keras.Model:
     """Give a model of the same builder the weights."""
     model.set_weights(weights)
-    for scale in introspect.layers_named(model, "scale"):
+    for scale in introspect.layers_named(model, common.SCALE):
         scale.finalize_state()
     return model

@@ -343,7 +343,7 @@ BAD: dict[str, tuple[dict[str, str], dict[str, Any], str]] = {
     ),
     "no group column": (folder_files(), {"group_column": "person"}, "train.csv: the column 'person' is missing"),
     "no auxiliary column": (folder_files(), {"auxiliary": "[age]"}, "train.csv: the column 'age' is missing"),
-    "duplicate id": (train_rows("t0,0", "t1,1", "t0,1"), {}, "train.csv, row 3: the id 't0' stands in train twice"),
+    "duplicate id": (train_rows("t0,0", "t1,1", "t0,1"), {}, "train.csv, row 3: duplicate id 't0' in train"),
     "test id in train": (
         train_rows("t0,0", "u1,1"),
         {},
@@ -352,7 +352,7 @@ BAD: dict[str, tuple[dict[str, str], dict[str, Any], str]] = {
     "duplicate test id": (
         replaced("sample_submission.csv", "id,label\nu0,0\nu0,0\n"),
         {},
-        "sample_submission.csv, row 2: the id 'u0' stands in test twice",
+        "sample_submission.csv, row 2: duplicate id 'u0' in test",
     ),
     "no label": (train_rows("t0,0", "t1,", "t2,1"), {}, "train.csv, row 2: the label 'label' is missing"),
     "label 2": (train_rows("t0,0", "t1,2"), {}, "train.csv, row 2: the label 'label' is '2', which is no class; "),
@@ -391,7 +391,7 @@ def test_bad_tables_are_refused_by_row_and_nothing_is_left(
         ("id,age\nu0,5\n", "sample_submission.csv, row 2: 'u1' is not in test.csv, which gives age"),
         ("id,age\nu0,5\nu1,x\n", "sample_submission.csv, row 2: age is 'x', expected a number"),
         ("id,age\nu0,5\nu1,1e999\n", "sample_submission.csv, row 2: age is '1e999', expected a number"),
-        ("id,age\nu0,5\nu1,5\nu1,6\n", "test.csv: the id 'u1' stands in it twice"),
+        ("id,age\nu0,5\nu1,5\nu1,6\n", "test.csv: duplicate id 'u1'"),
         ("id,ega\nu0,5\n", "test.csv: the column 'age' is missing"),
         (None, "test.csv is missing; the folder holds images, sample_submission.csv, train.csv"),
     ],

@@ -165,14 +165,14 @@ def test_the_layouts_share_ids_and_differ_in_images(settings, layout: str, shape
     one = settings(*KAGGLE, f"competition.options.layout={layout}")
     write_raw(one.raw_dir)
     data = prepare(one)
-    assert (data.train.images.shape, data.train.images.dtype, data.rows_per_image) == (shape, np.uint8, rows)
+    assert (data.train.images.shape, data.train.images.dtype, data.structure.rows_per_image) == (shape, np.uint8, rows)
     assert data.test.images.shape == (shape[0] // 2, *shape[1:])
     table = data.train.table
     assert table["id"].tolist() == [f"{scan}_Zone{zone}" for scan in ("a0", "b1") for zone in range(1, 18)]
     assert table["threat"].tolist() == [0, 0, 1, *[0] * 31]
     assert table["zone"].tolist() == [*range(1, 18)] * 2
     assert (set(table["group"]), set(data.test.table["group"])) == ({"p"}, {"q"})
-    assert (data.task, data.targets, data.categories) == ("binary", ["threat"], {"zone": 17})
+    assert (data.task, data.targets, data.structure.categories) == ("binary", ["threat"], {"zone": 17})
     assert data.ids_key == prepare(settings(*KAGGLE)).ids_key
     if layout == "zone":
         assert table.loc[4, [f"angle_{k}" for k in range(9)]].tolist() == [
@@ -188,8 +188,10 @@ def test_the_layouts_share_ids_and_differ_in_images(settings, layout: str, shape
         ]
         assert table.loc[8, ["angle_0", "angle_8"]].isna().all() and (data.train.images[8, [0, 8]] == 0).all()
     if layout == "region":
-        assert {name: len(part["slots"]) for name, part in data.regions.items()} == dict.fromkeys(crops.REGIONS, 8)
-        assert data.regions["arms"]["outputs"] == [0, 1, 2, 3]
+        assert {name: len(part["slots"]) for name, part in data.structure.regions.items()} == dict.fromkeys(
+            crops.REGIONS, 8
+        )
+        assert data.structure.regions["arms"]["outputs"] == [0, 1, 2, 3]
 
 
 def test_sixteen_views_of_sixty_four_are_every_fourth(tmp_path: Path) -> None:
@@ -259,7 +261,7 @@ LABELS, SAMPLE = "stage1_labels.csv", "stage1_sample_submission.csv"
             r"stage1_labels.csv, row 9: the Id is 'a0_Zone18', expected .* 1 to 17",
         ),
         (rewrite(LABELS, "a0_Zone17", "a0_Zone0"), "row 9: the Id is 'a0_Zone0'"),
-        (rewrite(LABELS, "a0_Zone17", "a0_Zone16"), "row 9: the Id 'a0_Zone16' stands in it twice"),
+        (rewrite(LABELS, "a0_Zone17", "a0_Zone16"), "row 9: duplicate Id 'a0_Zone16'"),
         (rewrite(LABELS, "a0_Zone17,0\n", ""), "stage1_labels.csv: the scan 'a0' has no row for zone 17"),
         (rewrite(LABELS, "Id,", "id,"), "expected the columns Id, Probability, received id, Probability"),
         (rewrite(LABELS, "a0_Zone17,0", "a0_Zone17,2"), "the label 'threat' of 'a0_Zone17' is 2.0, expected 0 or 1"),

@@ -288,11 +288,11 @@ BAD = {
     "no JSON": (replaced("train.json", '[{"id" 1}]'), 'train.json, record 1 ({"id" 1}...): cannot be read: '),
     "duplicate id": (
         changed("train.json", 4, id="00000000"),
-        "train.json, record 4: the id '00000000' stands in train twice",
+        "train.json, record 4: duplicate id '00000000' in train",
     ),
     "duplicate test id": (
         changed("test.json", 2, id="a0000000"),
-        "test.json, record 2: the id 'a0000000' stands in test twice",
+        "test.json, record 2: duplicate id 'a0000000' in test",
     ),
     "test id in train": (
         changed("test.json", 2, id="00000003"),

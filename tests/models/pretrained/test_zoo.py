@@ -13,7 +13,7 @@ from keras.src.applications import imagenet_utils
 from foldwise import models
 from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.models.pretrained import assemble, zoo
-from foldwise.plugins import public_functions
+from foldwise.plugins import option_schema, public_functions
 from foldwise.stages import list_models
 from foldwise.training import finetune
 from foldwise.training.build import check_values
@@ -84,7 +84,7 @@ def test_every_application_has_the_facts_of_the_zoo(name, monkeypatch):
     assert all(any(layer.weights for layer in stage) for stage in cut)
     assert sum(len(layer.weights) for stage in cut for layer in stage) == len(network.weights)
     with pytest.raises(ConfigError, match=f"takes {side} pixels at least"):
-        models.application((64, 64, 3), 1, name=name, side=side - 1)
+        models.application((64, 64, 3), 1, name=name, weights=None, side=side - 1)
 
 
 @pytest.mark.parametrize("name", ["MobileNetV3Small", "VGG16", "ConvNeXtTiny", "EfficientNetB1"])
@@ -131,7 +131,7 @@ def test_the_scaling_inside_is_keras_own(name):
     module = importlib.import_module(f"keras.applications.{MODULES[name]}")
     images = np.random.default_rng(0).uniform(0, 255, (2, 80, 80, 3)).astype(np.float32)
     entry = zoo.entries()[name]
-    scaled = np.asarray(assemble._prepared(keras.ops.convert_to_tensor(images), entry.preparation))
+    scaled = np.asarray(assemble._prepare(keras.ops.convert_to_tensor(images), entry.preparation))
     assert scaled == pytest.approx(module.preprocess_input(images.copy()), abs=1e-4)
 
 
@@ -150,7 +150,7 @@ def test_the_preparation_of_each_is_its_modules(name):
     function = getattr(keras.applications, name)
     module = importlib.import_module(function.__module__)
     images = np.linspace(0, 255, 48, dtype=np.float32).reshape(1, 4, 4, 3)
-    given = np.asarray(assemble._prepared(keras.ops.convert_to_tensor(images), zoo.entries()[name].preparation))
+    given = np.asarray(assemble._prepare(keras.ops.convert_to_tensor(images), zoo.entries()[name].preparation))
     assert given == pytest.approx(np.asarray(module.preprocess_input(images.copy())), abs=1e-4)
 
 
@@ -158,12 +158,30 @@ def test_the_preparation_of_each_is_its_modules(name):
 def test_the_others_have_the_published_number_of_weights(name):
     entry = zoo.entries()[name]
     with drawn_up():
-        model = public_functions("models")[entry.builder]((entry.side, entry.side, 3), 1000)
+        model = public_functions("models")[entry.builder]((entry.side, entry.side, 3), 1000, weights=None)
         assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == entry.parameters
         assert model.get_layer("features").output.shape == (None, entry.features)
         network = model.get_layer("backbone")
         assert len(finetune.stages(network)) == 4 if name == "zfnet" else 5
-        public_functions("models")[entry.builder]((8, 8, 1), 1, side=entry.min_side)
+        public_functions("models")[entry.builder]((8, 8, 1), 1, weights=None, side=entry.min_side)
+
+
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [
+        ("densenet161", "densenet161"),
+        ("efficientnet_lite0", "efficientnet_lite0"),
+        ("fbresnet152", "resnets"),
+        ("inception_v4", "inception_v4"),
+        ("resnext101_32x4d", "resnets"),
+        ("resnext101_64x4d", "resnets"),
+    ],
+)
+def test_converted_networks_share_their_options_and_belong_to_the_module_of_their_trunk(name, module):
+    builder = public_functions("models")[name]
+    assert (builder.__name__, builder.__module__) == (name, f"foldwise.models.pretrained.{module}")
+    assert builder.__doc__.startswith("Build ")
+    assert list(option_schema(builder)) == ["weights", "side", "values", "bands", "dropout", "auxiliary"]
 
 
 def test_zf_net_has_the_shapes_of_the_talk():
@@ -202,11 +220,11 @@ def test_bands_by_hand():
 
 @pytest.mark.parametrize("channels", [1, 2, 4, 6])
 def test_resummed_kernels_say_the_same_of_equal_channels(monkeypatch, channels):
-    lite = importlib.import_module("foldwise.models.efficientnet_lite0")
+    lite = importlib.import_module("foldwise.models.pretrained.efficientnet_lite0")
     monkeypatch.setattr(lite, "STAGES", lite.STAGES[:2])
     grey = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 1)).astype(np.float32)
-    three = models.efficientnet_lite0((32, 32, 3), 1, side=32).get_layer("backbone")
-    other = assemble.resummed(three, channels)
+    three = models.efficientnet_lite0((32, 32, 3), 1, weights=None, side=32).get_layer("backbone")
+    other = assemble.rebuild_for_channels(three, channels)
     assert other.input_shape[-1] == channels
     one, many = three(np.repeat(grey / 128 - 1, 3, 3)), other(np.repeat(grey / 128 - 1, channels, 3))
     if channels in (1, 6):  # every plane is dealt out equally often
@@ -218,14 +236,14 @@ def test_resummed_kernels_say_the_same_of_equal_channels(monkeypatch, channels):
 
 
 def test_a_scaling_inside_a_resummed_application_takes_any_number_of_channels():
-    model = models.application((32, 32, 2), 1, name="EfficientNetB0", side=32, bands="resummed")
+    model = models.application((32, 32, 2), 1, name="EfficientNetB0", weights=None, side=32, bands="resummed")
     assert model.get_layer("backbone").input_shape == (None, 32, 32, 2)
     assert np.isfinite(model(np.full((1, 32, 32, 2), 99, np.float32))).all()
 
 
 def test_images_outside_the_told_range_stop_with_the_range_to_say():
     with drawn_up():
-        model = models.efficientnet_lite0((32, 32, 1), 1, side=32)
+        model = models.efficientnet_lite0((32, 32, 1), 1, weights=None, side=32)
     photograph = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 1)).astype(np.uint8)
     check_values(model, photograph)
     check_values(model, np.zeros((4, 32, 32, 1)))  # a blank batch says nothing
@@ -237,15 +255,16 @@ def test_images_outside_the_told_range_stop_with_the_range_to_say():
 
 def test_the_values_are_mapped_to_the_range_and_clipped():
     with drawn_up():
-        model = models.efficientnet_lite0((32, 32, 1), 1, side=32, values=(-30, 0))
+        model = models.efficientnet_lite0((32, 32, 1), 1, weights=None, side=32, values=(-30, 0))
     radar = keras.ops.convert_to_tensor(np.array([-40.0, -30, -15, 0, 5], np.float32).reshape(1, 5, 1, 1))
     mapped = model.get_layer("clip")(model.get_layer("pixels")(radar))
     assert np.asarray(mapped).ravel().tolist() == pytest.approx([0, 0, 127.5, 255, 255], abs=1e-3)
 
 
 def test_the_table_of_models_holds_the_talks(settings):
-    listed = {one["name"]: one for one in list_models.models(settings())}
-    assert set(listed) == {*APPLICATIONS, *OURS, "logistic_regression", "mlp", "small_cnn"} | set(listed)
+    listed = {one["name"]: one for one in list_models.list_models(settings())}
+    own = {"logistic_regression", "mlp", "multi_view", "region_nets", "small_cnn", "whole_scan"}
+    assert set(listed) == {*APPLICATIONS, *OURS} | own
     talk = {
         "NASNetLarge": (82.7, 96.2),
         "InceptionResNetV2": (80.4, 95.3),
@@ -260,6 +279,12 @@ def test_the_table_of_models_holds_the_talks(settings):
     }
     assert {name: (one["talk_top1"], one["talk_top5"]) for name, one in listed.items() if one.get("talk_top1")} == talk
     assert listed["efficientnet_lite0"]["here"] is True
+    words = {name: listed[name]["override"] for name in ("ResNet152", "zfnet", "mlp")}
+    assert words == {
+        "ResNet152": "model=application model.options.name=ResNet152",
+        "zfnet": "model=zfnet",
+        "mlp": "model=mlp",
+    }
     text = list_models.show(list(listed.values()), 200)
     assert "NASNetLarge           88,949,818   331        82.5 / 96.0  82.7 / 96.2" in text
 

@@ -75,7 +75,7 @@ def read(
         extra = test_columns.set_index(id_column) if test_columns is not None else None
         if extra is not None and not extra.index.is_unique:
             twice = extra.index[extra.index.duplicated()][0]
-            raise FoldwiseError(f"test.csv: the id {twice!r} stands in it twice; ids must be unique")
+            raise FoldwiseError(f"test.csv: duplicate id {twice!r}")
         for i, id_ in enumerate(test.iloc[:, 0]):
             where = f"{sample}, row {i + 1}"
             if extra is not None and id_ not in extra.index:

@@ -17,6 +17,7 @@ from foldwise.competitions.passenger_screening.crops import MIRROR, VIEWS, ZONES
 from foldwise.competitions.passenger_screening.scans import Images, Plan, Scan, prepared
 from foldwise.competitions.passenger_screening.tables import Box
 from foldwise.data.records import Record, Records
+from foldwise.data.structure import structure_from
 from foldwise.errors import FoldwiseError
 from foldwise.processes import cores, in_processes
 from foldwise.progress import track
@@ -116,9 +117,7 @@ def read(
         auxiliary=["zone", *names],
         sample_submission=sample,
         pictures=[sheet] if groups == "auto" else [],
-        rows_per_image=answered,
-        categories={"zone": ZONES},
-        **structure,
+        structure=structure_from({"rows_per_image": answered, "categories": {"zone": ZONES}} | structure),
     )
 
 

@@ -96,7 +96,7 @@ def answers(path: Path) -> dict[str, list[float]]:
             raise FoldwiseError(f"{path.name}, row {row}: the Id is {id_!r}, expected <scan>_Zone<k> with k of 1 to 17")
         of_scan = values.setdefault(match[1], {})
         if int(match[2]) in of_scan:
-            raise FoldwiseError(f"{path.name}, row {row}: the Id {id_!r} stands in it twice; ids must be unique")
+            raise FoldwiseError(f"{path.name}, row {row}: duplicate Id {id_!r}")
         of_scan[int(match[2])] = float(value)
     for scan, of_scan in values.items():
         absent = sorted({*range(1, ZONES + 1)} - set(of_scan))

@@ -19,11 +19,11 @@ def application(
     n_outputs: int,
     *,
     name: str = "EfficientNetB0",
-    weights: str | None = None,
+    weights: str | None = "imagenet",
     side: assemble.Side = None,
     values: assemble.Values = (0.0, 255.0),
     bands: assemble.Bands = "repeat",
-    dropout: common.Rate = 0.0,
+    dropout: common.Rate = 0.2,
     auxiliary: tuple[str, ...] = (),
 ) -> keras.Model:
     """Build a network of keras.applications without its classifier, and a head.
@@ -31,15 +31,15 @@ def application(
     name: ResNet152, DenseNet201, NASNetLarge, ...; `foldwise models` lists them.
     weights: imagenet (Keras downloads them once), null for random ones, or a file (.weights.h5, .keras, .h5).
     side: pixels that images are resized to; null for those that the published weights were trained at.
-    values: what stands for black and for white in the images: [0, 255] for photographs, [-35, 5] for radar in dB.
-        What lies outside is clipped; images that do not fill the range stop the training.
-    bands: how channels become the three that the network takes. repeat: up to three, in turn. difference, ratio
-        (of two): they and (a - b) / 2, or a / (a + b). learned: a 1 x 1 convolution, trained with the head.
-        resummed: the first kernel is dealt out to any number of channels and keeps its sum.
+    values: the values of black and of white in the images: [0, 255] for photographs, [-35, 5] for radar in dB.
+        Values beyond them are clipped; images that do not fill the range stop the training.
+    bands: how channels become the three of the network. repeat: up to three channels, in turn. difference, ratio: of
+        two channels a and b, with (a - b) / 2 or a / (a + b) as the third. learned: a 1 x 1 convolution, trained with
+        the head. resummed: the first kernel is repeated over any number of channels and keeps its sum.
     dropout: share of features dropped before the output.
     auxiliary: names of auxiliary columns joined to the features.
 
-    Raises ConfigError for a name that there is none of, a side below the smallest, bands that do not fit.
+    Raises ConfigError for an unknown network name, a side below the smallest one, or bands that do not fit.
     """
     entry = zoo.entries().get(name)
     if entry is None or entry.builder != "application":
@@ -72,11 +72,11 @@ def _build(name: str, shape: tuple[int, int, int], weights: str | None) -> keras
     if weights != "imagenet":
         return function(include_top=False, weights=None, input_shape=shape)
     entry = zoo.entries()[name]
-    with storage.one_at_a_time(fetch.cache_dir() / entry.file):  # two workers would write one file
+    with storage.one_at_a_time(fetch.cache_dir() / entry.file):  # else two workers would write one file
         try:
-            # some take ImageNet's weights only at sides of their own, though they are the same weights at any side
+            # some networks warn that ImageNet's weights want certain sides; they are the same weights at any side
             return function(include_top=False, weights="imagenet", input_shape=shape)
         except Exception as error:  # Keras raises a bare Exception where it cannot download
             if "URL fetch failure" not in str(error):
                 raise
-            raise FoldwiseError(fetch.offline(entry.url, entry.file, error)) from None
+            raise FoldwiseError(fetch.offline_message(entry.url, entry.file, error)) from None

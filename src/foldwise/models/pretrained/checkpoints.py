@@ -1,14 +1,13 @@
 """Read the tensors of a checkpoint: .safetensors, and PyTorch's .pth in its zip and its legacy format.
 
-A .pth holds a pickle, and unpickling runs whatever the file names. Here only the names that spell a tensor
-are known, they are not PyTorch's functions but ours, and every other name is refused before anything runs.
+A .pth holds a pickle, and unpickling runs any function that the file names. Here only the few names that
+a pickled tensor needs are known, they lead to our own functions, and any other is refused before anything runs.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
-import json
 import math
 import pickle
 import re
@@ -23,7 +22,7 @@ import numpy as np
 from foldwise.errors import FoldwiseError
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # torch.serialization.MAGIC_NUMBER
-WRAPPERS = ("state_dict", "model_state_dict", "model")  # where training scripts put the tensors beside other things
+WRAPPERS = ("state_dict", "model_state_dict", "model")  # keys of the tensors in checkpoints of training scripts
 BFLOAT16 = "bfloat16"
 TYPES = {
     "DoubleStorage": "<f8",
@@ -37,25 +36,13 @@ TYPES = {
     "ByteStorage": "|u1",
     "BoolStorage": "|b1",
 }
-SAFETENSORS_TYPES = {
-    "F64": "<f8",
-    "F32": "<f4",
-    "F16": "<f2",
-    "BF16": BFLOAT16,
-    "I64": "<i8",
-    "I32": "<i4",
-    "I16": "<i2",
-    "I8": "|i1",
-    "U8": "|u1",
-    "BOOL": "|b1",
-}
 
 
 def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
     """Return the tensors of a checkpoint by name, in the order of the file; bfloat16 comes as float32.
 
-    Raises FoldwiseError for a file that is no checkpoint, holds anything but tensors in its place, or ends
-    before the first tensor that it then names.
+    Raises FoldwiseError, which names the file, for one that is no checkpoint, holds anything but tensors in its place,
+    or is cut off; of PyTorch's formats it names the first tensor that is not complete.
     """
     if not path.is_file():
         raise FoldwiseError(f"{path}: no such file")
@@ -63,20 +50,20 @@ def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
         start = file.read(9)
         file.seek(0)
         if path.suffix == ".safetensors" or start[8:9] == b"{":
-            return _safetensors(file, path)
+            return _read_safetensors(path)
         if start[:4] == b"PK\x03\x04":
-            return _zip(file, path)
+            return _read_zip(file, path)
         if start[:1] == b"\x80":
-            return _legacy(file, path)
+            return _read_legacy(file, path)
     raise FoldwiseError(
-        f"{path}: no checkpoint: expected PyTorch's zip or legacy format, or safetensors; "
+        f"{path}: not a checkpoint: expected PyTorch's zip or legacy format, or safetensors; "
         f"the file begins with {start[:8]!r}"
     )
 
 
 @dataclass(frozen=True)
 class _Storage:
-    """The numbers behind one tensor or several, read when the pickle has been."""
+    """The memory of one tensor or several, read after the pickle."""
 
     key: str
     type: str
@@ -108,7 +95,7 @@ class _Unpickler(pickle.Unpickler):
         if module == "torch" and name in TYPES:
             return name
         raise FoldwiseError(
-            f"{self.path}: refused: the file asks for {module}.{name}, which is no part of a tensor and could run "
+            f"{self.path}: refused: the file names {module}.{name}, which is no part of a tensor and could run "
             "anything. Ask its author for a state_dict or a .safetensors file"
         )
 
@@ -123,7 +110,7 @@ def _rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any
     tensor = _Tensor(storage, offset, tuple(shape), tuple(strides))
     numbers = (offset, *tensor.shape, *tensor.strides)
     if not isinstance(storage, _Storage) or not all(isinstance(n, int) and n >= 0 for n in numbers):
-        raise FoldwiseError(f"a tensor of shape {tensor.shape}, strides {tensor.strides} and offset {offset!r} is none")
+        raise FoldwiseError(f"invalid tensor: shape {tensor.shape}, strides {tensor.strides}, offset {offset!r}")
     return tensor
 
 
@@ -131,11 +118,11 @@ def _rebuild_parameter(data: Any, *_: Any) -> Any:
     return data
 
 
-def _zip(file: BinaryIO, path: Path) -> dict[str, np.ndarray]:
+def _read_zip(file: BinaryIO, path: Path) -> dict[str, np.ndarray]:
     try:
         archive = zipfile.ZipFile(file)
     except zipfile.BadZipFile:
-        raise FoldwiseError(_cut_off(file, path)) from None
+        raise FoldwiseError(_describe_cut(file, path)) from None
     if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
         raise FoldwiseError(f"{path}: refused: PyTorch compresses nothing in its archives, this one does")
     members = {name.partition("/")[2]: name for name in archive.namelist()}
@@ -143,22 +130,25 @@ def _zip(file: BinaryIO, path: Path) -> dict[str, np.ndarray]:
         raise FoldwiseError(f"{path}: a zip archive without data.pkl is no checkpoint of PyTorch")
     if "byteorder" in members and archive.read(members["byteorder"]) != b"little":
         raise FoldwiseError(f"{path}: big-endian checkpoints are not read")
-    named = _named(_unpickled(io.BytesIO(archive.read(members["data.pkl"])), path), path)
+    named = _find_tensors(_unpickle(io.BytesIO(archive.read(members["data.pkl"])), path), path)
 
     def numbers(storage: _Storage) -> bytes:
         return archive.read(members[f"data/{storage.key}"])
 
-    return _arrays(named, numbers, path)
+    return _read_arrays(named, numbers, path)
 
 
-def _cut_off(file: BinaryIO, path: Path) -> str:
-    """Name the first tensor that a zip archive without its end lacks: PyTorch writes the pickle first."""
+def _describe_cut(file: BinaryIO, path: Path) -> str:
+    """Return the message for a zip archive without its end; it names the first incomplete tensor.
+
+    PyTorch writes the pickle, which lists all tensors, before their numbers.
+    """
     file.seek(0)
     whole = file.read()
     lacks = "its table of contents"
     begin = 30 + int.from_bytes(whole[26:28], "little") + int.from_bytes(whole[28:30], "little")
     with contextlib.suppress(FoldwiseError):
-        for name, tensor in _named(_unpickled(io.BytesIO(whole[begin:]), path), path).items():
+        for name, tensor in _find_tensors(_unpickle(io.BytesIO(whole[begin:]), path), path).items():
             label = f"/data/{tensor.storage.key}".encode()
             found = re.search(rb"PK\x03\x04.{22}(..)(..)[^/]*" + re.escape(label), whole, re.DOTALL)
             lengths = sum(int.from_bytes(part, "little") for part in found.groups()) if found else 0
@@ -166,16 +156,16 @@ def _cut_off(file: BinaryIO, path: Path) -> str:
             if held < tensor.storage.numel * _itemsize(tensor.storage.type):
                 lacks = f"the tensor {name!r}"
                 break
-    return f"{path}: the archive is cut off; the first thing that is not whole is {lacks}"
+    return f"{path}: the archive is cut off; the first incomplete part is {lacks}"
 
 
-def _legacy(file: BinaryIO, path: Path) -> dict[str, np.ndarray]:
-    if _unpickled(file, path) != LEGACY_MAGIC:
+def _read_legacy(file: BinaryIO, path: Path) -> dict[str, np.ndarray]:
+    if _unpickle(file, path) != LEGACY_MAGIC:
         raise FoldwiseError(f"{path}: a pickle, but no checkpoint of PyTorch")
     for _ in ("protocol", "system"):
-        _unpickled(file, path)
-    named = _named(_unpickled(file, path), path)
-    keys = _unpickled(file, path)
+        _unpickle(file, path)
+    named = _find_tensors(_unpickle(file, path), path)
+    keys = _unpickle(file, path)
     sizes = {tensor.storage.key: tensor.storage for tensor in named.values()}
     places: dict[str, tuple[int, int]] = {}
     if not isinstance(keys, list):
@@ -192,10 +182,10 @@ def _legacy(file: BinaryIO, path: Path) -> dict[str, np.ndarray]:
         file.seek(start)
         return file.read(count * _itemsize(storage.type))
 
-    return _arrays(named, numbers, path)
+    return _read_arrays(named, numbers, path)
 
 
-def _unpickled(file: BinaryIO, path: Path) -> Any:
+def _unpickle(file: BinaryIO, path: Path) -> Any:
     try:
         return _Unpickler(file, path).load()
     except FoldwiseError:
@@ -206,23 +196,24 @@ def _unpickled(file: BinaryIO, path: Path) -> Any:
         ) from None
 
 
-def _named(loaded: Any, path: Path) -> dict[str, _Tensor]:
-    """Find the tensors in what was unpickled: a state_dict, or one under a usual key."""
+def _find_tensors(loaded: Any, path: Path) -> dict[str, _Tensor]:
+    """Return the tensors of an unpickled state_dict, or of one under a usual key."""
     for wrapper in WRAPPERS:
         if isinstance(loaded, dict) and isinstance(loaded.get(wrapper), dict):
             loaded = loaded[wrapper]
-    tensors = {name: value for name, value in loaded.items() if isinstance(value, _Tensor)} if _is_dict(loaded) else {}
+    named = loaded.items() if _has_names(loaded) else ()
+    tensors = {name: value for name, value in named if isinstance(value, _Tensor)}
     if not tensors:
         raise FoldwiseError(f"{path}: expected tensors by name (a state_dict), found {type(loaded).__name__}")
     return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
 
 
-def _is_dict(loaded: Any) -> bool:
+def _has_names(loaded: Any) -> bool:
     return isinstance(loaded, dict) and all(isinstance(name, str) for name in loaded)
 
 
-def _arrays(named: dict[str, _Tensor], numbers: Any, path: Path) -> dict[str, np.ndarray]:
-    """Read each tensor's numbers; several may share a storage, which is read anew rather than kept."""
+def _read_arrays(named: dict[str, _Tensor], numbers: Any, path: Path) -> dict[str, np.ndarray]:
+    """Read each tensor's numbers; a storage that several share is read again, not kept in memory."""
     arrays = {}
     for name, tensor in named.items():
         storage = tensor.storage
@@ -235,7 +226,7 @@ def _arrays(named: dict[str, _Tensor], numbers: Any, path: Path) -> dict[str, np
             raise FoldwiseError(
                 f"{path}: the file ends within the tensor {name!r}: {len(raw)} of its {needed} bytes are there"
             )
-        flat = _decoded(raw[:needed], storage.type)
+        flat = _decode(raw[:needed], storage.type)
         extent = [(size - 1) * stride for size, stride in zip(tensor.shape, tensor.strides, strict=True)]
         if math.prod(tensor.shape) and tensor.offset + sum(extent) >= storage.numel:
             raise FoldwiseError(f"{path}: the tensor {name!r} of shape {tensor.shape} reaches beyond its storage")
@@ -245,41 +236,24 @@ def _arrays(named: dict[str, _Tensor], numbers: Any, path: Path) -> dict[str, np
     return arrays
 
 
-def _safetensors(file: BinaryIO, path: Path) -> dict[str, np.ndarray]:
-    size = path.stat().st_size
-    length = int.from_bytes(file.read(8), "little")
+def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    """Read a safetensors file."""
+    import ml_dtypes  # noqa: F401  # teaches NumPy bfloat16
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
     try:
-        header = json.loads(file.read(length)) if length <= size - 8 else None
-    except ValueError:
-        header = None
-    if not isinstance(header, dict):
-        raise FoldwiseError(f"{path}: the header of {length} bytes cannot be read: cut off, or no safetensors file")
-    header.pop("__metadata__", None)
-    arrays = {}
-    for name, about in header.items():
-        try:
-            type_, shape = SAFETENSORS_TYPES[about["dtype"]], tuple(about["shape"])
-            start, end = about["data_offsets"]
-            consistent = 0 <= start <= end and math.prod(shape) * _itemsize(type_) == end - start
-        except (KeyError, TypeError, ValueError):
-            consistent = False
-        if not consistent:
-            raise FoldwiseError(f"{path}: the tensor {name!r} is described as {about}, which is inconsistent")
-        if 8 + length + end > size:
-            raise FoldwiseError(
-                f"{path}: the file ends within the tensor {name!r}: {max(size - 8 - length - start, 0)} of its "
-                f"{end - start} bytes are there"
-            )
-        file.seek(8 + length + start)
-        arrays[name] = _decoded(file.read(end - start), type_).reshape(shape)
-    return arrays
+        tensors = load_file(path)
+    except (SafetensorError, AttributeError, TypeError) as error:  # the last two: a type that NumPy lacks
+        raise FoldwiseError(f"{path}: cannot be read as safetensors, is the file complete? {error}") from None
+    return {name: array.astype(np.float32) if array.dtype == BFLOAT16 else array for name, array in tensors.items()}
 
 
 def _itemsize(type_: str) -> int:
     return 2 if type_ == BFLOAT16 else np.dtype(type_).itemsize
 
 
-def _decoded(raw: bytes, type_: str) -> np.ndarray:
+def _decode(raw: bytes, type_: str) -> np.ndarray:
     if type_ == BFLOAT16:  # the upper half of a float32
         return (np.frombuffer(raw, "<u2").astype("<u4") << 16).view("<f4")
     return np.frombuffer(raw, type_)

@@ -1,49 +1,17 @@
-"""DenseNet-161, the wide one with growth 48 (Huang et al. 2017), as PyTorch has it."""
+"""DenseNet-161, the wide one with growth 48 (Huang et al. 2017), as in torchvision."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
-from foldwise.models import common
-from foldwise.models.pretrained import assemble, load
+from foldwise.models.pretrained.assemble import pretrained_builder
 
 if TYPE_CHECKING:
     import keras
 
 
 BLOCKS, GROWTH, START = (6, 12, 36, 24), 48, 96
-
-
-def densenet161(
-    input_shape: common.Shape,
-    n_outputs: int,
-    *,
-    weights: str | None = None,
-    side: assemble.Side = None,
-    values: assemble.Values = (0.0, 255.0),
-    bands: assemble.Bands = "repeat",
-    dropout: common.Rate = 0.0,
-    auxiliary: tuple[str, ...] = (),
-) -> keras.Model:
-    """Build DenseNet-161: 28,681,000 weights with 1,000 classes.
-
-    weights: imagenet, null for random ones, or a file (.pth, .safetensors, .weights.h5, .keras).
-    side, values, bands, dropout, auxiliary: see `application`.
-    """
-    return assemble.assemble(
-        input_shape,
-        n_outputs,
-        _trunk,
-        sides=(224, 32),
-        preparation="imagenet",
-        load=load.loader("densenet161", weights, torchvision_name),
-        side=side,
-        values=values,
-        bands=bands,
-        dropout=dropout,
-        auxiliary=auxiliary,
-    )
 
 
 def _trunk(shape: tuple[int, int, int]) -> keras.Model:
@@ -62,7 +30,7 @@ def _trunk(shape: tuple[int, int, int]) -> keras.Model:
     x = layers.ZeroPadding2D(3)(inputs)
     x = layers.Conv2D(START, 7, strides=2, use_bias=False, name="features.conv0")(x)
     x = layers.ZeroPadding2D(1)(norm(x, "norm0"))
-    x = layers.MaxPooling2D(3, 2)(x)  # zeros are no larger than what ReLU leaves
+    x = layers.MaxPooling2D(3, 2)(x)  # ReLU's outputs are never below the zeros of the padding
     for block, repeats in enumerate(BLOCKS, start=1):
         for layer in range(1, repeats + 1):
             at = f"denseblock{block}.denselayer{layer}."
@@ -76,5 +44,20 @@ def _trunk(shape: tuple[int, int, int]) -> keras.Model:
 
 
 def torchvision_name(tensor: str) -> str:
-    """Translate the names of old checkpoints, which write norm.1 for norm1."""
+    """Translate the names of old checkpoints, which write norm.1 instead of norm1.
+
+    >>> torchvision_name("features.denseblock1.denselayer2.norm.1.weight")
+    'features.denseblock1.denselayer2.norm1.weight'
+    """
     return re.sub(r"\b(norm|conv)\.([12])\b", r"\1\2", tensor)
+
+
+densenet161 = pretrained_builder(
+    "densenet161",
+    _trunk,
+    sides=(224, 32),
+    preparation="imagenet",
+    rename=torchvision_name,
+    module=__name__,
+    doc="Build DenseNet-161: 28,681,000 weights with 1,000 classes.",
+)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from foldwise.models import common
-from foldwise.models.pretrained import assemble, load
+from foldwise.models.pretrained.assemble import pretrained_builder
 
 if TYPE_CHECKING:
     import keras
@@ -22,37 +21,6 @@ STAGES = (
     (5, 2, 6, 192, 4),
     (3, 1, 6, 320, 1),
 )
-
-
-def efficientnet_lite0(
-    input_shape: common.Shape,
-    n_outputs: int,
-    *,
-    weights: str | None = None,
-    side: assemble.Side = None,
-    values: assemble.Values = (0.0, 255.0),
-    bands: assemble.Bands = "repeat",
-    dropout: common.Rate = 0.0,
-    auxiliary: tuple[str, ...] = (),
-) -> keras.Model:
-    """Build EfficientNet-Lite0: 4,652,008 weights with 1,000 classes; trained at 224 x 224 by TensorFlow's authors.
-
-    weights: imagenet, null for random ones, or a file (.pth, .safetensors, .weights.h5, .keras).
-    side, values, bands, dropout, auxiliary: see `application`.
-    """
-    return assemble.assemble(
-        input_shape,
-        n_outputs,
-        _trunk,
-        sides=(224, 32),
-        preparation="lite",
-        load=load.loader("efficientnet_lite0", weights, timm_name),
-        side=side,
-        values=values,
-        bands=bands,
-        dropout=dropout,
-        auxiliary=auxiliary,
-    )
 
 
 def _trunk(shape: tuple[int, int, int]) -> keras.Model:
@@ -87,7 +55,11 @@ def _trunk(shape: tuple[int, int, int]) -> keras.Model:
 
 
 def timm_name(tensor: str) -> str:
-    """Translate the names of efficientnet_pytorch, which counts the blocks through; timm's are ours."""
+    """Translate the names of efficientnet_pytorch, which numbers all blocks in one sequence; ours are timm's.
+
+    >>> timm_name("_blocks.15._project_conv.weight")
+    'blocks.6.0.conv_pwl.weight'
+    """
     inside = re.fullmatch(r"_blocks\.(\d+)\._(\w+)\.(\w+)", tensor)
     if inside is None:
         top = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
@@ -102,3 +74,14 @@ def timm_name(tensor: str) -> str:
     if stage == 0:  # its blocks expand nothing
         names = {"depthwise_conv": "conv_dw", "bn1": "bn1", "project_conv": "conv_pw", "bn2": "bn2"}
     return f"blocks.{stage}.{number}.{names.get(inside[2], inside[2])}.{inside[3]}"
+
+
+efficientnet_lite0 = pretrained_builder(
+    "efficientnet_lite0",
+    _trunk,
+    sides=(224, 32),
+    preparation="lite",
+    rename=timm_name,
+    module=__name__,
+    doc="Build EfficientNet-Lite0: 4,652,008 weights with 1,000 classes; trained at 224 x 224 by TensorFlow's authors.",
+)

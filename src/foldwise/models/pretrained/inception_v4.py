@@ -5,42 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from foldwise.models import common
-from foldwise.models.pretrained import assemble, load
+from foldwise.models.pretrained.assemble import pretrained_builder
 
 if TYPE_CHECKING:
     import keras
-
-
-def inception_v4(
-    input_shape: common.Shape,
-    n_outputs: int,
-    *,
-    weights: str | None = None,
-    side: assemble.Side = None,
-    values: assemble.Values = (0.0, 255.0),
-    bands: assemble.Bands = "repeat",
-    dropout: common.Rate = 0.0,
-    auxiliary: tuple[str, ...] = (),
-) -> keras.Model:
-    """Build Inception-v4: 42,679,816 weights with 1,000 classes.
-
-    weights: imagenet, null for random ones, or a file (.pth, .safetensors, .weights.h5, .keras).
-    side, values, bands, dropout, auxiliary: see `application`.
-    """
-    return assemble.assemble(
-        input_shape,
-        n_outputs,
-        _trunk,
-        sides=(299, 75),
-        preparation="symmetric",
-        load=load.loader("inception_v4", weights, str),
-        side=side,
-        values=values,
-        bands=bands,
-        dropout=dropout,
-        auxiliary=auxiliary,
-    )
 
 
 def _trunk(shape: tuple[int, int, int]) -> keras.Model:
@@ -121,3 +89,14 @@ def _trunk(shape: tuple[int, int, int]) -> keras.Model:
     for number, block in enumerate(blocks, start=6):
         x = block(x, f"features.{number}")
     return keras.Model(inputs, x)
+
+
+inception_v4 = pretrained_builder(
+    "inception_v4",
+    _trunk,
+    sides=(299, 75),
+    preparation="symmetric",
+    rename=str,
+    module=__name__,
+    doc="Build Inception-v4: 42,679,816 weights with 1,000 classes.",
+)

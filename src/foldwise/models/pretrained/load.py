@@ -1,4 +1,4 @@
-"""Pretrained weights: where they lie, how they get there, and how a checkpoint's tensors enter a backbone."""
+"""Load pretrained weights into a backbone: from a checkpoint of PyTorch's, or from a file of Keras."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.models.introspect import leaves
 from foldwise.models.pretrained.checkpoints import read_checkpoint
-from foldwise.models.pretrained.fetch import PUBLISHED, fetched
+from foldwise.models.pretrained.fetch import PUBLISHED, fetch_weights
 
 if TYPE_CHECKING:
     import keras
@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
 CHECKPOINTS = (".pth", ".pt", ".bin", ".safetensors")
 KERAS_FILES = (".weights.h5", ".keras")
-HEADS = ("fc", "classifier", "last_linear", "_fc", "logits", "head")  # of published classifiers, which is not loaded
+# how the names of a classifier's tensors begin, which are not loaded
+HEADS = ("fc", "classifier", "last_linear", "_fc", "logits", "head")
 Rename = Callable[[str], str]  # a tensor's name in a checkpoint -> <layer of ours>.<weight | bias | ...>
 
 
 def check_named(weights: str | None, key: str = "model.options.weights") -> None:
-    """Raise ConfigError unless `weights` is nothing, imagenet, or an existing file of a kind that is read."""
+    """Raise ConfigError unless `weights` is None, imagenet, or an existing file of a known kind."""
     if weights is None or weights == "imagenet":
         return
     if not weights.endswith((*CHECKPOINTS, *KERAS_FILES, ".h5")):
@@ -37,15 +38,22 @@ def check_named(weights: str | None, key: str = "model.options.weights") -> None
 
 
 def loader(name: str, weights: str | None, rename: Rename | None) -> Callable[[keras.Model], None] | None:
-    """Return what fills a backbone with `weights`: None, imagenet, or a local file; rename is None without a map."""
+    """Return a function that fills a backbone with `weights`, or None where they stay random.
+
+    name: of the builder.
+    weights: None (random), imagenet, or a local file.
+    rename: see `load_tensors`; None where checkpoints of PyTorch are not converted.
+
+    Raises ConfigError for weights that do not exist.
+    """
     check_named(weights)
     if weights is None:
         return None
     if weights == "imagenet" and name not in PUBLISHED:
-        raise ConfigError(f"model.options.weights=imagenet: no weights of {name} are published; say null or a file")
+        raise ConfigError(f"model.options.weights=imagenet: no weights of {name} are published; choose null or a file")
 
     def load(backbone: keras.Model) -> None:
-        path = fetched(name) if weights == "imagenet" else Path(weights)
+        path = fetch_weights(name) if weights == "imagenet" else Path(weights)
         if path.suffix not in CHECKPOINTS:
             load_keras(backbone, path)
         elif rename is None:
@@ -61,6 +69,9 @@ def loader(name: str, weights: str | None, rename: Rename | None) -> Callable[[k
 
 def load_tensors(backbone: keras.Model, tensors: dict[str, np.ndarray], rename: Rename, origin: str) -> None:
     """Put a checkpoint's tensors (PyTorch's axes) into the layers of the same names.
+
+    rename: translates the name of a tensor to `<layer>.<weight | bias | running_mean | running_var>`.
+    origin: the file, for messages.
 
     Raises FoldwiseError, which names the first tensor that is missing, has another shape, or has no place.
     """
@@ -111,7 +122,7 @@ def _keras_axes(values: np.ndarray, layer: keras.layers.Layer) -> np.ndarray:
 
 
 def load_keras(backbone: keras.Model, path: Path) -> None:
-    """Load a backbone's own .weights.h5 or .keras, or those of a whole model of foldwise around it."""
+    """Load a .weights.h5 or .keras file of a backbone, or of a whole foldwise model that contains it."""
     import keras
 
     try:
@@ -135,7 +146,7 @@ def _holds_whole_model(path: Path) -> bool:
 
 
 def copy_weights(source: keras.Model, target: keras.Model, origin: str) -> None:
-    """Copy the weights of the layers of the same names; raise FoldwiseError with the first that lacks or differs."""
+    """Copy weights between layers of the same names; raise FoldwiseError for the first that is missing or differs."""
     given = {layer.name: layer for layer in leaves(source)}
     for layer in leaves(target):
         if not layer.weights:

@@ -6,104 +6,10 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING
 
-from foldwise.models import common
-from foldwise.models.pretrained import assemble, load
+from foldwise.models.pretrained.assemble import pretrained_builder
 
 if TYPE_CHECKING:
     import keras
-
-
-def resnext101_32x4d(
-    input_shape: common.Shape,
-    n_outputs: int,
-    *,
-    weights: str | None = None,
-    side: assemble.Side = None,
-    values: assemble.Values = (0.0, 255.0),
-    bands: assemble.Bands = "repeat",
-    dropout: common.Rate = 0.0,
-    auxiliary: tuple[str, ...] = (),
-) -> keras.Model:
-    """Build ResNeXt-101 with 32 groups of 4 channels (Xie et al. 2017): 44,177,704 weights with 1,000 classes.
-
-    weights: imagenet, null for random ones, or a file (.pth, .safetensors, .weights.h5, .keras).
-    side, values, bands, dropout, auxiliary: see `application`.
-    """
-    return assemble.assemble(
-        input_shape,
-        n_outputs,
-        partial(_trunk, blocks=(3, 4, 23, 3), groups=32, width=4),
-        sides=(224, 32),
-        preparation="imagenet",
-        load=load.loader("resnext101_32x4d", weights, timm_name),
-        side=side,
-        values=values,
-        bands=bands,
-        dropout=dropout,
-        auxiliary=auxiliary,
-    )
-
-
-def resnext101_64x4d(
-    input_shape: common.Shape,
-    n_outputs: int,
-    *,
-    weights: str | None = None,
-    side: assemble.Side = None,
-    values: assemble.Values = (0.0, 255.0),
-    bands: assemble.Bands = "repeat",
-    dropout: common.Rate = 0.0,
-    auxiliary: tuple[str, ...] = (),
-) -> keras.Model:
-    """Build ResNeXt-101 with 64 groups of 4 channels (Xie et al. 2017): 83,455,272 weights with 1,000 classes.
-
-    weights: imagenet, null for random ones, or a file (.pth, .safetensors, .weights.h5, .keras).
-    side, values, bands, dropout, auxiliary: see `application`.
-    """
-    return assemble.assemble(
-        input_shape,
-        n_outputs,
-        partial(_trunk, blocks=(3, 4, 23, 3), groups=64, width=4),
-        sides=(224, 32),
-        preparation="imagenet",
-        load=load.loader("resnext101_64x4d", weights, timm_name),
-        side=side,
-        values=values,
-        bands=bands,
-        dropout=dropout,
-        auxiliary=auxiliary,
-    )
-
-
-def fbresnet152(
-    input_shape: common.Shape,
-    n_outputs: int,
-    *,
-    weights: str | None = None,
-    side: assemble.Side = None,
-    values: assemble.Values = (0.0, 255.0),
-    bands: assemble.Bands = "repeat",
-    dropout: common.Rate = 0.0,
-    auxiliary: tuple[str, ...] = (),
-) -> keras.Model:
-    """Build the ResNet-152 of Facebook's Torch: biases in all convolutions, 60,268,520 weights with 1,000 classes.
-
-    weights: imagenet, null for random ones, or a file (.pth, .safetensors, .weights.h5, .keras).
-    side, values, bands, dropout, auxiliary: see `application`.
-    """
-    return assemble.assemble(
-        input_shape,
-        n_outputs,
-        partial(_trunk, blocks=(3, 8, 36, 3), groups=1, width=64, bias=True),
-        sides=(224, 32),
-        preparation="imagenet",
-        load=load.loader("fbresnet152", weights, timm_name),
-        side=side,
-        values=values,
-        bands=bands,
-        dropout=dropout,
-        auxiliary=auxiliary,
-    )
 
 
 def _trunk(
@@ -117,14 +23,14 @@ def _trunk(
     from keras import layers
 
     def unit(x: keras.KerasTensor, name: str, norm: str, filters: int, size: int, stride: int = 1, groups: int = 1):  # type: ignore[no-untyped-def]
-        # PyTorch pads both sides alike, which "same" does not do where the stride is 2
+        # PyTorch pads both sides equally, unlike "same" with a stride of 2
         x = layers.ZeroPadding2D(size // 2)(x) if size > 1 else x
         x = layers.Conv2D(filters, size, strides=stride, groups=groups, use_bias=bias, name=name)(x)
         return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=norm)(x)
 
     inputs = keras.Input(shape)
     x = layers.Activation("relu")(unit(inputs, "conv1", "bn1", 64, 7, 2))
-    x = layers.MaxPooling2D(3, 2)(layers.ZeroPadding2D(1)(x))  # zeros are no larger than what ReLU leaves
+    x = layers.MaxPooling2D(3, 2)(layers.ZeroPadding2D(1)(x))  # ReLU's outputs are never below the zeros of the padding
     for stage, repeats in enumerate(blocks, start=1):
         inner, outer = groups * width * 2 ** (stage - 1), 256 * 2 ** (stage - 1)
         for block in range(repeats):
@@ -140,7 +46,11 @@ def _trunk(
 
 
 def timm_name(tensor: str) -> str:
-    """Translate the names of Cadene's ResNeXt, which count through nested lists; timm's and torchvision's are ours."""
+    """Translate the names of Cadene's ResNeXt, which are places in nested lists; ours are timm's and torchvision's.
+
+    >>> timm_name("features.5.3.0.0.0.3.weight")
+    'layer2.3.conv2.weight'
+    """
     if not tensor.startswith("features."):
         return tensor
     stem = re.fullmatch(r"features\.([01])\.(\w+)", tensor)
@@ -152,3 +62,34 @@ def timm_name(tensor: str) -> str:
     if inside is None or inside[3] not in names:
         return tensor
     return f"layer{int(inside[1]) - 3}.{inside[2]}.{names[inside[3]]}.{inside[4]}"
+
+
+resnext101_32x4d = pretrained_builder(
+    "resnext101_32x4d",
+    partial(_trunk, blocks=(3, 4, 23, 3), groups=32, width=4),
+    sides=(224, 32),
+    preparation="imagenet",
+    rename=timm_name,
+    module=__name__,
+    doc="Build ResNeXt-101 with 32 groups of 4 channels (Xie et al. 2017): 44,177,704 weights with 1,000 classes.",
+)
+
+resnext101_64x4d = pretrained_builder(
+    "resnext101_64x4d",
+    partial(_trunk, blocks=(3, 4, 23, 3), groups=64, width=4),
+    sides=(224, 32),
+    preparation="imagenet",
+    rename=timm_name,
+    module=__name__,
+    doc="Build ResNeXt-101 with 64 groups of 4 channels (Xie et al. 2017): 83,455,272 weights with 1,000 classes.",
+)
+
+fbresnet152 = pretrained_builder(
+    "fbresnet152",
+    partial(_trunk, blocks=(3, 8, 36, 3), groups=1, width=64, bias=True),
+    sides=(224, 32),
+    preparation="imagenet",
+    rename=timm_name,
+    module=__name__,
+    doc="Build the ResNet-152 of Facebook's Torch: biases in all convolutions, 60,268,520 weights with 1,000 classes.",
+)

@@ -1,4 +1,4 @@
-"""The facts of every pretrained network that can be named: zoo.csv, read without Keras.
+"""The facts of every pretrained network, from zoo.csv, read without importing Keras.
 
 parameters: with a classifier of 1,000 classes. side, min_side: in pixels. top1, top5: ImageNet accuracy in %, of
 the weights that are fetched. talk_top1, talk_top5: of the talk's table. file, url: of Keras' own weights without
@@ -22,7 +22,7 @@ class Entry:
     features: int  # channels of the last feature map
     side: int
     min_side: int
-    preparation: Any  # what it wants done to values of 0..255: see models.pretrained
+    preparation: Any  # of values of 0..255: see assemble.Preparation
     top1: float | None
     top5: float | None
     source: str
