@@ -8,8 +8,10 @@ import numpy as np
 from pydantic import Field
 
 from foldwise.blends.blended import Blended
+from foldwise.blends.calibration import fit_curve
+from foldwise.scoring.objective import costs_alone
 from foldwise.scoring.rows import Problem, Rows
-from foldwise.scoring.scale import EPSILON, normalise, weighted
+from foldwise.scoring.scale import EPSILON, from_scale, normalise, to_scale, weighted
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -22,8 +24,6 @@ def mean(problem: Problem, train: Rows, other: Rows) -> Blended:
 
 def single(problem: Problem, train: Rows, other: Rows) -> Blended:
     """Take the member alone that is best by the objective."""
-    from foldwise.scoring.objective import costs_alone
-
     costs = costs_alone(problem, train)
     weights = np.zeros(other.m)
     weights[int(np.argmin(costs))] = 1.0
@@ -39,7 +39,7 @@ def power(
 ) -> Blended:
     """Average p ** exponent and (1 - p) ** exponent, take the root, and divide by the sum of both.
 
-    The two sides are treated alike, so that exchanging the labels exchanges the answers; of classes each has its
+    The two sides are treated alike, so that exchanging the labels exchanges the probabilities; of classes each has its
     own mean.
     """
     up = down = np.zeros((len(other), other.k))
@@ -60,18 +60,15 @@ def rank(problem: Problem, train: Rows, other: Rows) -> Blended:
     A rank is the share of the training rows that a member predicts lower. The curve is fitted on training rows:
     a mean rank is no probability.
     """
-    from foldwise.blends.calibration import fit_curve
-
-    fitted, asked = (np.zeros((len(rows), rows.k)) for rows in (train, other))
+    train_ranks, other_ranks = (np.zeros((len(rows), rows.k)) for rows in (train, other))
     for j in range(train.m):
-        known = train.member(j)
-        one = other.member(j)
+        train_p, other_p = train.member(j), other.member(j)
         for c in range(train.k):
-            order = np.sort(known[:, c])
-            fitted[:, c] += ranks(known[:, c], order) / train.m
-            asked[:, c] += ranks(one[:, c], order) / train.m
-    curve = fit_curve("platt", fitted, train.y, problem.task)
-    return Blended(curve(asked), np.full(other.m, 1 / other.m))
+            order = np.sort(train_p[:, c])
+            train_ranks[:, c] += ranks(train_p[:, c], order) / train.m
+            other_ranks[:, c] += ranks(other_p[:, c], order) / train.m
+    curve = fit_curve("platt", train_ranks, train.y, problem.task)
+    return Blended(curve(other_ranks), np.full(other.m, 1 / other.m))
 
 
 def minmax(
@@ -87,8 +84,6 @@ def minmax(
     The base is the logit mean. This overstates certainty: it gained on a public leaderboard (-.007) and lost
     on the private one (+.009).
     """
-    from foldwise.scoring.scale import from_scale, to_scale
-
     top, bottom = np.zeros((len(other), other.k)), np.ones((len(other), other.k))
     total = np.zeros((len(other), other.k))
     for j in range(other.m):
@@ -109,7 +104,7 @@ def pushout(
     high: Share = 0.9,
     floor: Share = 0.001,
 ) -> Blended:
-    """Say `floor` or 1 - `floor` where all members lie below `low` or above `high`, else their median.
+    """Predict `floor` or 1 - `floor` where all members lie below `low` or above `high`, else their median.
 
     It overstates certainty as `minmax` does.
     """
@@ -120,6 +115,10 @@ def pushout(
 
 
 def ranks(values: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """Return the share of the sorted `order` below each value, ties counted half: in (0, 1)."""
+    """Return the share of the sorted `order` below each value, ties counted half: in (0, 1).
+
+    >>> ranks(np.array([0.5, 9.0]), np.array([0.1, 0.5, 0.9])).tolist()
+    [0.5, 0.875]
+    """
     below, upto = np.searchsorted(order, values, "left"), np.searchsorted(order, values, "right")
     return np.asarray((below + upto + 1) / (2 * len(order) + 2))

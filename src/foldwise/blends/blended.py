@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclass
 class Blended:
-    """What a method answers."""
+    """What a method predicts and what it learned."""
 
     probabilities: np.ndarray  # (n, k)
     weights: np.ndarray | None = None  # (m,), where the method weighs members

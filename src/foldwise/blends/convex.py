@@ -31,9 +31,9 @@ def by_output(
     other: Rows,
     *,
     column: str | None = None,  # of the table, weights for each of its values; null: for each output or class
-    shrinkage: Annotated[float, Field(ge=0)] = 200.0,  # rows that the weights of all count for
+    shrinkage: Annotated[float, Field(ge=0)] = 200.0,  # prior strength of the weights of all outputs, in rows
 ) -> Blended:
-    """Find convex weights for each output (class, zone), drawn to those of all outputs where it has few rows.
+    """Find convex weights for each output (class, zone), shrunk to those of all outputs where it has few rows.
 
     With n rows of its own, the weights of an output are (n own + shrinkage pooled) / (n + shrinkage). A class
     of several is weighed against the rest, and the results are divided by their sum.
@@ -42,17 +42,17 @@ def by_output(
     result = weighted(other, pooled, problem.average, problem.task)
     about: dict[str, list[float]] = {}
     if column is not None:
-        known, asked = (rows.table[column].to_numpy() for rows in (train, other))
-        for value in np.unique(known.astype(str)):
-            mine = known.astype(str) == value
-            weights = _shrunk(train.only(mine), pooled, shrinkage, problem)
-            at = np.flatnonzero(asked.astype(str) == value)
+        train_values, other_values = (rows.table[column].astype(str).to_numpy() for rows in (train, other))
+        for value in np.unique(train_values):
+            mine = train_values == value
+            weights = _shrink(train.only(mine), pooled, shrinkage, problem)
+            at = np.flatnonzero(other_values == value)
             result[at] = weighted(other.only(at), weights, problem.average, problem.task)
             about[value] = weights.tolist()
         return Blended(result, pooled, {"weights": about})
     one = replace(problem, task="binary")
     for c in range(train.k):
-        weights = _shrunk(_output(train, c), pooled, shrinkage, one)
+        weights = _shrink(_output(train, c), pooled, shrinkage, one)
         result[:, c] = weighted(_output(other, c), weights, problem.average, "binary")[:, 0]
         about[str(c)] = weights.tolist()
     if problem.task == "multiclass":
@@ -138,7 +138,7 @@ def _blend(values: Values, weights: np.ndarray) -> np.ndarray:
     return total
 
 
-def _shrunk(rows: Rows, pooled: np.ndarray, shrinkage: float, problem: Problem) -> np.ndarray:
+def _shrink(rows: Rows, pooled: np.ndarray, shrinkage: float, problem: Problem) -> np.ndarray:
     own, _ = minimise(values_of(rows, problem.average, problem.task))
     return np.asarray((len(rows) * own + shrinkage * pooled) / (len(rows) + shrinkage))
 

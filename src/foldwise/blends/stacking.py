@@ -50,7 +50,7 @@ def boosted(
 
 
 def trees(rounds: int, depth: int, learning_rate: float, leaf: int) -> Any:
-    """Return scikit-learn's boosted trees, without early stopping, which would draw rows at random."""
+    """Return scikit-learn's boosted trees, without early stopping, which would split off rows at random."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     return HistGradientBoostingClassifier(
@@ -67,25 +67,25 @@ def fit_outputs(model: Any, problem: Problem, train: Rows, other: Rows, columns:
     """Fit `model()` for each output, or once for classes, and return the probabilities (n, k) of other rows."""
     from threadpoolctl import threadpool_limits
 
-    known, asked = (_features(rows, problem, columns) for rows in (train, other))
+    train_x, other_x = (_features(rows, problem, columns) for rows in (train, other))
     y = train.y
     if problem.task == "multiclass":
         with threadpool_limits(1):  # as in fit_one
-            fitted = model().fit(np.concatenate([known[c] for c in range(train.k)], axis=1), y.argmax(axis=1))
+            fitted = model().fit(np.concatenate([train_x[c] for c in range(train.k)], axis=1), y.argmax(axis=1))
         p = np.full((len(other), train.k), EPSILON)
-        p[:, fitted.classes_] = fitted.predict_proba(np.concatenate([asked[c] for c in range(train.k)], axis=1))
+        p[:, fitted.classes_] = fitted.predict_proba(np.concatenate([other_x[c] for c in range(train.k)], axis=1))
         return normalise(p)
-    return np.stack([fit_one(model, known[c], y[:, c], asked[c]) for c in range(train.k)], axis=1)
+    return np.stack([fit_one(model, train_x[c], y[:, c], other_x[c]) for c in range(train.k)], axis=1)
 
 
-def fit_one(model: Any, known: np.ndarray, y: np.ndarray, asked: np.ndarray) -> np.ndarray:
+def fit_one(model: Any, train_x: np.ndarray, y: np.ndarray, other_x: np.ndarray) -> np.ndarray:
     """Fit `model()` on features (n, f) and labels (n,), and return the probabilities of other rows."""
     if y.min() == y.max():  # one class: its smoothed share
-        return np.full(len(asked), (y.sum() + 0.5) / (len(y) + 1))
+        return np.full(len(other_x), (y.sum() + 0.5) / (len(y) + 1))
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):  # many short parallel regions: where cores are shared, threads wait for each other
-        return np.asarray(model().fit(known, y.astype(int)).predict_proba(asked)[:, 1])
+        return np.asarray(model().fit(train_x, y.astype(int)).predict_proba(other_x)[:, 1])
 
 
 def _features(rows: Rows, problem: Problem, columns: list[str]) -> list[np.ndarray]:
@@ -94,7 +94,7 @@ def _features(rows: Rows, problem: Problem, columns: list[str]) -> list[np.ndarr
     extra = np.stack([rows.table[name].to_numpy(np.float64) for name in columns], axis=1) if columns else None
     if extra is not None:
         missing = np.isnan(extra)
-        extra = np.where(missing, 0.0, extra)  # a missing value is told by a column of its own
+        extra = np.where(missing, 0.0, extra)  # a missing value is marked in a column of its own
         extra = np.hstack([extra, missing[:, missing.any(axis=0)]]) if missing.any() else extra
     found = []
     for c in range(rows.k):

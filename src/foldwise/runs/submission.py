@@ -56,7 +56,7 @@ def check(table: pd.DataFrame, sample: pd.DataFrame) -> None:
     if given != wanted:
         wrong = min((given - wanted) + (wanted - given))
         raise FoldwiseError(
-            f"the submission's ids are not the sample's: {wrong!r} stands {given[wrong]} times in the submission and "
+            f"the submission's ids are not the sample's: {wrong!r} is {given[wrong]} times in the submission and "
             f"{wanted[wrong]} times in the sample"
         )
     missing = table.iloc[:, 1:].isna().any(axis=1)
@@ -79,11 +79,11 @@ def check_probabilities(predictions: pd.DataFrame, dataset: Dataset) -> None:
 
 
 def chosen(settings: Settings, **wanted: str) -> tuple[Path, dict[str, Any]]:
-    """Return the submission that `submission=` names, or the newest of the competition, and the JSON beside it.
+    """Return the submission that `submission=` names, or the newest of the competition, and its JSON.
 
-    wanted: what the JSON must say, such as the ids_key of the data or the kind of source.
+    wanted: values that the JSON must have, such as the ids_key of the data or the kind of source.
 
-    Raises FoldwiseError where there is none, or where the JSON of the named one says something else.
+    Raises FoldwiseError where there is none, or where the JSON of the named one has another value.
     """
     folder = settings.submissions_dir
     wanted = {"competition": settings.competition.name, **wanted}
@@ -109,7 +109,7 @@ def chosen(settings: Settings, **wanted: str) -> tuple[Path, dict[str, Any]]:
 
 
 def _about(path: Path) -> dict[str, Any]:
-    """Return the JSON beside a submission; nothing where it is not there or not one of ours."""
+    """Return the JSON of a submission, empty where there is none or it is not one of ours."""
     try:
         about = json.loads(path.read_text())
     except (FileNotFoundError, ValueError):

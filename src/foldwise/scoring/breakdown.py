@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from foldwise.settings import Task
 
 
-MANY = 50  # different numbers in a column, from which on tenths of its rows are told apart instead
+MANY = 50  # different numbers in a column, from which on it is cut into tenths of its rows
 Part = dict[str, Any]  # value, n_rows, log_loss, constant
 
 
@@ -40,18 +40,18 @@ def breakdown(table: pd.DataFrame, column: str, labels: np.ndarray, losses: np.n
     return [*parts, _part("all", np.arange(len(losses)), labels, losses, task)]
 
 
-def show(column: str, scored: dict[str, list[Part]], width: int) -> str:
-    """Return a table of the log loss of each value, by the name of what was scored; what is too wide is left out.
+def show(column: str, parts_of: dict[str, list[Part]], width: int) -> str:
+    """Return a table of the log loss of each value, a column for each name that was scored as far as the width allows.
 
     In brackets: the share of the constant's loss.
     """
-    parts = next(iter(scored.values()))
-    names = [name for i, name in enumerate(scored) if 40 + 18 * i <= max(width, 60)]
+    parts = next(iter(parts_of.values()))
+    names = [name for i, name in enumerate(parts_of) if 40 + 18 * i <= max(width, 60)]
     cells = [["", "rows", "constant", *(name[:16] for name in names)]]
     for i, part in enumerate(parts):
-        found = [scored[name][i]["log_loss"] for name in names]
-        known = part["constant"] > 1e-9  # of one class alone it is 0
-        shares = [f"{loss:.4f}" + (f" ({loss / part['constant']:.2f})" if known else "") for loss in found]
+        found = [parts_of[name][i]["log_loss"] for name in names]
+        has_share = part["constant"] > 1e-9  # of one class alone it is 0
+        shares = [f"{loss:.4f}" + (f" ({loss / part['constant']:.2f})" if has_share else "") for loss in found]
         cells.append([str(part["value"]), str(part["n_rows"]), f"{part['constant']:.4f}", *shares])
     cells[0][0] = column
     widths = [max(len(row[c]) for row in cells) for c in range(len(cells[0]))]

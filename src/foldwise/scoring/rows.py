@@ -1,4 +1,4 @@
-"""The predictions of all members for some rows, with what is known about those rows."""
+"""The predictions of all members for some rows, with the labels, folds and columns of those rows."""
 
 from __future__ import annotations
 

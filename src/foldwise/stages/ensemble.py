@@ -20,7 +20,7 @@ from foldwise.data.folds import read_folds, split_key
 from foldwise.errors import ConfigError
 from foldwise.runs import submission
 from foldwise.runs.members import choose, runs_of, stacked
-from foldwise.runs.report import score_of
+from foldwise.runs.report import score_of as reported_score
 from foldwise.runs.store import Run
 from foldwise.scoring import breakdown, decisions, metrics, objective
 from foldwise.scoring.metrics import METRICS
@@ -89,7 +89,7 @@ def ensemble(settings: Settings) -> dict[str, Any]:
 
 
 def scored_blend(problem: Problem, train: Rows, test: Rows, settings: EnsembleSettings) -> ScoredBlend:
-    """Choose the method where that is asked for, score it nested, and blend the test rows by all training rows."""
+    """Choose the method where methods are compared, score it nested, and blend the test rows by all training rows."""
     side_results: dict[str, Any] = {}
     settings, compared = compare_methods.chosen_settings(problem, train, settings)
     if compared:
@@ -122,7 +122,12 @@ def _describe_members(
     by_name = {f"{report['model']}-{report['run_key']}": report for report in reports}
     numbers = [None] * len(members) if weights is None else [float(weight) for weight in weights]
     return [
-        {"run": run.name, "weight": weight, "log_loss": by_name[run.name]["log_loss"], "score": of(by_name[run.name])}
+        {
+            "run": run.name,
+            "weight": weight,
+            "log_loss": by_name[run.name]["log_loss"],
+            "score": reported_score(by_name[run.name]),
+        }
         for run, weight in zip(members, numbers, strict=True)
     ]
 

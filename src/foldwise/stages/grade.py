@@ -28,9 +28,9 @@ def grade(settings: Settings) -> dict[str, Any]:
 
     Only rows whose `Usage` is Public or Private count; without that column all rows do. Returns the file,
     n_scored, log_loss with its interval, public_score, private_score, accuracy, and the nested score. Where the
-    objective is not log loss, those scores are its values, and `metric`, `score`, `score_interval` stand beside them.
-    Decisions are made at the thresholds that stand in the JSON of the submission, or at one half. With
-    `by=COLUMN` also `by` and `log_loss_by`, what `breakdown` tells of that column.
+    objective is not log loss, those scores are its values, and `metric`, `score` and `score_interval` are added.
+    Decisions are made at the thresholds in the JSON of the submission, or at one half. With
+    `by=COLUMN` also `by` and `log_loss_by`, the `breakdown` by that column.
 
     Raises FoldwiseError where there is no solution, or where its ids are not the submission's.
     """
@@ -52,8 +52,8 @@ def grade(settings: Settings) -> dict[str, Any]:
         raise FoldwiseError(f"solution.csv: the column {error} is missing; it has {', '.join(solution)}") from None
     predicted = _predictions(path, dataset, solution.iloc[:, 0])
     usage = solution["Usage"].to_numpy() if "Usage" in solution else np.full(len(solution), "Private")
-    scored = np.isin(usage, ["Public", "Private"])
-    if not scored.any():
+    counts = np.isin(usage, ["Public", "Private"])
+    if not counts.any():
         raise FoldwiseError("solution.csv: no row's Usage is Public or Private, so that nothing is scored")
     groups = _groups(dataset.test, solution.iloc[:, 0])
     metric, task = settings.competition.metric, dataset.task
@@ -62,43 +62,43 @@ def grade(settings: Settings) -> dict[str, Any]:
         thresholds = about.get("thresholds", decisions.untuned(metric, len(dataset.targets), task))
         answers = decisions.decide(predicted, thresholds, task)
 
-    def on(rows: np.ndarray, name: Metric, given: np.ndarray) -> objective.Score:
+    def score_rows(rows: np.ndarray, name: Metric, given: np.ndarray) -> objective.Score:
         return objective.score_answers(name, truth[rows], given[rows], task, None if groups is None else groups[rows])
 
-    def part(name: str) -> float | None:
+    def score_part(name: str) -> float | None:
         rows = usage == name
         return objective.value_or_none(metric, truth[rows], answers[rows], task) if rows.any() else None
 
-    log_loss = on(scored, "log_loss", predicted)
-    beside: dict[str, Any] = {}
+    log_loss = score_rows(counts, "log_loss", predicted)
+    more: dict[str, Any] = {}
     if metric != "log_loss":
         if about.get("metric", metric) != metric:
             log.warning("the nested score of %s is its %s, not its %s", path, about["metric"], metric)
-        ours = on(scored, metric, answers)
-        beside = {"metric": metric, "score": ours.value, "score_interval": objective.interval(ours)}
+        ours = score_rows(counts, metric, answers)
+        more = {"metric": metric, "score": ours.value, "score_interval": objective.interval(ours)}
     if settings.by is not None:
-        table = dataset.test.table.set_index("id", drop=False).loc[solution.iloc[:, 0]][scored]
-        losses = metrics.row_losses(truth[scored], predicted[scored], task)
-        parts = breakdown.breakdown(table, settings.by, truth[scored], losses, task)
-        beside |= {"by": settings.by, "log_loss_by": parts}
+        table = dataset.test.table.set_index("id", drop=False).loc[solution.iloc[:, 0]][counts]
+        losses = metrics.row_losses(truth[counts], predicted[counts], task)
+        parts = breakdown.breakdown(table, settings.by, truth[counts], losses, task)
+        more |= {"by": settings.by, "log_loss_by": parts}
     return {
         "file": str(path),
-        "n_scored": int(scored.sum()),
+        "n_scored": int(counts.sum()),
         "log_loss": log_loss.value,
         "log_loss_interval": objective.interval(log_loss),
-        **beside,
-        "public_score": part("Public"),
-        "private_score": part("Private"),
-        "accuracy": objective.for_humans(truth[scored], predicted[scored], dataset.task)["accuracy"],
+        **more,
+        "public_score": score_part("Public"),
+        "private_score": score_part("Private"),
+        "accuracy": objective.for_humans(truth[counts], predicted[counts], dataset.task)["accuracy"],
         "nested_score": about.get("nested_score"),
         "nested_score_interval": about.get("nested_score_interval"),
     }
 
 
 def _predictions(path: Path, dataset: Dataset, ids: pd.Series) -> np.ndarray:
-    """Return the probabilities (n, k) of the submission, or of the file beside it, in the order of `ids`."""
-    beside = path.with_name(f"{path.stem}_probabilities.csv")
-    file = beside if beside.is_file() else path
+    """Return the probabilities (n, k) of the submission, or of the file written with it, in the order of `ids`."""
+    companion = path.with_name(f"{path.stem}_probabilities.csv")
+    file = companion if companion.is_file() else path
     with clear_csv_errors(str(file)):
         table = pd.read_csv(file, converters={0: str})  # an id is text, be it 007 or NA
     table = table.set_index(table.columns[0])
@@ -106,7 +106,7 @@ def _predictions(path: Path, dataset: Dataset, ids: pd.Series) -> np.ndarray:
     if absent:
         raise FoldwiseError(
             f"{file}: expected the probabilities of {', '.join(dataset.targets)}, received the columns "
-            f"{', '.join(table)}; only submissions written by foldwise have their probabilities beside them"
+            f"{', '.join(table)}; only submissions written by foldwise come with a file of probabilities"
         )
     if sorted(table.index) != sorted(ids):
         raise FoldwiseError(f"{path}: its ids are not those of solution.csv; was it made from other data?")
