@@ -7,7 +7,6 @@ import math
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from foldwise.data import batch
 from foldwise.data.dataset import Dataset
@@ -15,6 +14,7 @@ from foldwise.errors import FoldwiseError
 from foldwise.models import introspect
 from foldwise.plugins import function_named
 from foldwise.runs.recipe import Recipe
+from foldwise.training.backend import has_gpu
 from foldwise.training.predict import PREDICT_ROWS
 
 
@@ -23,7 +23,7 @@ def build_model(recipe: Recipe, dataset: Dataset) -> keras.Model:
     builder = function_named("models", recipe.model.name, "model.name")
     dataset = batch.by_image(dataset)
     asked = {"structure": batch.structure_of(dataset)} if "structure" in inspect.signature(builder).parameters else {}
-    half = "mixed_float16" if tf.config.list_physical_devices("GPU") else "mixed_bfloat16"
+    half = "mixed_float16" if has_gpu() else "mixed_bfloat16"
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(half if recipe.fit.mixed_precision else "float32")
     try:

@@ -19,6 +19,7 @@ from foldwise.data.dataset import Dataset
 from foldwise.runs.recipe import Recipe
 from foldwise.settings import plain
 from foldwise.storage import content_key, one_at_a_time, written_aside
+from foldwise.training.backend import traced_predict
 
 if TYPE_CHECKING:
     import keras
@@ -166,12 +167,9 @@ def _write(path: Path, n: int, n_views: int, parts: Any, extract: Any) -> None:
 
 def _extractor(model: keras.Model) -> Any:
     import keras
-    import tensorflow as tf
 
-    network = keras.Model(model.get_layer("images").output, model.get_layer("features").output)
-    signature = [tf.TensorSpec((None, *network.input.shape[1:]), tf.float32)]
-    traced = tf.function(lambda images: network(images, training=False), input_signature=signature)
-    return lambda images: np.asarray(traced(images), np.float32)
+    predict = traced_predict(keras.Model(model.get_layer("images").output, model.get_layer("features").output))
+    return lambda images: predict(images).astype(np.float32, copy=False)
 
 
 def head_recipe(recipe: Recipe) -> Recipe:

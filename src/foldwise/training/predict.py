@@ -7,7 +7,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from foldwise.augment.views import batch_views
 from foldwise.data.batch import Batch, rows_at_once
@@ -15,6 +14,7 @@ from foldwise.data.structure import Structure
 from foldwise.models import introspect
 from foldwise.scoring import metrics
 from foldwise.settings import Task
+from foldwise.training.backend import traced_predict
 
 PREDICT_ROWS = 256
 
@@ -32,13 +32,7 @@ class Predictor:
     ) -> None:
         self.task, self.test_views, self.structure, self.rows = task, test_views, structure or Structure(), rows
         self._names, self._n_outputs = introspect.input_names(model), model.outputs[0].shape[-1]
-        # one signature for batches of every length, or TensorFlow would trace anew for the short last one
-        signature = [tf.TensorSpec((None, *one.shape[1:]), one.dtype) for one in model.inputs]
-
-        def logits(*inputs: Any) -> Any:
-            return model(inputs[0] if len(inputs) == 1 else list(inputs), training=False)
-
-        self._logits = tf.function(logits, input_signature=signature)
+        self._logits = traced_predict(model)
 
     def __call__(self, images: np.ndarray, beside: Batch | None, rows: np.ndarray) -> np.ndarray:
         if len(rows) == 0:  # a refit holds none out
@@ -51,7 +45,7 @@ class Predictor:
             views = []
             for view, outputs in self._views(batch):
                 logits = self._logits(*(view[name] for name in self._names))
-                views.append(metrics.probabilities(np.asarray(logits), self.task)[:, outputs])
+                views.append(metrics.probabilities(logits, self.task)[:, outputs])
             parts.append(np.mean(views, axis=0))
         return np.concatenate(parts)
 
