@@ -172,7 +172,7 @@ def _train_task(number: int, task: FoldTask) -> None:
     pass
     from foldwise.training.features import can_be_stored, features
     from foldwise.training.fit import train_fold
-    from foldwise.training.pseudo import extra
+    from foldwise.training.pseudo import find_pseudo_labels
 
     if _state["gpu_unused"]:  # told here because an error in an initializer would be hidden
         raise FoldwiseError(_GPU_UNUSED)
@@ -191,8 +191,8 @@ def _train_task(number: int, task: FoldTask) -> None:
             _state["reports"].put(("step", number, epoch, images, loss))
 
     recipe = replace(task.recipe, fit=replace(task.recipe.fit, n_seeds=task.n_seeds))
-    added = extra(task.run, recipe, task.fit, dataset)
-    n_images = int((~mask).sum()) // dataset.rows_per_image + (0 if added is None else len(added.at))
+    added = find_pseudo_labels(task.run, recipe, task.fit, dataset)
+    n_images = int((~mask).sum()) // dataset.rows_per_image + (0 if added is None else len(added.positions))
     n_images *= recipe.fit.epochs * task.n_seeds
     _state["reports"].put(("images", number, n_images))
     stored = features(recipe, dataset) if can_be_stored(recipe) and added is None else None
@@ -209,7 +209,7 @@ def _train_task(number: int, task: FoldTask) -> None:
         "images_per_second": n_images / result.history["seconds"].sum(),
         "device": backend.device_name(),
         "versions": versions(),
-        **({} if added is None else {"pseudo_images": len(added.at)}),
+        **({} if added is None else {"pseudo_images": len(added.positions)}),
     }
     write_fold(task.run, task.fit, None if task.is_refit else held_out, test, result.history, result.models, about)
     _state["reports"].put(("done", number, about["images_per_second"], seconds))

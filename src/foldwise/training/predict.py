@@ -20,7 +20,11 @@ PREDICT_ROWS = 256
 
 
 class Predictor:
-    """Predict probabilities of rows, averaged over the test-time views."""
+    """Predict probabilities of rows, averaged over the test-time views.
+
+    test_views: their name in `foldwise.augment.views`, or `stored` for features of several views.
+    rows: how many rows (or views, of samples that have several) are computed at once.
+    """
 
     def __init__(
         self,
@@ -34,14 +38,18 @@ class Predictor:
         self._names, self._n_outputs = introspect.input_names(model), model.outputs[0].shape[-1]
         self._logits = traced_predict(model)
 
-    def __call__(self, images: np.ndarray, beside: Batch | None, rows: np.ndarray) -> np.ndarray:
+    def __call__(self, images: np.ndarray, inputs: Batch | None, rows: np.ndarray) -> np.ndarray:
+        """Return the probabilities (m, k) of the images at the positions `rows` (m,).
+
+        images: (n, [v,] h, w, c), or features (n, V, d); inputs: the other model inputs of all n, by name.
+        """
         if len(rows) == 0:  # a refit holds none out
             return np.empty((0, self._n_outputs))
         parts, step = [], rows_at_once(images, self.rows)
         for start in range(0, len(rows), step):
             part = rows[start : start + step]
             batch = {"images": images[part].astype(np.float32)}
-            batch |= {name: values[part] for name, values in (beside or {}).items()}
+            batch |= {name: values[part] for name, values in (inputs or {}).items()}
             views = []
             for view, outputs in self._views(batch):
                 logits = self._logits(*(view[name] for name in self._names))
@@ -50,6 +58,6 @@ class Predictor:
         return np.concatenate(parts)
 
     def _views(self, batch: Batch) -> Iterable[tuple[Batch, Any]]:
-        if self.test_views == "stored":  # what a backbone said of the views, (rows, views, d)
+        if self.test_views == "stored":  # features of the views, (rows, views, d)
             return [(batch | {"images": view}, slice(None)) for view in np.moveaxis(batch["images"], 1, 0)]
         return batch_views(self.test_views, batch, self.structure, self._n_outputs)
