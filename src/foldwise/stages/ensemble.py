@@ -122,7 +122,12 @@ def _describe_members(
     by_name = {f"{report['model']}-{report['run_key']}": report for report in reports}
     numbers = [None] * len(members) if weights is None else [float(weight) for weight in weights]
     return [
-        {"run": run.name, "weight": weight, "log_loss": by_name[run.name]["log_loss"], "score": of(by_name[run.name])}
+        {
+            "run": run.name,
+            "weight": weight,
+            "log_loss": by_name[run.name]["log_loss"],
+            "score": score_of(by_name[run.name]),
+        }
         for run, weight in zip(members, numbers, strict=True)
     ]
 
