@@ -16,7 +16,6 @@ which the quartiles show.
 from __future__ import annotations
 
 import json
-import queue
 import sys
 import tempfile
 from typing import Any
@@ -53,10 +52,11 @@ def run(quick: bool) -> None:
 def alternate(root: str, steps: int, epochs: int, trainings: int) -> dict[str, list[list[float]]]:
     """Return [seconds, CPU seconds] of the epochs of `steps` batches, and of the bare steps around each."""
     from foldwise.execution import local
+    from foldwise.training import backend
 
     recipe_settings = settings(root, steps * BATCH + 20, epochs)
     threads = local.parallelism(recipe_settings.execution, 5)[1]
-    local._start(queue.SimpleQueue(), threads, False)
+    backend.start(threads)
     import tensorflow as tf
 
     from foldwise.runs.recipe import make_recipe
@@ -107,7 +107,7 @@ def alternate(root: str, steps: int, epochs: int, trainings: int) -> dict[str, l
 if __name__ == "__main__":
     import os
 
-    from foldwise.execution import local
+    from foldwise.training import backend
 
-    os.environ.update(local._environment())
+    os.environ.update(backend.environment())
     print(json.dumps(alternate(sys.argv[1], *map(int, sys.argv[2:]))))

@@ -23,10 +23,10 @@ print(json.dumps([sorted(os.sched_getaffinity(thread.native_id)) for thread in p
 end.set()
 """
 WORKER = """
-import json, os, queue
-from foldwise.execution import local
-os.environ.update(local._environment())
-local._start(queue.SimpleQueue(), 2, False)
+import json, os
+from foldwise.training import backend
+os.environ.update(backend.environment())
+backend.start(2)
 shares = [os.sched_getaffinity(int(task)) for task in os.listdir("/proc/self/task")]
 print(json.dumps(sum(share != os.sched_getaffinity(0) for share in shares)))
 """

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foldwise.augment import pipelines
-from foldwise.augment.body import Body, blend, body
+from foldwise.augment.body import blend, body
+from foldwise.augment.training_rows import TrainingRows
 from foldwise.augment.views import batch_views
 from foldwise.data.batch import side_inputs, structure_of
 from foldwise.data.structure import Mirror, Structure, mirrored, mirrored_outputs
@@ -31,14 +32,18 @@ def zone_batch(rows=None, **options):
     return {name: v[rows] for name, v in batch.items()}, dataset.labels[rows], structure_of(dataset)
 
 
-def meet(dataset, rows=None, **options):
-    """The augmentation, which has met the training rows of the data."""
-    rows = np.arange(len(dataset.train.images)) if rows is None else rows
-    augmentation = body(**(STILL | options))
-    beside = side_inputs(dataset, dataset.train, None)
-    structure = structure_of(dataset)
-    augmentation.meet(dataset.train.images, beside, dataset.labels[rows], rows, structure)
-    return augmentation
+def training_rows(dataset, positions=None):
+    """All rows of the data, or those at some positions, as rows to train on."""
+    positions = np.arange(len(dataset.train.images)) if positions is None else positions
+    inputs = side_inputs(dataset, dataset.train, None)
+    labels = dataset.labels[positions]
+    return TrainingRows(dataset.train.images, inputs, labels, positions, structure=structure_of(dataset))
+
+
+def of_images(images, structure=None, labels=None):
+    """Training rows of images that have no other inputs."""
+    labels = np.zeros((len(images), 1)) if labels is None else labels
+    return TrainingRows(images, {}, labels, np.arange(len(images)), structure=structure or Structure())
 
 
 def same(one, other):
@@ -108,8 +113,7 @@ def coded_scans():
 
 def test_labels_views_and_zones_move_together():
     images, labels, structure, zones = coded_scans()
-    augmentation = body(**(STILL | {"mirror": True}))
-    augmentation.meet(images, {}, labels, np.arange(3), structure)
+    augmentation = body(of_images(images, structure, labels), **(STILL | {"mirror": True}))
     seen = set()
     for seed in range(20):
         batch, moved = augmentation({"images": images}, labels, np.arange(3) + 3 * seed)
@@ -130,7 +134,7 @@ def test_labels_views_and_zones_move_together():
 def test_a_mirrored_zone_is_its_partner_with_the_partners_empty_slots():
     batch, labels, structure = zone_batch()
     dataset = zone_data()
-    result, moved = meet(dataset, mirror=True)(batch, labels, np.arange(len(labels)))
+    result, moved = body(training_rows(dataset), **STILL | {"mirror": True})(batch, labels, np.arange(len(labels)))
     mirror = (result["images"] != batch["images"]).any(axis=(1, 2, 3, 4))
     assert 0.3 < mirror.mean() < 0.7
     assert np.array_equal(moved, labels)
@@ -148,33 +152,22 @@ def test_all_views_of_a_sample_change_alike():
     rng = np.random.default_rng(0)
     view = rng.uniform(50, 200, size=(40, 1, 20, 20, 1)).astype(np.float32)
     images = view.repeat(4, axis=1)
-    augmentation = body(mirror=False)
-    augmentation.meet(images, {}, np.zeros((40, 1)), np.arange(40), Structure())
+    augmentation = body(of_images(images), mirror=False)
     result, _ = augmentation({"images": images}, np.zeros((40, 1)), np.arange(40))
     assert (result["images"] == result["images"][:, :1]).all()
     assert (result["images"] != images).any(axis=(1, 2, 3, 4)).all()
-    gains = np.array([np.polyfit(*pair, 1)[0] for pair in _centres(images, augmentation)])
+    still = body(of_images(images), mirror=False, shift=0, rotate=0.0, zoom=0.0)
+    changed, _ = still({"images": images}, np.zeros((40, 1)), np.arange(40))
+    pairs = zip(images, changed["images"], strict=True)
+    gains = np.array([np.polyfit(one.ravel(), other.ravel(), 1)[0] for one, other in pairs])
     assert gains.min() == pytest.approx(0.9, abs=0.02)
     assert gains.max() == pytest.approx(1.1, abs=0.02)
-
-
-def _centres(images, augmentation):
-    """Pixels before and after an augmentation that moves nothing."""
-    still = Body(**(vars_of(augmentation) | {"shift": 0, "rotate": 0.0, "zoom": 0.0}))
-    still.meet(images, {}, np.zeros((len(images), 1)), np.arange(len(images)), Structure())
-    result, _ = still({"images": images}, np.zeros((len(images), 1)), np.arange(len(images)))
-    return [(one.ravel(), other.ravel()) for one, other in zip(images, result["images"], strict=True)]
-
-
-def vars_of(augmentation):
-    return {name: getattr(augmentation, name) for name in Body.__dataclass_fields__}
 
 
 def test_shifts_stay_within_their_pixels():
     images = np.zeros((200, 2, 21, 21, 1), np.uint8)
     images[:, :, 10, 10] = 200
-    augmentation = body(**(STILL | {"shift": 3}))
-    augmentation.meet(images, {}, np.zeros((200, 1)), np.arange(200), Structure())
+    augmentation = body(of_images(images), **(STILL | {"shift": 3}))
     result = augmentation({"images": images}, np.zeros((200, 1)), np.arange(200))[0]["images"][:, 0, :, :, 0]
     weight = result / result.sum(axis=(1, 2), keepdims=True)
     at = np.stack([(weight.sum(axis=2) * np.arange(21)).sum(axis=1), (weight.sum(axis=1) * np.arange(21)).sum(axis=1)])
@@ -184,8 +177,7 @@ def test_shifts_stay_within_their_pixels():
 
 def test_half_of_the_samples_stay_as_sharp_as_at_test_time():
     images = np.random.default_rng(0).integers(0, 256, size=(300, 2, 20, 20, 1)).astype(np.uint8)
-    augmentation = body(**(STILL | {"shift": 2, "rotate": 4.0, "zoom": 0.06}))
-    augmentation.meet(images, {}, np.zeros((300, 1)), np.arange(300), Structure())
+    augmentation = body(of_images(images), **(STILL | {"shift": 2, "rotate": 4.0, "zoom": 0.06}))
     result = augmentation({"images": images}, np.zeros((300, 1)), np.arange(300))[0]["images"]
     inner, shifts = images[:, :, 4:16, 4:16], [(y, x) for y in range(2, 7) for x in range(2, 7)]
     found = [
@@ -203,15 +195,13 @@ def test_half_of_the_samples_stay_as_sharp_as_at_test_time():
 @pytest.mark.parametrize("dtype", [np.uint8, np.float16])
 def test_a_sample_does_not_depend_on_its_batch_and_a_rerun_repeats(dtype):
     dataset = zone_data(dtype=dtype)
-    beside, rows = side_inputs(dataset, dataset.train, None), np.arange(60)
+    rows = training_rows(dataset)
     chosen = AugmentSettings("body", {"drop_views": 0.3, "transplant": 0.5})
-    names, structure = ["images", "angles", "categories"], structure_of(dataset)
 
     def epoch(batch_size, seed=(0, 0)):
-        given = dataset.train.images, beside, dataset.labels, None, rows, batch_size, chosen, seed, names, structure
-        batches = Batches(*given)
+        batches = Batches(rows, batch_size, chosen, seed, ["images", "angles", "categories"])
         parts = [batch for _, _, batch in batches.between(0, 1)]
-        back = np.argsort(batches.drawn(0)[0])
+        back = np.argsort(batches.order(0)[0])
         return [np.concatenate([part[0][i] for part in parts])[back] for i in range(3)] + [
             np.concatenate([part[1] for part in parts])[back]
         ]
@@ -225,7 +215,7 @@ def test_a_sample_does_not_depend_on_its_batch_and_a_rerun_repeats(dtype):
 def test_views_are_left_out_but_never_all_of_them():
     batch, labels, _ = zone_batch()
     before = np.isfinite(batch["angles"])
-    result, _ = meet(zone_data(), drop_views=0.6)(batch, labels, np.arange(len(labels)))
+    result, _ = body(training_rows(zone_data()), **STILL | {"drop_views": 0.6})(batch, labels, np.arange(len(labels)))
     after = np.isfinite(result["angles"])
     assert not (after & ~before).any()
     assert after.any(axis=1).all()
@@ -253,7 +243,7 @@ def test_a_threat_moves_into_a_negative_training_sample_of_its_zone(seed):
     dataset = donors()
     training = np.flatnonzero(~held_out(dataset))
     zones, labels = dataset.train.table["zone"].to_numpy(), dataset.labels[:, 0]
-    augmentation = meet(dataset, training, transplant=0.99)
+    augmentation = body(training_rows(dataset, training), **STILL | {"transplant": 0.99})
     batch = {"images": dataset.train.images} | side_inputs(dataset, dataset.train, None)
     batch = {name: values[training].copy() for name, values in batch.items()}
     seeds = np.random.default_rng(seed).integers(2**63, size=len(training))
@@ -349,18 +339,19 @@ def test_an_auxiliary_column_that_mirroring_would_change_is_refused():
 def test_other_pipelines_treat_all_views_alike():
     view = np.random.default_rng(0).uniform(0, 255, size=(30, 1, 12, 12, 1)).astype(np.uint8)
     images = np.concatenate([view, view, view], axis=1)
-    result = pipelines.augmented(pipelines.build("radar", {"rotate": 5.0}), images, np.arange(30))
+    augment, labels = pipelines.build("radar", {"rotate": 5.0}), np.zeros((30, 1))
+    result = augment({"images": images}, labels, np.arange(30))[0]["images"]
     assert (result == result[:, :1]).all()
-    alone = pipelines.augmented(pipelines.build("radar", {"rotate": 5.0}), view[:, 0], np.arange(30))
+    assert (result != images).any()
+    alone = augment({"images": view[:, 0]}, labels, np.arange(30))[0]["images"]
     assert (result[:, 0] == alone).all()
 
 
 def test_batches_are_built_faster_than_they_are_trained_on():
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, size=(64, 6, 48, 48, 1)).astype(np.uint8)
-    augmentation = body(mirror=True)
-    structure = Structure(mirror=Mirror([0, 5, 4, 3, 2, 1]))
-    augmentation.meet(images, {}, np.zeros((64, 1)), np.arange(64), structure)
+    structure = Structure({}, {"slots": [0, 5, 4, 3, 2, 1]}, {}, False)
+    augmentation = body(of_images(images, structure), mirror=True)
     times = []
     for _ in range(7):
         started = time.perf_counter()

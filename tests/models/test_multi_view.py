@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from foldwise import models
+from foldwise.augment.training_rows import TrainingRows
 from foldwise.config.check import checked_options
 from foldwise.data import batch
 from foldwise.data.dataset import Dataset
@@ -259,11 +260,11 @@ def test_batches_give_what_the_model_takes_in_its_order():
         "categories": ("int32", (60, 1)),
     }
     rows = np.arange(60)
-    settings, structure = AugmentSettings("none"), batch.structure_of(dataset)
     names = ["images", "categories", "angles"]
-    batches = Batches(dataset.train.images, beside, dataset.labels, None, rows, 7, settings, (0, 0), names, structure)
+    training = TrainingRows(dataset.train.images, beside, dataset.labels, rows, structure=batch.structure_of(dataset))
+    batches = Batches(training, 7, AugmentSettings("none"), (0, 0), names)
     _, _, ((images, categories, angles), labels) = next(batches.between(0, 1))
-    drawn = batches.drawn(0)[0][:7]
+    drawn = batches.order(0)[0][:7]
     assert images.dtype == np.float32
     assert np.array_equal(images, dataset.train.images[drawn])
     assert categories[:, 0].tolist() == dataset.train.table["zone"].iloc[drawn].tolist()

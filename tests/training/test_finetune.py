@@ -1,4 +1,4 @@
-"""What trains in each phase, how fast, and that a backbone which runs once says what one in every epoch says."""
+"""What trains in each phase, how fast, and that stored features predict what a backbone in every epoch predicts."""
 
 import importlib
 import inspect
@@ -108,7 +108,7 @@ def test_the_backbone_and_its_stages_have_learning_rates_of_their_own():
     model = net()
     settings = FinetuneSettings("all", backbone_rate=0.1, layer_decay=0.5)
     finetune.unfreeze(model, settings, finetune.Phase(0, 1, 5))
-    variables, shares = model.trainable_variables, finetune.rates(model, settings)
+    variables, shares = model.trainable_variables, finetune.learning_rate_shares(model, settings)
     before = [np.asarray(variable) for variable in variables]
     fit = FitSettings(optimizer="sgd", learning_rate=1.0, schedule="constant", weight_decay=0.01)
     optimizer = optimizer_optimizer(fit, 1, variables, shares)
@@ -179,13 +179,15 @@ def test_each_seed_has_a_head_of_its_own_on_the_one_backbone(short, tmp_path):
     assert found == pytest.approx(expected, abs=1e-5)
 
 
-def test_fixed_views_are_stored_and_drawn(short, tmp_path):
+def test_training_samples_from_fixed_views(short, tmp_path):
     data = replace(wide_dataset(), path=tmp_path)
     made = recipe("head", AugmentSettings("flips"), short, views=3)
     stored = features.features(made, data)
-    assert stored.drawn.shape == (N, 3, 1280)
-    assert (stored.drawn[:, 0] == stored.train[:, 0]).all()
-    assert 0 < (stored.drawn[:, 1] != stored.drawn[:, 0]).any(axis=1).sum() < N  # a quarter is flipped by no flip
+    assert stored.training_views.shape == (N, 3, 1280)
+    assert (stored.training_views[:, 0] == stored.train[:, 0]).all()
+    assert (
+        0 < (stored.training_views[:, 1] != stored.training_views[:, 0]).any(axis=1).sum() < N
+    )  # a quarter is flipped by no flip
     assert np.isfinite(train_fold(made, data, HELD_OUT, 0, features=stored).test).all()
 
 
@@ -198,6 +200,7 @@ def test_what_differs_by_epoch_fold_or_head_is_not_stored():
         recipe("head", options={"bands": "learned"}),
         recipe("head", options={"weights": None}),
         recipe("head", features="computed"),
+        recipe("head", AugmentSettings("body", {"mirror": False, "transplant": 0.5}), views=2),
     ):
         assert not features.can_be_stored(other)
 

@@ -9,8 +9,8 @@ from helpers.data import HELD_OUT, N_TEST, N, make_dataset, make_recipe
 
 from foldwise.errors import FoldwiseError
 from foldwise.settings import AugmentSettings, FitSettings
-from foldwise.training import build, optimizer
-from foldwise.training.fit import _Auxiliary, _balanced, train_fold
+from foldwise.training import build, inputs, optimizer
+from foldwise.training.fit import train_fold
 from foldwise.training.predict import Predictor
 
 
@@ -90,10 +90,10 @@ def test_views_are_averaged_at_test_time():
 def test_auxiliary_columns_reach_the_model_standardised_with_a_flag():
     dataset = make_dataset()
     rows = np.flatnonzero(~HELD_OUT)
-    auxiliary = _Auxiliary(dataset, ("angle",), rows)
-    assert auxiliary.train.shape == (N, 2)
-    assert auxiliary.train[3].tolist() == [0.0, 1.0]  # missing
-    known = auxiliary.train[rows][auxiliary.train[rows][:, 1] == 0, 0]
+    train, test = inputs.auxiliary_columns(dataset, ("angle",), rows)
+    assert (train.shape, test.shape) == ((N, 2), (N_TEST, 2))
+    assert train[3].tolist() == [0.0, 1.0]  # missing
+    known = train[rows][train[rows][:, 1] == 0, 0]
     assert known.mean() == pytest.approx(0, abs=1e-6)
     assert known.std() == pytest.approx(1, abs=1e-5)
     result = train_fold(make_recipe("small_cnn", {"filters": (4,), "auxiliary": ("angle",)}), dataset, HELD_OUT, 0)
@@ -127,9 +127,9 @@ def test_mixed_precision_keeps_a_float32_head_and_leaves_no_trace():
 
 def test_class_weights_are_balanced():
     labels = np.array([[1.0], [0.0], [0.0], [0.0]])
-    assert _balanced(labels, "binary").tolist() == pytest.approx([2, 2 / 3, 2 / 3, 2 / 3])
+    assert inputs.balanced_weights(labels, "binary").tolist() == pytest.approx([2, 2 / 3, 2 / 3, 2 / 3])
     with pytest.raises(FoldwiseError, match="multilabel"):
-        _balanced(labels, "multilabel")
+        inputs.balanced_weights(labels, "multilabel")
 
 
 def test_learning_rates_by_hand():

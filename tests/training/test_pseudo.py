@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from helpers.data import HELD_OUT, N_TEST, make_dataset
+from helpers.data import HELD_OUT, N_TEST, N, make_dataset
 from helpers.data import make_recipe as fit_recipe
 from helpers.tiny import IDS, make_recipe, train_here, write_data
 
 from foldwise import configure
+from foldwise.augment.training_rows import TrainingRows
 from foldwise.data.dataset import Dataset, Split
 from foldwise.data.structure import Structure
 from foldwise.errors import ConfigError, FoldwiseError
@@ -21,7 +22,8 @@ from foldwise.runs.store import Run
 from foldwise.scoring import metrics
 from foldwise.settings import AugmentSettings, PseudoSettings
 from foldwise.training import pseudo
-from foldwise.training.fit import _drawn, train_fold
+from foldwise.training.fit import train_fold
+from foldwise.training.inputs import with_class_weights
 
 FOLD_1 = [id_ for i, id_ in enumerate(IDS) if i // 2 % 2 == 1]
 
@@ -54,7 +56,7 @@ def data_of(n, k, task, scored=None, rows_per_image=1):
 def taken(folder, data, names, fit=0, n_folds=3, **settings):
     recipe = make_recipe()
     recipe = with_pseudo(replace(recipe, split=replace(recipe.split, n_folds=n_folds)), names, **settings)
-    return pseudo.extra(Run(folder / "mine"), recipe, fit, data)
+    return pseudo.find_pseudo_labels(Run(folder / "mine"), recipe, fit, data)
 
 
 def test_a_fold_takes_the_sure_and_scored_rows_of_its_own_fold(tmp_path):
@@ -66,12 +68,12 @@ def test_a_fold_takes_the_sure_and_scored_rows_of_its_own_fold(tmp_path):
     write_source(tmp_path, said)
     data = data_of(4, 1, "binary", scored=[True, True, True, False])
     first, second = (taken(tmp_path, data, ["mlp-1"], fit) for fit in (0, 1))
-    assert first.at.tolist() == [0, 2]  # row 3 is as sure, but generated
+    assert first.positions.tolist() == [0, 2]  # row 3 is as sure, but generated
     assert first.labels.tolist() == [[1.0], [0.0]]
-    assert second.at.tolist() == [1, 2]
+    assert second.positions.tolist() == [1, 2]
     assert second.labels.tolist() == [[1.0], [1.0]]
     soft = taken(tmp_path, data, ["mlp-1"], 2, labels="soft", confidence=0.9, weight=0.5)
-    assert soft.at.tolist() == [0, 1, 2]
+    assert soft.positions.tolist() == [0, 1, 2]
     assert soft.labels == pytest.approx(np.full((3, 1), 0.1))
     assert soft.weight == 0.5
     refit = taken(tmp_path, data, ["mlp-1"], store.REFIT, labels="soft", confidence=0.0)  # holds nothing out: all folds
@@ -95,37 +97,42 @@ def test_several_runs_are_averaged_fold_by_fold(tmp_path):
 def test_an_image_is_taken_with_all_its_rows_or_not(tmp_path):
     write_source(tmp_path, [[[0.99], [0.01], [0.99], [0.6], [0.02], [0.01]], np.full((6, 1), 0.5)])
     extra = taken(tmp_path, data_of(6, 1, "binary", rows_per_image=2), ["mlp-1"], n_folds=2)
-    assert extra.at.tolist() == [0, 2]
+    assert extra.positions.tolist() == [0, 2]
     assert extra.labels.tolist() == [[1.0, 0.0], [0.0, 0.0]]
 
 
 def test_joined_images_are_those_of_both():
     first, second = np.arange(6.0).reshape(3, 2), np.arange(10.0, 14.0).reshape(2, 2)
-    both = pseudo.Joined(first, second)
+    both = pseudo.Concatenation(first, second)
     assert both.shape == (5, 2)
     assert both[np.array([4, 0, 3])].tolist() == [[12, 13], [0, 1], [10, 11]]
     assert both[1:4].tolist() == [[2, 3], [4, 5], [10, 11]]
     assert both[4].tolist() == [12, 13]
 
 
-def test_weights_of_extra_rows_and_of_classes_multiply():
+@pytest.mark.parametrize(("class_weights", "expected"), [(False, [1, 1, 0.5, 0.5]), (True, [2, 2 / 3, 1 / 3, 1 / 3])])
+def test_weights_of_pseudo_labels_and_of_classes_multiply(class_weights, expected):
     data = make_dataset()
-    extra = pseudo.Extra(np.array([0, 2]), np.array([[0.9], [0.8]], np.float32), 0.5)
-    rows, nothing = np.array([0, 1]), {}  # labels 0 and 1
-    for class_weights, expected in ((False, [1, 1, 0.5, 0.5]), (True, [2, 2 / 3, 1 / 3, 1 / 3])):
-        drawn = _drawn(fit_recipe(class_weights=class_weights), data, rows, nothing, nothing, None, extra)
-        assert drawn[2].ravel() == pytest.approx([0, 1, 0.9, 0.8])
-        assert drawn[3] == pytest.approx(np.array(expected))
-        assert drawn[4].tolist() == [0, 1, 60, 62]
+    labelled = pseudo.PseudoLabels(np.array([0, 2]), np.array([[0.9], [0.8]], np.float32), 0.5)
+    two = np.array([0, 1])  # labels 0 and 1
+    rows = TrainingRows(data.train.images, {"auxiliary": np.zeros((N, 1))}, data.labels[two], two)
+    rows = pseudo.with_pseudo_labels(rows, labelled, data.test.images, {"auxiliary": np.ones((N_TEST, 1))})
+    if class_weights:
+        rows = with_class_weights(rows, "binary")
+    assert rows.labels.ravel() == pytest.approx([0, 1, 0.9, 0.8])
+    assert rows.weights == pytest.approx(np.array(expected))
+    assert rows.positions.tolist() == [0, 1, 60, 62]
+    assert rows.inputs["auxiliary"][rows.positions].ravel().tolist() == [0, 0, 1, 1]
+    assert (rows.images[rows.positions[2:]] == data.test.images[[0, 2]]).all()
 
 
 def test_rows_of_test_teach():
     data = make_dataset()
     data.train.table.loc[~HELD_OUT, "t0"] = np.arange((~HELD_OUT).sum()) % 3 // 2  # the training labels say nothing
     truth = data.test.table[["t0"]].to_numpy(np.float32)
-    extra = pseudo.Extra(np.arange(N_TEST), truth, 5.0)
+    extra = pseudo.PseudoLabels(np.arange(N_TEST), truth, 5.0)
     recipe = fit_recipe("mlp", {"auxiliary": ("angle",)}, AugmentSettings("none", mixup=0.2), epochs=12, snapshots=2)
-    taught, alone = (train_fold(recipe, data, HELD_OUT, 0, extra=e) for e in (extra, None))
+    taught, alone = (train_fold(recipe, data, HELD_OUT, 0, pseudo_labels=e) for e in (extra, None))
     loss = [metrics.log_loss(data.labels[HELD_OUT], result.held_out) for result in (taught, alone)]
     assert loss[0] < 0.5 < loss[1]
 
@@ -144,7 +151,7 @@ def twins(tmp_path_factory):
 def test_labels_of_the_held_out_fold_change_nothing_of_both_runs(twins, monkeypatch, tmp_path, planted):
     if planted:  # the mean over all folds' models, of which all but one saw fold 1
         everything = lambda source, fit, data: store.test_predictions(source, data.test.table["id"], ["y"])  # noqa: E731
-        monkeypatch.setattr(pseudo, "_said", everything)
+        monkeypatch.setattr(pseudo, "fold_test_predictions", everything)
     predicted, others = [], []
     for folder in twins:
         source = Run(folder / "runs" / run_name(make_recipe(epochs=1)))

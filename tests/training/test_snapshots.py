@@ -21,7 +21,7 @@ def test_the_rate_starts_again_at_every_cycle():
         return [float(schedule(step)) for step in steps]
 
     # 10 epochs of 10 steps: three cycles that end after 3, 6 and 10 epochs
-    assert snapshots.ends(FitSettings(epochs=10, snapshots=3)) == [3, 6, 10]
+    assert snapshots.cycle_ends(FitSettings(epochs=10, snapshots=3)) == [3, 6, 10]
     at = rates([0, 15, 29, 30, 45, 60, 80, 100], epochs=10, snapshots=3)
     nearly = 0.1 * (1 + math.cos(math.pi * 29 / 30)) / 2
     assert at == pytest.approx([0.1, 0.05, nearly, 0.1, 0.05, 0.1, 0.05, 0], abs=1e-7)

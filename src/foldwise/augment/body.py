@@ -6,21 +6,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
 
 import numpy as np
-from pydantic import Field
 
-from foldwise.data.structure import Batch, Structure, check_mirror, mirrored, mirrored_outputs
+from foldwise.augment.pipelines import Degrees, Pixels, Share
+from foldwise.augment.training_rows import TrainingRows
+from foldwise.data.structure import Batch, check_mirror, mirrored, mirrored_outputs
 from foldwise.errors import ConfigError
 
-Pixels = Annotated[int, Field(ge=0)]
-Degrees = Annotated[float, Field(ge=0, le=180)]
-Share = Annotated[float, Field(ge=0, lt=1)]
-N_TYPICAL = 200  # negative samples of a category whose mean and spread tell what is normal there
+N_TYPICAL = 200  # negative samples of a category whose mean and spread define what is normal there
 
 
 def body(
+    rows: TrainingRows,
     *,
     mirror: bool = True,
     shift: Pixels = 2,
@@ -40,14 +38,17 @@ def body(
     drop_views: share of the views that are left out (one stays), where the data have angles to tell which.
     transplant: share of the positive samples whose threat is moved into a negative training sample of the same
         category. The number of positives stays as it is, and so does what a probability means.
+
+    Raises ConfigError for an option that the data do not allow.
     """
-    return Body(mirror, shift, rotate, zoom, gain, offset, drop_views, transplant)
+    return Body(rows, mirror, shift, rotate, zoom, gain, offset, drop_views, transplant)
 
 
 @dataclass
 class Body:
-    """The augmentation `body`; it meets the training rows once, then takes batches."""
+    """The augmentation `body` of the batches of some training rows; for its options see `body`."""
 
+    rows: TrainingRows
     mirror: bool
     shift: int
     rotate: float
@@ -57,27 +58,22 @@ class Body:
     drop_views: float
     transplant: float
 
-    def meet(
-        self, images: np.ndarray, beside: Batch, labels: np.ndarray, rows: np.ndarray, structure: Structure
-    ) -> None:
-        """Take note of the training rows: images (n, [v,] h, w, c) and what stands beside them; labels (m, k) of rows.
-
-        Raises ConfigError for an option that the data do not allow.
-        """
+    def __post_init__(self) -> None:
+        """Check the options, and find the negative training samples of each category where threats are moved."""
+        rows = self.rows
         if self.mirror:
-            check_mirror(structure, (), "augment.options.mirror=true")
-        if self.transplant and labels.shape[1] > 1:
+            check_mirror(rows.structure, (), "augment.options.mirror=true")
+        if self.transplant and rows.labels.shape[1] > 1:
             raise ConfigError(
-                f"augment.options.transplant={self.transplant}: one image answers {labels.shape[1]} questions, and "
-                "which of its views and pixels belong to a question is not known; expected data with one label an "
-                "image, say augment.options.transplant=0"
+                f"augment.options.transplant={self.transplant}: one image answers {rows.labels.shape[1]} questions, "
+                "and which of its views and pixels belong to a question is not known; expected data with one label "
+                "an image, or augment.options.transplant=0"
             )
-        self.structure, self.images, self.beside = structure, images, beside
         self._negatives: dict[tuple[int, ...], np.ndarray] = {}
         self._typical: dict[tuple[int, ...], tuple[np.ndarray, np.ndarray]] = {}
         if self.transplant:
-            negative = rows[labels[:, 0] < 0.5]
-            keys = self._keys(beside, negative)
+            negative = rows.positions[rows.labels[:, 0] < 0.5]
+            keys = _keys(rows.inputs, negative)
             for key in sorted(set(keys)):
                 self._negatives[key] = negative[[one == key for one in keys]]
 
@@ -97,18 +93,18 @@ class Body:
         return batch, labels
 
     def _mirror(self, batch: Batch, labels: np.ndarray, chosen: np.ndarray) -> tuple[Batch, np.ndarray]:
-        other = mirrored({name: values[chosen] for name, values in batch.items()}, self.structure)
+        other = mirrored({name: values[chosen] for name, values in batch.items()}, self.rows.structure)
         for name, values in other.items():
             batch[name] = batch[name].copy()
             batch[name][chosen] = values
         labels = labels.copy()
-        labels[chosen] = labels[chosen][:, mirrored_outputs(self.structure, labels.shape[1])]
+        labels[chosen] = labels[chosen][:, mirrored_outputs(self.rows.structure, labels.shape[1])]
         return batch, labels
 
     def _dropped(self, angles: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return the angles (v,) with some of them NaN: those slots are empty from here on."""
-        drawn = np.where(np.isnan(angles), -1.0, rng.random(len(angles)))
-        kept = (drawn >= self.drop_views) | (drawn == drawn.max())
+        random = np.where(np.isnan(angles), -1.0, rng.random(len(angles)))
+        kept = (random >= self.drop_views) | (random == random.max())
         return np.where(kept, angles, np.nan).astype(angles.dtype)
 
     def _change(self, image: np.ndarray, present: np.ndarray, rng: np.random.Generator) -> None:
@@ -132,39 +128,34 @@ class Body:
 
     def _transplant(self, batch: Batch, labels: np.ndarray, rngs: list[np.random.Generator]) -> None:
         """Move the threats of some positive samples into negative training samples of their category, in place."""
-        keys = self._keys(batch, np.arange(len(labels)))
+        keys = _keys(batch, np.arange(len(labels)))
         angles = batch.get("angles")
         for i, rng in enumerate(rngs):
             canvases = self._negatives.get(keys[i])
             if labels[i, 0] < 0.5 or canvases is None or rng.random() >= self.transplant:
                 continue
             canvas = rng.choice(canvases)
-            donor, image = batch["images"][i], self.images[canvas].astype(np.float32)
+            donor, image = batch["images"][i], self.rows.images[canvas].astype(np.float32)
             shared = np.ones(len(_views(image)), bool)
             if angles is not None:
-                shared = angles[i] == self.beside["angles"][canvas]  # an empty slot's NaN equals nothing
-                angles[i] = self.beside["angles"][canvas]
+                shared = angles[i] == self.rows.inputs["angles"][canvas]  # an empty slot's NaN equals nothing
+                angles[i] = self.rows.inputs["angles"][canvas]
             mean, spread = self._normal(keys[i])
             views = _views(image)
             views[shared] = blend(
                 views[shared], _views(donor)[shared], _views(mean)[shared], _views(spread)[shared], rng
             )[0]
             if "auxiliary" in batch:
-                batch["auxiliary"][i] = self.beside["auxiliary"][canvas]
+                batch["auxiliary"][i] = self.rows.inputs["auxiliary"][canvas]
             batch["images"][i] = image
 
     def _normal(self, key: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         """Return the mean and the standard deviation of negative samples of a category, each ([v,] h, w, c)."""
         if key not in self._typical:
             rows = np.sort(self._negatives[key])[:N_TYPICAL]
-            images = np.asarray(self.images[rows]).astype(np.float32)
+            images = np.asarray(self.rows.images[rows]).astype(np.float32)
             self._typical[key] = images.mean(axis=0), images.std(axis=0)
         return self._typical[key]
-
-    def _keys(self, batch: Batch, rows: np.ndarray) -> list[tuple[int, ...]]:
-        if "categories" not in batch:
-            return [()] * len(rows)
-        return [tuple(values) for values in batch["categories"][rows].tolist()]
 
 
 def blend(
@@ -188,6 +179,13 @@ def blend(
         distance = np.hypot((y - top) / radii[0], (x - left) / radii[1])
         masks[view] = np.clip(2 - 2 * distance, 0, 1)
     return canvas + masks[..., None] * (donor - canvas), masks
+
+
+def _keys(batch: Batch, rows: np.ndarray) -> list[tuple[int, ...]]:
+    """Return the categories of each of the rows (m,), or () where samples have none."""
+    if "categories" not in batch:
+        return [()] * len(rows)
+    return [tuple(values) for values in batch["categories"][rows].tolist()]
 
 
 def _views(image: np.ndarray) -> np.ndarray:

@@ -7,13 +7,13 @@ import numpy as np
 VERSION = 1  # enters the run key; raised by an edit that changes what a recipe predicts
 
 
-def mixed(
+def mix(
     images: np.ndarray, labels: np.ndarray, mixup: float, cutmix: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mix each image (n, h, w, c) and label (n, k) with another of the batch.
+    """Return images (n, [v,] h, w, c) and labels (n, k), each mixed with another of the batch.
 
     mixup, cutmix: parameter of the Beta distribution of the share, 0 for off (Zhang et al. 2018, Yun et al.
-    2019). With both, each batch draws one of them.
+    2019). With both, each batch is mixed by one of them at random.
     """
     use_cutmix = cutmix > 0 and (mixup == 0 or rng.random() < 0.5)
     alpha = cutmix if use_cutmix else mixup

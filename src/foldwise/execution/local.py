@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
 import os
 import queue
 import shutil
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,11 +20,12 @@ import numpy as np
 
 from foldwise.data.dataset import read
 from foldwise.errors import FoldwiseError
-from foldwise.processes import cores, die_with_parent, spread_new_threads
+from foldwise.processes import cores, die_with_parent
 from foldwise.progress import Progress
 from foldwise.runs.recipe import Recipe, versions
 from foldwise.runs.store import REFIT, Run, write_fold
 from foldwise.settings import ExecutionSettings
+from foldwise.training import backend
 
 REPORT_SECONDS = 0.5  # a worker speaks no more often than this
 
@@ -96,7 +95,7 @@ def train_folds(tasks: list[FoldTask], execution: ExecutionSettings, finished: C
     context = multiprocessing.get_context("spawn")
     reports = context.Queue()
     images = {number: task.n_images for number, task in enumerate(tasks)}
-    os.environ.update(_environment())
+    os.environ.update(backend.environment())
     pool = ProcessPoolExecutor(
         workers,
         context,
@@ -144,19 +143,9 @@ def _result(future: Future[None], task: FoldTask) -> None:
     except FoldwiseError as error:
         raise type(error)(f"{task.name}: {error}") from None
     except Exception as error:  # whatever TensorFlow raises; its traceback is kept for HYDRA_FULL_ERROR=1
-        memory = isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError"
+        memory = backend.is_out_of_memory(error)
         advice = ": memory ran out; lower fit.batch_size, model.options.side or execution.workers" if memory else ""
         raise FoldwiseError(f"{task.name}{advice}: {type(error).__name__}: {error}") from error
-
-
-def _environment() -> dict[str, str]:
-    """What workers must find in their environment before they import TensorFlow."""
-    return {
-        "KERAS_BACKEND": "tensorflow",
-        "TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1"),  # off by default without AVX-512
-        "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
-        "NO_ALBUMENTATIONS_UPDATE": "1",
-    }
 
 
 _state: dict[str, Any] = {}  # of a worker process: its queue to the parent, and whether a GPU stays unused
@@ -166,24 +155,9 @@ def _start(reports: Any, threads: int, needs_gpu: bool) -> None:
     """Start TensorFlow in a worker."""
     _state["reports"] = reports
     threading.Thread(target=die_with_parent, daemon=True).start()
-    # keras imports both for helpers that are not used here, which takes 2 of the 7 seconds of its start
-    for unused in ("sklearn", "matplotlib"):
-        sys.modules.setdefault(unused, None)  # type: ignore[arg-type]
-    with _silent_stderr():  # two lines of advice from C++ code, at each start and whatever the log level
-        import keras  # noqa: F401
-        import tensorflow as tf
-
-    tf.get_logger().setLevel("ERROR")  # it takes each fold's own predictor for one that is traced again
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
-    gpus = tf.config.list_physical_devices("GPU")
-    for gpu in gpus:
-        tf.config.experimental.set_memory_growth(gpu, True)
-    if not gpus:
-        tf.config.experimental.enable_op_determinism()
-    spread_new_threads(lambda: tf.zeros(()), threads)  # the first tensor starts the pool
-    reports.put(("device", _device_name()))
-    _state["gpu_unused"] = needs_gpu and not gpus
+    backend.start(threads)
+    reports.put(("device", backend.device_name()))
+    _state["gpu_unused"] = needs_gpu and not backend.has_gpu()
 
 
 _GPU_UNUSED = (
@@ -192,26 +166,13 @@ _GPU_UNUSED = (
 )
 
 
-@contextlib.contextmanager
-def _silent_stderr() -> Iterator[None]:
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
-
-
 def _train_task(number: int, task: FoldTask) -> None:
     import pandas as pd
 
     pass
     from foldwise.training.features import can_be_stored, features
     from foldwise.training.fit import train_fold
-    from foldwise.training.pseudo import extra
+    from foldwise.training.pseudo import find_pseudo_labels
 
     if _state["gpu_unused"]:  # told here because an error in an initializer would be hidden
         raise FoldwiseError(_GPU_UNUSED)
@@ -230,8 +191,8 @@ def _train_task(number: int, task: FoldTask) -> None:
             _state["reports"].put(("step", number, epoch, images, loss))
 
     recipe = replace(task.recipe, fit=replace(task.recipe.fit, n_seeds=task.n_seeds))
-    added = extra(task.run, recipe, task.fit, dataset)
-    n_images = int((~mask).sum()) // dataset.structure.rows_per_image + (0 if added is None else len(added.at))
+    added = find_pseudo_labels(task.run, recipe, task.fit, dataset)
+    n_images = int((~mask).sum()) // dataset.structure.rows_per_image + (0 if added is None else len(added.positions))
     n_images *= recipe.fit.epochs * task.n_seeds
     _state["reports"].put(("images", number, n_images))
     stored = features(recipe, dataset) if can_be_stored(recipe) and added is None else None
@@ -246,16 +207,9 @@ def _train_task(number: int, task: FoldTask) -> None:
     about = {
         "seconds": seconds,
         "images_per_second": n_images / result.history["seconds"].sum(),
-        "device": _device_name(),
+        "device": backend.device_name(),
         "versions": versions(),
-        **({} if added is None else {"pseudo_images": len(added.at)}),
+        **({} if added is None else {"pseudo_images": len(added.positions)}),
     }
     write_fold(task.run, task.fit, None if task.is_refit else held_out, test, result.history, result.models, about)
     _state["reports"].put(("done", number, about["images_per_second"], seconds))
-
-
-def _device_name() -> str:
-    import tensorflow as tf
-
-    gpus = tf.config.list_physical_devices("GPU")
-    return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")) if gpus else "CPU"

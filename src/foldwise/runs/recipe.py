@@ -41,10 +41,12 @@ DECIDING = (
     "training/features",
     "training/finetune",
     "training/fit",
+    "training/inputs",
     "training/optimizer",
     "training/predict",
     "training/pseudo",
     "training/snapshots",
+    "training/source",
 )
 
 

@@ -1,45 +1,51 @@
-"""Features once: a frozen backbone sees each image a single time, and every fold, seed and head reads what it said.
+"""Stored features: a frozen backbone sees each image once, and every fold, seed and head reads its output.
 
-They lie beside the prepared data in features_<key>/: `train.npy` (n, V, d) and `test.npy` (n_test, V, d) for the
-V views of test time, and `drawn.npy` (n, v, d) for the v fixed views that training draws from.
+They are in the folder of the prepared data in features_<key>/: `train.npy` (n, V, d) and `test.npy` (n_test, V, d)
+for the V views of test time, and `drawn.npy` (n, v, d) for the v fixed views that training samples from.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import keras
 import numpy as np
 
 from foldwise.augment import pipelines
-from foldwise.augment.views import views as views_views
+from foldwise.augment.views import views as test_time_views
 from foldwise.data.dataset import Dataset
 from foldwise.models import common
 from foldwise.runs.recipe import Recipe
 from foldwise.settings import plain
 from foldwise.storage import content_key, one_at_a_time, written_aside
-
-if TYPE_CHECKING:
-    import keras
-
+from foldwise.training.backend import traced_predict
+from foldwise.training.build import build_model, check_values
 
 VERSION = 1  # enters the run key and that of the stored features; raised by an edit that changes them
 ROWS = 32  # images that the backbone sees at once
-OF_THE_HEAD = ("dropout", "auxiliary")  # options that come after the features
-OF_A_HEAD = (common.JOINED, common.DROPOUT, common.LOGITS)  # the layers after them
+HEAD_OPTIONS = ("dropout", "auxiliary")  # options that come after the features
+HEAD_LAYERS = (common.JOINED, common.DROPOUT, common.LOGITS)  # the layers after them
 
 
 @dataclass(frozen=True)
 class Features:
-    drawn: np.ndarray  # (n, v, d)
-    train: np.ndarray  # (n, V, d)
-    test: np.ndarray  # (n_test, V, d)
+    """The features, of d numbers, of all images.
+
+    training_views: (n, v, d), of the image itself and of v - 1 augmented views of it.
+    train, test: (n, V, d) and (n_test, V, d), of the V views of test time.
+    """
+
+    training_views: np.ndarray
+    train: np.ndarray
+    test: np.ndarray
 
 
 def can_be_stored(recipe: Recipe) -> bool:
-    """Whether a recipe's backbone says the same of an image in every fold, seed and epoch."""
+    """Return whether a recipe's backbone gives an image the same features in every fold, seed and epoch."""
     options, settings = recipe.model.options, recipe.augment
     return (
         recipe.finetune.mode == "head"
@@ -48,6 +54,7 @@ def can_be_stored(recipe: Recipe) -> bool:
         and options.get("bands") != "learned"
         and not (settings.mixup or settings.cutmix)
         and (settings.name == "none" or recipe.finetune.views > 1)
+        and not pipelines.needs_rows(settings.name)  # such views differ by fold
     )
 
 
@@ -55,15 +62,15 @@ def features(recipe: Recipe, dataset: Dataset) -> Features:
     """Return the features of all images, computing them where they are not stored yet."""
     path = dataset.path / f"features_{features_key(recipe, dataset)}"
     if not path.is_dir():
-        with one_at_a_time(path):  # the workers of all folds ask at once
+        with one_at_a_time(path):  # the workers of all folds want them at once
             if not path.is_dir():
                 _store(recipe, dataset, path)
     return Features(*(np.load(path / f"{name}.npy", mmap_mode="r") for name in ("drawn", "train", "test")))
 
 
 def features_key(recipe: Recipe, dataset: Dataset) -> str:
-    """Hash what decides the features: weights, preprocessing, views and data."""
-    options = {name: value for name, value in plain(recipe.model.options).items() if name not in OF_THE_HEAD}
+    """Return a hash of what decides the features: weights, preprocessing, views and data."""
+    options = {name: value for name, value in plain(recipe.model.options).items() if name not in HEAD_OPTIONS}
     views: list[Any] = [recipe.augment.test_views, recipe.finetune.views]
     if recipe.finetune.views > 1:
         views += [recipe.augment.name, plain(recipe.augment.options), recipe.fit.seed]
@@ -71,26 +78,22 @@ def features_key(recipe: Recipe, dataset: Dataset) -> str:
     return content_key(["features", *code, options, views, dataset.data_key])
 
 
-def built_once(recipe: Recipe, dataset: Dataset) -> keras.Model:
+def model_with_features(recipe: Recipe, dataset: Dataset) -> keras.Model:
     """Return the model of a recipe whose features are stored; a worker builds it once for all folds and seeds."""
-    from foldwise.training.build import build_model
-
     shape = [*dataset.train.images.shape[1:], len(dataset.targets)]
     key = content_key([plain(recipe.model), recipe.model_code, recipe.fit.mixed_precision, shape])
-    if key not in _built:
-        _built.clear()
-        _built[key] = build_model(recipe, dataset)
-    return _built[key]
+    if key not in _last_model:
+        _last_model.clear()
+        _last_model[key] = build_model(recipe, dataset)
+    return _last_model[key]
 
 
-_built: dict[str, keras.Model] = {}  # the last one
+_last_model: dict[str, keras.Model] = {}  # one at most
 
 
 def with_new_head(model: keras.Model) -> keras.Model:
-    """Return a model that shares the layers up to the features, and ends in a head of its own, freshly drawn."""
-    import keras
-
-    new = {name: layer.__class__.from_config(layer.get_config()) for name, layer in _of_the_head(model).items()}
+    """Return a model that shares the layers up to the features, and ends in a new head with random weights."""
+    new = {name: layer.__class__.from_config(layer.get_config()) for name, layer in _head_layers(model).items()}
     auxiliary = model.get_layer("auxiliary").output if common.JOINED in new else None
     logits = _logits(new, model.get_layer(common.FEATURES).output, auxiliary)
     return keras.Model(model.inputs if len(model.inputs) > 1 else model.inputs[0], logits)
@@ -98,22 +101,20 @@ def with_new_head(model: keras.Model) -> keras.Model:
 
 def head(model: keras.Model) -> keras.Model:
     """Return what follows the features in a model, sharing its layers, as a model of (n, d) features."""
-    import keras
-
-    layers = _of_the_head(model)
+    layers = _head_layers(model)
     inputs = [keras.Input(model.get_layer(common.FEATURES).output.shape[1:], name="features_in")]
     if common.JOINED in layers:
         inputs.append(keras.Input(model.get_layer("auxiliary").output.shape[1:], name="auxiliary"))
     return keras.Model(inputs if len(inputs) > 1 else inputs[0], _logits(layers, *inputs))
 
 
-def _of_the_head(model: keras.Model) -> dict[str, Any]:
-    """The layers that follow the features, by name."""
-    return {layer.name: layer for layer in model.layers if layer.name in OF_A_HEAD}
+def _head_layers(model: keras.Model) -> dict[str, Any]:
+    """Return the layers that follow the features, by name."""
+    return {layer.name: layer for layer in model.layers if layer.name in HEAD_LAYERS}
 
 
 def _logits(layers: dict[str, Any], x: Any, auxiliary: Any = None) -> Any:
-    """Lead features, and auxiliary columns where there are any, through the layers of a head."""
+    """Apply the layers of a head to features, and to auxiliary columns where the model takes any."""
     if common.JOINED in layers:
         x = layers[common.JOINED]([x, auxiliary])
     if common.DROPOUT in layers:
@@ -122,38 +123,39 @@ def _logits(layers: dict[str, Any], x: Any, auxiliary: Any = None) -> Any:
 
 
 def _store(recipe: Recipe, dataset: Dataset, path: Path) -> None:
-    from foldwise.training.build import check_values
-
-    model = built_once(recipe, dataset)
+    model = model_with_features(recipe, dataset)
     check_values(model, dataset.train.images[:ROWS])
     extract = _extractor(model)
     with written_aside(path) as aside:
         aside.mkdir()
         for name, images in (("train", dataset.train.images), ("test", dataset.test.images)):
-            n_views = len(views_views(recipe.augment.test_views, images[:1]))
-            _write(aside / f"{name}.npy", len(images), n_views, _viewed(images, recipe.augment.test_views), extract)
-        stored = _drawn(recipe, dataset.train.images)
-        _write(aside / "drawn.npy", len(dataset.train.images), recipe.finetune.views, stored, extract)
+            n_views = len(test_time_views(recipe.augment.test_views, images[:1]))
+            _write(aside / f"{name}.npy", len(images), n_views, _test_views(images, recipe.augment.test_views), extract)
+        views = _training_views(recipe, dataset.train.images)
+        _write(aside / "drawn.npy", len(dataset.train.images), recipe.finetune.views, views, extract)
 
 
-def _viewed(images: np.ndarray, test_views: str) -> Any:
+def _test_views(images: np.ndarray, test_views: str) -> Iterator[list[np.ndarray]]:
     for start in range(0, len(images), ROWS):
-        yield views_views(test_views, np.asarray(images[start : start + ROWS]))
+        yield test_time_views(test_views, np.asarray(images[start : start + ROWS]))
 
 
-def _drawn(recipe: Recipe, images: np.ndarray) -> Any:
-    """The image itself, and views augmented with random numbers of (seed, view, row)."""
-    pipeline = pipelines.build(recipe.augment.name, recipe.augment.options) if recipe.finetune.views > 1 else None
+def _training_views(recipe: Recipe, images: np.ndarray) -> Iterator[list[np.ndarray]]:
+    """Yield the images themselves, and views augmented with random numbers of (seed, view, row), some rows at once."""
+    augment = pipelines.build(recipe.augment.name, recipe.augment.options)
     seeds = [
         np.random.default_rng((recipe.fit.seed, view)).integers(2**63, size=len(images))
         for view in range(1, recipe.finetune.views)
     ]
     for start in range(0, len(images), ROWS):
         part = np.asarray(images[start : start + ROWS])
-        yield [part, *(pipelines.augmented(pipeline, part, s[start : start + ROWS]) for s in seeds if pipeline)]
+        no_labels = np.empty((len(part), 0))
+        batches = (augment({"images": part}, no_labels, of_view[start : start + ROWS])[0] for of_view in seeds)
+        yield [part, *(batch["images"] for batch in batches)]
 
 
-def _write(path: Path, n: int, n_views: int, parts: Any, extract: Any) -> None:
+def _write(path: Path, n: int, n_views: int, parts: Iterable[list[np.ndarray]], extract: Any) -> None:
+    """Write the features (n, n_views, d) of images that come some rows at once, as a list of their views."""
     place, array = 0, None
     for views in parts:
         found = np.stack([extract(view.astype(np.float32)) for view in views], axis=1)  # (rows, views, d)
@@ -166,15 +168,5 @@ def _write(path: Path, n: int, n_views: int, parts: Any, extract: Any) -> None:
 
 
 def _extractor(model: keras.Model) -> Any:
-    import keras
-    import tensorflow as tf
-
-    network = keras.Model(model.get_layer("images").output, model.get_layer(common.FEATURES).output)
-    signature = [tf.TensorSpec((None, *network.input.shape[1:]), tf.float32)]
-    traced = tf.function(lambda images: network(images, training=False), input_signature=signature)
-    return lambda images: np.asarray(traced(images), np.float32)
-
-
-def head_recipe(recipe: Recipe) -> Recipe:
-    """The recipe by which a head is trained on stored features: what it draws was augmented before."""
-    return replace(recipe, augment=replace(recipe.augment, name="none", options={}, test_views="identity"))
+    predict = traced_predict(keras.Model(model.get_layer("images").output, model.get_layer(common.FEATURES).output))
+    return lambda images: predict(images).astype(np.float32, copy=False)

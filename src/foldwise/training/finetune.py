@@ -110,7 +110,7 @@ def fit_of_phase(fit: FitSettings, settings: FinetuneSettings, phase: Phase) -> 
     )
 
 
-def rates(model: keras.Model, settings: FinetuneSettings) -> dict[int, float]:
+def learning_rate_shares(model: keras.Model, settings: FinetuneSettings) -> dict[int, float]:
     """Return the share of the head's learning rate for each backbone variable, by its id.
 
     The last stage has `backbone_rate`, each one before it `layer_decay` times that of the one after.
@@ -125,7 +125,7 @@ def rates(model: keras.Model, settings: FinetuneSettings) -> dict[int, float]:
     return shares
 
 
-def with_rates(kind: type[Any], variables: list[Any], shares: dict[int, float]) -> type[Any]:
+def with_learning_rates(kind: type[Any], variables: list[Any], shares: dict[int, float]) -> type[Any]:
     """Return the optimizer class with a learning rate of its own for the variables that have a share of it."""
     if not shares:
         return kind

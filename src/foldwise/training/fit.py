@@ -6,27 +6,27 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import keras
 import numpy as np
 import pandas as pd
 
-from foldwise.data.batch import by_image, images_of, present, side_inputs, structure_of
+from foldwise.augment.training_rows import TrainingRows
+from foldwise.data.batch import by_image, images_of, present, structure_of
 from foldwise.data.dataset import Dataset
-from foldwise.data.structure import Batch, check_mirror
+from foldwise.data.structure import check_mirror
 from foldwise.errors import FoldwiseError
 from foldwise.models import introspect
 from foldwise.runs.recipe import Recipe
-from foldwise.settings import Task
 from foldwise.training import finetune, snapshots
 from foldwise.training.backend import traced_step
 from foldwise.training.batches import Batches
 from foldwise.training.build import build_model, check_values, set_scale
-from foldwise.training.features import Features, built_once, head, head_recipe, with_new_head
+from foldwise.training.features import Features, with_new_head
+from foldwise.training.inputs import model_inputs, with_class_weights
 from foldwise.training.optimizer import optimizer
-from foldwise.training.predict import PREDICT_ROWS, Predictor
-from foldwise.training.pseudo import Extra, hard, joined
+from foldwise.training.pseudo import PseudoLabels, with_pseudo_labels
+from foldwise.training.source import Source
 
 VERSION = 1  # enters the run key; raised by an edit that changes what a recipe predicts
 
@@ -35,131 +35,119 @@ Report = Callable[[int, int, float], None]  # epoch, images trained so far, mean
 
 @dataclass
 class FoldResult:
-    held_out: np.ndarray  # (n_f, k) probabilities of the held-out rows, in the order of the data
-    test: np.ndarray  # (n_test, k) probabilities
-    history: pd.DataFrame  # seed, epoch, loss, learning_rate, seconds
-    models: list[keras.Model]  # one for each seed, and with fit.snapshots one for each of its cycles
+    """What the training of a fold gives, averaged over its models.
+
+    held_out: (n_f, k) probabilities of the held-out rows, in the order of the data; n_f is 0 for a refit.
+    test: (n_test, k) probabilities of the test rows.
+    history: a row for each seed and epoch, with seed, epoch (from 1), loss, learning_rate and seconds.
+    models: one for each seed, and with `fit.snapshots` one for each of its cycles.
+    """
+
+    held_out: np.ndarray
+    test: np.ndarray
+    history: pd.DataFrame
+    models: list[keras.Model]
 
 
 def train_fold(
     recipe: Recipe,
     dataset: Dataset,
     held_out: np.ndarray,
-    fit: int,
+    fold_number: int,
     report: Report | None = None,
     features: Features | None = None,
-    extra: Extra | None = None,
+    pseudo_labels: PseudoLabels | None = None,
 ) -> FoldResult:
     """Train on the rows outside `held_out` (n,) bool and predict those inside it, if any, and the test rows.
 
-    fit: the number of the fold, counted on over repeats, or the one after them of a refit; with `recipe.fit.seed`
-    it decides every random draw.
     The labels of the held-out rows are never looked at. With `fit.n_seeds` several models are trained, with
     `fit.snapshots` several are kept of each training, and the probabilities of all are averaged.
-    features: what the frozen backbone said of all images; then the head alone is trained.
-    extra: test images that train beside the rows, without features.
+
+    fold_number: counts on over repeats; a refit has the number after the last. With `recipe.fit.seed` it decides
+        every random number.
+    features: what a frozen backbone gives for all images; then the head alone is trained.
+    pseudo_labels: test images that are trained on together with the rows; not with features.
 
     Raises FoldwiseError where the loss stops being a number, or the fold cuts an image that answers several rows.
     """
     k, held_out = len(dataset.targets), images_of(held_out, dataset.structure.rows_per_image)
     dataset = by_image(dataset)
-    rows = np.flatnonzero(~held_out)
+    auxiliary = recipe.model.options.get("auxiliary", ())
     if recipe.augment.test_views == "mirror" or recipe.augment.options.get("mirror"):
-        names = recipe.model.options.get("auxiliary", ())
-        check_mirror(structure_of(dataset), names, "mirroring (augment)")
-    auxiliary = _Auxiliary(dataset, recipe.model.options.get("auxiliary", ()), rows)
-    beside_train = side_inputs(dataset, dataset.train, auxiliary.train)
-    beside_test = side_inputs(dataset, dataset.test, auxiliary.test)
-    inside, models, histories = [], [], []
-    outside = []
-    drawn = _drawn(recipe, dataset, rows, beside_train, beside_test, features, extra)
-    n_images = len(drawn[-1])
+        check_mirror(structure_of(dataset), auxiliary, "mirroring (augment)")
+    if features is None:
+        source = Source.from_images(recipe, dataset)
+    else:
+        source = Source.from_features(recipe, dataset, features)
+    positions = np.flatnonzero(~held_out)
+    inputs, test_inputs = model_inputs(dataset, auxiliary, positions)
+    rows = TrainingRows(source.batches, inputs, dataset.labels[positions], positions, structure=structure_of(dataset))
+    if pseudo_labels is not None:
+        rows = with_pseudo_labels(rows, pseudo_labels, dataset.test.images, test_inputs)
+    if recipe.fit.class_weights:
+        rows = with_class_weights(rows, dataset.task)
+    held_out_parts, test_parts, histories = [], [], []
+    models: list[keras.Model] = []
     for number in range(recipe.fit.n_seeds):
-        before = number * recipe.fit.epochs * n_images  # images that the seeds before trained on
-        seed = (recipe.fit.seed + number, fit)
-        kept, history = _train_one(recipe, dataset, rows, beside_train, drawn, seed, before, report, features)
-        for model in kept:
-            batch = PREDICT_ROWS if finetune.backbone(model) is None else recipe.fit.batch_size
-            images = (dataset.train.images, dataset.test.images)
-            predict = Predictor(model, dataset.task, recipe.augment.test_views, structure_of(dataset), batch)
-            if features is not None:
-                images, predict = (features.train, features.test), Predictor(head(model), dataset.task, "stored")
-            inside.append(predict(images[0], beside_train, np.flatnonzero(held_out)))
-            outside.append(predict(images[1], beside_test, np.arange(len(images[1]))))
-        models += kept
-        histories.append(history.assign(seed=recipe.fit.seed + number))
+        before = number * recipe.fit.epochs * len(rows.positions)  # images that were trained on for earlier seeds
+        watch = _Watch(len(rows.positions), recipe.fit.batch_size, before, report)
+        trained = _train_one_seed(recipe, dataset, source, rows, (recipe.fit.seed + number, fold_number), watch)
+        for model in trained:
+            predict = source.predictor(model)
+            held_out_parts.append(predict(source.train, inputs, np.flatnonzero(held_out)))
+            test_parts.append(predict(source.test, test_inputs, np.arange(len(source.test))))
+        models += trained
+        histories.append(pd.DataFrame(watch.history).assign(seed=recipe.fit.seed + number))
     return FoldResult(
-        np.mean(inside, axis=0).reshape(-1, k),
-        np.mean(outside, axis=0).reshape(-1, k),
+        np.mean(held_out_parts, axis=0).reshape(-1, k),
+        np.mean(test_parts, axis=0).reshape(-1, k),
         pd.concat(histories, ignore_index=True),
         models,
     )
 
 
-def _drawn(
-    recipe: Recipe,
-    dataset: Dataset,
-    rows: np.ndarray,
-    beside: Batch,
-    beside_test: Batch,
-    features: Features | None,
-    extra: Extra | None,
-) -> tuple[Any, Batch, np.ndarray, np.ndarray | None, np.ndarray]:
-    """Return what batches are drawn from: images, what stands beside them, labels, weights, and positions (m,)."""
-    weighted = recipe.fit.class_weights
-    if extra is None:
-        labels = dataset.labels[rows]
-        images = dataset.train.images if features is None else features.drawn
-        return images, beside, labels, _balanced(labels, dataset.task) if weighted else None, rows
-    both, beside, labels, weights, rows = joined(extra, dataset, rows, beside, beside_test)
-    if weighted:
-        weights = weights * _balanced(hard(labels, dataset.task), dataset.task)
-    return both, beside, labels, weights, rows
-
-
-def _train_one(
-    recipe: Recipe,
-    dataset: Dataset,
-    rows: np.ndarray,
-    beside: Batch,
-    drawn: tuple[Any, Batch, np.ndarray, np.ndarray | None, np.ndarray],
-    seed: tuple[int, int],
-    before: int,
-    report: Report | None,
-    features: Features | None,
-) -> tuple[list[keras.Model], pd.DataFrame]:
+def _train_one_seed(
+    recipe: Recipe, dataset: Dataset, source: Source, rows: TrainingRows, seed: tuple[int, int], watch: _Watch
+) -> list[keras.Model]:
+    """Train one model and return it, after those of its snapshots; seed: (seed, number of the fold)."""
     fit = recipe.fit
-    keras.backend.clear_session()
-    one_number = int(np.random.SeedSequence(seed).generate_state(1)[0])
-    keras.utils.set_random_seed(one_number)
-    settings = recipe.augment if features is None else head_recipe(recipe).augment
-    model = build_model(recipe, dataset) if features is None else built_once(recipe, dataset)
-    if recipe.finetune.mode == "head":
-        # the head is drawn by the seed alone, whether or not a backbone was drawn before it
-        keras.utils.set_random_seed(one_number)
-        model = with_new_head(model)
-    names, structure, stored = introspect.input_names(model), structure_of(dataset), features is not None
-    batches = Batches(*drawn, fit.batch_size, settings, seed, names, structure, stored)
-    set_scale(model, dataset.train.images, rows, present(beside))
-    check_values(model, dataset.train.images[rows[: fit.batch_size]])
+    model = _untrained_model(recipe, source, seed)
+    batches = Batches(rows, fit.batch_size, source.augment, seed, introspect.input_names(model), source.stored_views)
+    images = dataset.train.images
+    own = rows.positions[rows.positions < len(images)]  # without pseudo-labelled images
+    set_scale(model, images, own, present(rows.inputs))
+    check_values(model, images[own[: fit.batch_size]])
     loss = keras.losses.CategoricalCrossentropy if dataset.task == "multiclass" else keras.losses.BinaryCrossentropy
-    watch, kept = _Watch(batches, before, report), snapshots.Kept(model)
+    kept = snapshots.KeptWeights(model)
     phases = finetune.phases(recipe.finetune, fit, model)
     for phase in phases:
         finetune.unfreeze(model, recipe.finetune, phase)
-        trained = model if features is None else head(model)
-        variables, shares = trained.trainable_variables, finetune.rates(model, recipe.finetune)
-        of_phase = finetune.fit_of_phase(fit, recipe.finetune, phase)
-        of_phase = replace(of_phase, snapshots=fit.snapshots if phase is phases[-1] else 1)
-        kept.epochs = [phase.first + end for end in snapshots.ends(of_phase)[:-1]]
-        trained.compile(optimizer(of_phase, len(batches), variables, shares), loss(from_logits=True))
+        trained = source.trained_part(model)
+        variables = trained.trainable_variables
+        shares = finetune.learning_rate_shares(model, recipe.finetune)
+        phase_fit = finetune.fit_of_phase(fit, recipe.finetune, phase)
+        phase_fit = replace(phase_fit, snapshots=fit.snapshots if phase is phases[-1] else 1)
+        kept.epochs = [phase.first + end for end in snapshots.cycle_ends(phase_fit)[:-1]]
+        trained.compile(optimizer(phase_fit, len(batches), variables, shares), loss(from_logits=True))
         # else TensorFlow traces the training step twice: a first time to create the optimizer's variables
         trained.optimizer.build(variables)
         for epoch in _epochs(trained, batches, phase.first, phase.last, watch):
             kept.after(epoch, trained)
         trained.optimizer.finalize_variable_values(variables)  # the averages of fit.ema
-    models = [snapshots.with_weights(build_model(recipe, dataset), weights) for weights in kept.weights]
-    return [*models, model], pd.DataFrame(watch.history)
+    return [*(snapshots.with_weights(build_model(recipe, dataset), weights) for weights in kept.weights), model]
+
+
+def _untrained_model(recipe: Recipe, source: Source, seed: tuple[int, int]) -> keras.Model:
+    """Return a new model, whose random weights depend on the seed alone."""
+    keras.backend.clear_session()
+    one_number = int(np.random.SeedSequence(seed).generate_state(1)[0])
+    keras.utils.set_random_seed(one_number)
+    model = source.build()
+    if recipe.finetune.mode == "head":
+        # the same head, whether or not random numbers were used for a backbone before it
+        keras.utils.set_random_seed(one_number)
+        model = with_new_head(model)
+    return model
 
 
 def _epochs(model: keras.Model, batches: Batches, first: int, last: int, watch: _Watch) -> Iterator[int]:
@@ -174,55 +162,26 @@ def _epochs(model: keras.Model, batches: Batches, first: int, last: int, watch: 
             step = traced_step(model, batch)
         if number == 0:
             model.reset_metrics()
-            watch.begin()
+            watch.begin_epoch()
         loss, rate = step(*batch)
         watch.step(epoch, number, float(loss))
         if number == len(batches) - 1:
-            watch.end(epoch, float(loss), float(rate))
+            watch.end_epoch(epoch, float(loss), float(rate))
             yield epoch
 
 
-def _balanced(labels: np.ndarray, task: Task) -> np.ndarray:
-    """Weight each row (m,) so that all classes weigh the same: scikit-learn's "balanced"."""
-    if task == "multilabel":
-        raise FoldwiseError("fit.class_weights=true: classes of a multilabel task overlap and have no single weight")
-    classes = labels.argmax(axis=1) if task == "multiclass" else labels[:, 0].astype(int)
-    counts = np.bincount(classes)
-    return (len(classes) / (np.count_nonzero(counts) * counts[classes])).astype(np.float32)
-
-
-class _Auxiliary:
-    """The auxiliary columns as models take them: standardised by the training rows, and 1 where missing."""
-
-    def __init__(self, dataset: Dataset, names: tuple[str, ...], rows: np.ndarray) -> None:
-        self.train = self.test = None
-        absent = [name for name in names if name not in dataset.auxiliary]
-        if absent:
-            raise FoldwiseError(
-                f"model.options.auxiliary={list(names)}: the data has no column {absent[0]!r}; "
-                f"it has {', '.join(dataset.auxiliary) or 'none'}"
-            )
-        if names:
-            values = [split.table[list(names)].to_numpy(np.float64) for split in (dataset.train, dataset.test)]
-            mean, sd = np.nanmean(values[0][rows], axis=0), np.nanstd(values[0][rows], axis=0)
-            self.train, self.test = (
-                np.hstack([np.nan_to_num((v - mean) / np.maximum(sd, 1e-12)), np.isnan(v)]).astype(np.float32)
-                for v in values
-            )
-
-
 class _Watch:
-    """Keep the history, report progress, and stop at the first loss that is no number.
+    """Keep the history, report progress, and stop at the first loss that is not a number.
 
+    n_rows, batch_size: of an epoch and of a batch, in images.
     before: images that were trained on before.
     """
 
-    def __init__(self, batches: Batches, before: int, report: Report | None) -> None:
-        self.n_rows, self.batch_size = len(batches.rows), batches.batch_size
-        self.before, self.report = before, report
+    def __init__(self, n_rows: int, batch_size: int, before: int, report: Report | None) -> None:
+        self.n_rows, self.batch_size, self.before, self.report = n_rows, batch_size, before, report
         self.history: list[dict[str, float]] = []
 
-    def begin(self) -> None:
+    def begin_epoch(self) -> None:
         self.started = time.perf_counter()
 
     def step(self, epoch: int, number: int, loss: float) -> None:
@@ -235,6 +194,6 @@ class _Watch:
             seen = min((number + 1) * self.batch_size, self.n_rows)
             self.report(epoch, self.before + epoch * self.n_rows + seen, loss)
 
-    def end(self, epoch: int, loss: float, rate: float) -> None:
+    def end_epoch(self, epoch: int, loss: float, rate: float) -> None:
         seconds = time.perf_counter() - self.started
         self.history.append({"epoch": epoch + 1, "loss": loss, "learning_rate": rate, "seconds": seconds})

@@ -19,7 +19,7 @@ def learning_rate(fit: FitSettings, steps_per_epoch: int) -> Any:
     With `fit.snapshots` the decay starts again at every cycle, and the warm-up is part of the first.
     """
     if fit.snapshots > 1:
-        return snapshots.Cycles(fit.learning_rate, snapshots.ends(fit), steps_per_epoch, fit.warmup_epochs)
+        return snapshots.Cycles(fit.learning_rate, snapshots.cycle_ends(fit), steps_per_epoch, fit.warmup_epochs)
     steps, warmup = fit.epochs * steps_per_epoch, round(fit.warmup_epochs * steps_per_epoch)
     if fit.schedule == "cosine":
         start = 0.0 if warmup else fit.learning_rate
@@ -52,5 +52,5 @@ def optimizer(
         options |= {"use_ema": True, "ema_momentum": fit.ema}
     if fit.optimizer == "adamw":
         options.setdefault("weight_decay", 0.0)  # Keras' own default would be .004
-    kind = finetune.with_rates(kinds[fit.optimizer], variables or [], shares or {})
+    kind = finetune.with_learning_rates(kinds[fit.optimizer], variables or [], shares or {})
     return kind(learning_rate(fit, steps_per_epoch), **options)

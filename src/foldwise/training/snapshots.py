@@ -16,7 +16,7 @@ from foldwise.settings import FitSettings
 VERSION = 1  # enters the run key; raised by an edit that changes what a recipe predicts
 
 
-def ends(fit: FitSettings) -> list[int]:
+def cycle_ends(fit: FitSettings) -> list[int]:
     """Return after how many epochs each of the `fit.snapshots` cycles ends; they differ by one epoch at most."""
     return [fit.epochs * (cycle + 1) // fit.snapshots for cycle in range(fit.snapshots)]
 
@@ -50,7 +50,7 @@ class Cycles(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
-class Kept:
+class KeptWeights:
     """Keep the weights of the whole `model` after some epochs: those of the moving average, where there is one.
 
     Training goes on from the weights that were reached, as it does without snapshots.

@@ -1,0 +1,80 @@
+"""What a fold's models take beside the images, and what its rows weigh in the loss."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from foldwise.augment.training_rows import TrainingRows
+from foldwise.data import batch
+from foldwise.data.dataset import Dataset
+from foldwise.data.structure import Batch
+from foldwise.errors import FoldwiseError
+from foldwise.settings import Task
+from foldwise.training.pseudo import hard_labels
+
+VERSION = 1  # enters the run key; raised by an edit that changes what a recipe predicts
+
+
+def model_inputs(dataset: Dataset, names: tuple[str, ...], positions: np.ndarray) -> tuple[Batch, Batch]:
+    """Return the model inputs other than images of all training and all test images, by name.
+
+    names: the auxiliary columns that the model takes; positions: (m,) of the training rows.
+
+    Raises FoldwiseError for a column that the data do not have.
+    """
+    train, test = auxiliary_columns(dataset, names, positions)
+    return batch.side_inputs(dataset, dataset.train, train), batch.side_inputs(dataset, dataset.test, test)
+
+
+def auxiliary_columns(
+    dataset: Dataset, names: tuple[str, ...], positions: np.ndarray
+) -> tuple[np.ndarray, np.ndarray] | tuple[None, None]:
+    """Return auxiliary columns of all training and all test images, float32 (n, 2 a); (None, None) without names.
+
+    The first a columns are standardised by the mean and the standard deviation of the training rows at `positions`
+    (m,), with 0 for a missing value; the others are 1 where a value is missing.
+
+    Raises FoldwiseError for a column that the data do not have.
+    """
+    absent = [name for name in names if name not in dataset.auxiliary]
+    if absent:
+        raise FoldwiseError(
+            f"model.options.auxiliary={list(names)}: the data has no column {absent[0]!r}; "
+            f"it has {', '.join(dataset.auxiliary) or 'none'}"
+        )
+    if not names:
+        return None, None
+    train, test = (split.table[list(names)].to_numpy(np.float64) for split in (dataset.train, dataset.test))
+    mean, sd = np.nanmean(train[positions], axis=0), np.nanstd(train[positions], axis=0)
+
+    def standardised(values: np.ndarray) -> np.ndarray:
+        known = np.nan_to_num((values - mean) / np.maximum(sd, 1e-12))
+        return np.hstack([known, np.isnan(values)]).astype(np.float32)
+
+    return standardised(train), standardised(test)
+
+
+def with_class_weights(rows: TrainingRows, task: Task) -> TrainingRows:
+    """Return the rows with weights that make all classes weigh the same, times the weights that they have.
+
+    The class of a soft label is its likeliest one.
+    """
+    balanced = balanced_weights(hard_labels(rows.labels, task), task)
+    return replace(rows, weights=balanced if rows.weights is None else rows.weights * balanced)
+
+
+def balanced_weights(labels: np.ndarray, task: Task) -> np.ndarray:
+    """Return a weight for each row (m,), so that all classes weigh the same: scikit-learn's "balanced".
+
+    >>> balanced_weights(np.array([[1.0], [0.0], [0.0], [0.0]]), "binary").tolist()
+    [2.0, 0.6666666865348816, 0.6666666865348816, 0.6666666865348816]
+
+    Raises FoldwiseError for a multilabel task.
+    """
+    if task == "multilabel":
+        raise FoldwiseError("fit.class_weights=true: classes of a multilabel task overlap and have no single weight")
+    classes = labels.argmax(axis=1) if task == "multiclass" else labels[:, 0].astype(int)
+    counts = np.bincount(classes)
+    return (len(classes) / (np.count_nonzero(counts) * counts[classes])).astype(np.float32)
