@@ -16,7 +16,7 @@ from foldwise.blends.convex_loss import values_of
 from foldwise.blends.fast_selection import select
 from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.runs import recipe
-from foldwise.runs.report import of
+from foldwise.runs.report import score_of as reported_score
 from foldwise.scoring import compare_runs, decisions, metrics, objective
 from foldwise.scoring.metrics import METRICS, Metric
 from foldwise.scoring.out_of_fold import out_of_fold_predictions
@@ -299,8 +299,8 @@ def test_the_table_of_runs_shows_the_objective_first():
     header, row = score.show([json.loads(json.dumps(report))], 140).splitlines()
     assert " ".join(header.split()) == "run F1 95 % interval kappa log loss accuracy AUC minutes"
     assert row.split()[1:] == ["0.8500", "0.800-0.900", "0.7000", "0.2500", "0.9000", "0.9500", "1.0"]
-    assert of(report) == 0.85
-    assert of({"log_loss": 0.25}) == 0.25
+    assert reported_score(report) == 0.85
+    assert reported_score({"log_loss": 0.25}) == 0.25
 
 
 def test_the_objective_leaves_the_run_key_alone(settings):
