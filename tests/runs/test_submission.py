@@ -118,14 +118,14 @@ def test_ids_are_text(settings, tmp_path: Path) -> None:
         (predictions(is_iceberg=[0.5, 0.5, 1.01]), r"the prediction for 'c' is \[1.01\], expected probabilities"),
         (predictions(is_iceberg=[-0.01, 0.5, 0.5]), r"the prediction for 'a' is \[-0.01\], expected probabilities"),
         (predictions(is_iceberg=[np.inf, 0.5, 0.5]), r"the prediction for 'a' is \[inf\], expected probabilities"),
-        (predictions(is_iceberg=0.5)[:2], "'c' stands 0 times in the submission and 1 times in the sample"),
+        (predictions(is_iceberg=0.5)[:2], "'c' is 0 times in the submission and 1 times in the sample"),
         (
             pd.DataFrame({"id": list("abcd"), "is_iceberg": 0.5}),
-            "'d' stands 1 times in the submission and 0 times in the sample",
+            "'d' is 1 times in the submission and 0 times in the sample",
         ),
         (
             pd.DataFrame({"id": list("abcc"), "is_iceberg": 0.5}),
-            "'c' stands 2 times in the submission and 1 times in the sample",
+            "'c' is 2 times in the submission and 1 times in the sample",
         ),
         (predictions(is_iceberg=0.5, more=0.5), "has the columns id, is_iceberg, more, the sample id, is_iceberg"),
     ],

@@ -80,6 +80,7 @@ def test_grade_tells_the_scored_rows_by_value(settings):
     solution = "id,is_iceberg,Usage\n002,0,Private\n001,1,Public\n003,1,Ignored\n"
     write_files(one.raw_dir, statoil_files(test=test) | {"solution.csv": solution})
     write_files(one.submissions_dir, {"s.csv": "id,is_iceberg\n003,0.1\n001,0.8\n002,0.4\n"})
+    prepare(one)
     result = grade(one)
     assert [(p["value"], p["n_rows"]) for p in result["log_loss_by"]] == [(38.0, 1), (39.0, 1), ("all", 2)]
     assert [p["log_loss"] for p in result["log_loss_by"]][:2] == [
