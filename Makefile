@@ -1,36 +1,43 @@
-# `make help` lists the targets. ARGS="key=value ..." passes Hydra overrides to a stage.
+# `make help` lists the targets. ARGS="key=value ..." passes settings to a stage.
 COMPETITION ?= statoil
 ARGS ?=
+TRAIN ?=
 SWEEP ?= learning_rate
-PYTHON ?= python3.11
+PYTHON ?= $(or $(firstword $(foreach minor,11 12 13,$(shell python3.$(minor) -c 'print("python3.$(minor)")' 2>/dev/null))),python3.11)
 BIN := .venv/bin
 FOLDWISE := $(BIN)/foldwise
-SAY = competition=$(COMPETITION) $(ARGS)
+WORDS = competition=$(COMPETITION) $(ARGS)
 DEMO_statoil = source.n_train=600 source.n_test=300
 DEMO_passenger_screening = source.n_train=60 source.n_test=20
+DEMO = competition=$(COMPETITION) $(DEMO_$(COMPETITION)) $(ARGS)
 MODELS_passenger_screening = multi_view model.options.fusion=concat,attention
 MODELS_statoil = logistic_regression,mlp,small_cnn
 MODELS = $(or $(MODELS_$(COMPETITION)),$(MODELS_statoil))
 TENSORFLOW := $(shell sed -n 's/^tensorflow-cpu\(==[0-9.]*\).*/\1/p' requirements.txt)
+COMPILE = $(if $(PYTHONDONTWRITEBYTECODE),--compile-bytecode)  # else each process would compile TensorFlow anew
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo test oracle lint download simulate prepare train score ensemble grade submit report sweep bench clean
+.PHONY: help setup lock demo check test oracle lint download simulate prepare train score ensemble grade submit sweep bench clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo '  with COMPETITION=statoil|passenger_screening|digit_recognizer|digits_8x8|faces and ARGS="key=value ..."'
+	@echo '  COMPETITION=statoil|passenger_screening|digit_recognizer|digits_8x8|faces  chooses the competition'
+	@echo '  ARGS="key=value ..."   settings for the stage; with demo, for every stage (source.seed=1 root=PATH)'
+	@echo '  TRAIN="key=value ..."  settings for the training of demo alone (fit.epochs=2)'
+	@echo '  PYTHON=python3.12      the Python that setup uses: 3.11, 3.12 or 3.13; by default the first of them'
 
 ifdef GPU
 .PHONY: .venv/ready
 endif
 setup: .venv/ready ## install everything into .venv (GPU=1: the CUDA build of TensorFlow)
 
-.venv/ready: requirements.lock pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed: no $(PYTHON) here; say make PYTHON=/path/to/python3.11"; exit 1; }
+.venv/ready: requirements.lock pyproject.toml setup.py
+	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
+		|| { echo "Python 3.11, 3.12 or 3.13 is needed, and $(PYTHON) is not one; run make PYTHON=/path/to/python3.11"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
-	$(BIN)/uv pip sync --quiet --system-certs --python $(BIN)/python requirements.lock
-	$(if $(GPU),$(BIN)/uv pip uninstall --quiet --python $(BIN)/python tensorflow-cpu && $(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python 'tensorflow[and-cuda]$(TENSORFLOW)')
+	$(BIN)/uv pip sync --quiet --system-certs $(COMPILE) --python $(BIN)/python requirements.lock
+	$(if $(GPU),$(BIN)/uv pip uninstall --quiet --python $(BIN)/python tensorflow-cpu && $(BIN)/uv pip install --quiet --system-certs $(COMPILE) --python $(BIN)/python 'tensorflow[and-cuda]$(TENSORFLOW)')
 	$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
@@ -38,11 +45,14 @@ lock: ## resolve requirements.txt and the tools of development into requirements
 	$(BIN)/uv pip compile --quiet --system-certs --universal --python-version 3.11 --no-header requirements.txt --group pyproject.toml:dev --output-file requirements.lock
 
 demo: setup ## from raw files to a graded submission: several models, five folds
-	$(FOLDWISE) simulate $(SAY) $(DEMO_$(COMPETITION))
-	$(FOLDWISE) prepare $(SAY) $(DEMO_$(COMPETITION))
-	$(FOLDWISE) train -m model=$(MODELS) $(SAY) $(DEMO_$(COMPETITION))
-	$(FOLDWISE) ensemble $(SAY) $(DEMO_$(COMPETITION))
-	$(FOLDWISE) grade $(SAY) $(DEMO_$(COMPETITION))
+	$(FOLDWISE) simulate $(DEMO)
+	$(FOLDWISE) prepare $(DEMO)
+	$(FOLDWISE) train -m model=$(MODELS) $(DEMO) $(TRAIN)
+	$(FOLDWISE) ensemble $(DEMO)
+	$(FOLDWISE) grade $(DEMO)
+
+check: setup lint ## check style and types, and run the tests that train nothing
+	$(BIN)/python -m pytest -m 'not slow and not trains' --numprocesses=auto --maxprocesses=4 --dist=worksteal $(ARGS)
 
 test: setup lint ## run every test
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal $(ARGS)
@@ -52,31 +62,29 @@ oracle: setup ## install PyTorch and timm, against which converted networks are 
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps timm==1.0.31
 
 lint: setup ## check style and types
-	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks setup.py
+	$(BIN)/ruff format --check src tests benchmarks setup.py
 	$(BIN)/mypy
 
 download: setup ## fetch the competition's files from Kaggle
-	$(FOLDWISE) download $(SAY)
+	$(FOLDWISE) download $(WORDS)
 simulate: setup ## write the raw files of a simulated or embedded source
-	$(FOLDWISE) simulate $(SAY)
+	$(FOLDWISE) simulate $(WORDS)
 prepare: setup ## turn raw files into arrays and tables
-	$(FOLDWISE) prepare $(SAY)
+	$(FOLDWISE) prepare $(WORDS)
 train: setup ## train the folds that are not finished
-	$(FOLDWISE) train $(SAY)
-score: setup ## show the out-of-fold log loss of every run
-	$(FOLDWISE) score $(SAY)
+	$(FOLDWISE) train $(WORDS)
+score: setup ## show the out-of-fold score of every run
+	$(FOLDWISE) score $(WORDS)
 ensemble: setup ## blend runs into a checked submission
-	$(FOLDWISE) ensemble $(SAY)
-grade: setup ## score a submission where the truth is known
-	$(FOLDWISE) grade $(SAY)
+	$(FOLDWISE) ensemble $(WORDS)
+grade: setup ## score a submission where the true labels are known
+	$(FOLDWISE) grade $(WORDS)
 submit: setup ## send a submission to Kaggle (ARGS=dry_run=true: all but send)
-	$(FOLDWISE) submit $(SAY)
-report: setup ## write the HTML report
-	$(FOLDWISE) report $(SAY)
+	$(FOLDWISE) submit $(WORDS)
 sweep: setup ## train every combination of conf/sweep/$(SWEEP).yaml
-	$(FOLDWISE) train -m sweep=$(SWEEP) $(SAY)
+	$(FOLDWISE) train -m sweep=$(SWEEP) $(WORDS)
 bench: setup ## measure foldwise against what a user would use instead
 	$(BIN)/python -m benchmarks $(ARGS)
 clean: ## remove caches; data, runs and submissions stay
-	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis build src/*.egg-info
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist src/*.egg-info

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -17,8 +18,27 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-FACES = ["competition=faces", "source.n_train=60", "source.n_test=20", "fit.epochs=2"]
-FACES += ["model=small_cnn", "model.options.filters=[4,8]", "augment=flips"]
+DATA = ["competition=faces", "source.n_train=60", "source.n_test=20"]  # what every stage reads
+RECIPE = ["model=small_cnn", "model.options.filters=[4,8]", "augment=flips", "fit.epochs=2"]
+FACES = [*DATA, *RECIPE, "execution.threads_per_fold=1"]
+# run the command line after the number of a rename in submissions/, before which the process kills itself
+KILLED_AT_A_RENAME = """
+import os, signal, sys
+from pathlib import Path
+from foldwise.__main__ import main
+
+renames, replace = [], Path.replace
+
+def counted(self, target):
+    if Path(target).parent.name == "submissions":
+        renames.append(target)
+        if len(renames) == int(sys.argv[1]):
+            os.kill(os.getpid(), signal.SIGKILL)
+    return replace(self, target)
+
+Path.replace = counted
+sys.exit(main(sys.argv[2:]))
+"""
 CHIPS = Path(__file__).parents[2] / "shared" / "data" / "opensarship_75x75.json.gz"
 
 
@@ -64,19 +84,52 @@ def wait_for(condition, seconds=120.0):
 def undisturbed(tmp_path_factory):
     """A root in which the faces line was run without disturbance."""
     root = tmp_path_factory.mktemp("undisturbed")
-    foldwise("train", f"root={root}", *FACES, "execution.workers=2", "execution.threads_per_fold=1")
-    foldwise("ensemble", f"root={root}", *FACES)
+    foldwise("train", f"root={root}", *FACES, "execution.workers=2")
+    foldwise("ensemble", f"root={root}", *DATA)
     return root
 
 
 @pytest.fixture
 def copied(undisturbed, tmp_path):
+    """A copy of it, for a test that writes."""
     shutil.copytree(undisturbed, tmp_path / "root")
     return tmp_path / "root"
 
 
+@dataclass(frozen=True)
+class Mended:
+    """A root in which one fold was deleted, and what training it again changed and printed."""
+
+    root: Path
+    changed: set[str]  # the folders of folds that were written
+    refusal: str  # of the first try, where the driver shows a GPU that TensorFlow does not use
+    trained_anyway: bool  # whether that try wrote a fold
+    err: str  # of the second try, with execution.allow_cpu=true
+
+
+@pytest.fixture(scope="module")
+def mended(undisturbed, tmp_path_factory):
+    """Delete a fold, and train it again on a machine whose GPU TensorFlow does not use."""
+    root, tools = tmp_path_factory.mktemp("mended") / "root", tmp_path_factory.mktemp("bin")
+    shutil.copytree(undisturbed, root)
+    (run,) = (root / "runs" / "faces").iterdir()
+    times = {path.name: path.stat().st_mtime_ns for path in run.glob("fold_*")}
+    shutil.rmtree(run / "fold_2")
+    (run / "run.json").unlink()
+    (tools / "nvidia-smi").write_text('#!/bin/sh\necho "GPU 0: NVIDIA H200 (UUID: GPU-0)"\n')
+    (tools / "nvidia-smi").chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+        patch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        _, refusal = foldwise("train", f"root={root}", *FACES, status=1)
+        trained_anyway = (run / "fold_2").exists()
+        _, err = foldwise("train", f"root={root}", *FACES, "execution.allow_cpu=true")
+    changed = {path.name for path in run.glob("fold_*") if path.stat().st_mtime_ns != times[path.name]}
+    return Mended(root, changed, refusal, trained_anyway, err)
+
+
 def test_one_worker_predicts_the_same_bits_as_two(undisturbed, tmp_path):
-    foldwise("train", f"root={tmp_path}", *FACES, "execution.workers=1", "execution.threads_per_fold=1")
+    foldwise("train", f"root={tmp_path}", *FACES, "execution.workers=1")
     assert predictions(tmp_path) == predictions(undisturbed)
     assert len(predictions(tmp_path)) == 10
 
@@ -88,22 +141,22 @@ def test_snapshots_pseudo_labels_and_a_refit_too_have_the_same_bits(undisturbed,
     for workers in (1, 2):
         root = tmp_path / str(workers)
         shutil.copytree(undisturbed, root)
-        foldwise("train", f"root={root}", *FACES, *more, f"execution.workers={workers}", "execution.threads_per_fold=1")
+        foldwise("train", f"root={root}", *FACES, *more, f"execution.workers={workers}")
         found.append(predictions(root))
     assert found[0] == found[1]
     assert len(found[0]) == 21  # five folds of two runs, held out and on test, and the refit on test
 
 
-def test_only_a_deleted_fold_is_trained_again(copied, undisturbed):
-    (run,) = (copied / "runs" / "faces").iterdir()
-    times = {path.name: path.stat().st_mtime_ns for path in run.glob("fold_*")}
-    shutil.rmtree(run / "fold_2")
-    (run / "run.json").unlink()
-    _, err = foldwise("train", f"root={copied}", *FACES, "execution.threads_per_fold=1")
-    assert "4 of 5 folds are trained already" in err
-    changed = {path.name for path in run.glob("fold_*") if path.stat().st_mtime_ns != times[path.name]}
-    assert changed == {"fold_2"}
-    assert predictions(copied) == predictions(undisturbed)
+def test_only_a_deleted_fold_is_trained_again(mended, undisturbed):
+    assert "4 of 5 folds are trained already" in mended.err
+    assert mended.changed == {"fold_2"}
+    assert predictions(mended.root) == predictions(undisturbed)
+
+
+def test_a_gpu_that_tensorflow_does_not_use_is_an_error_unless_allowed(mended):
+    assert "the driver shows a GPU, but TensorFlow does not use it" in mended.refusal
+    assert not mended.trained_anyway
+    assert "training 1 folds on CPU" in mended.err
 
 
 def test_the_same_recipe_again_does_nothing_and_says_so(copied):
@@ -120,8 +173,8 @@ def test_the_same_recipe_again_does_nothing_and_says_so(copied):
 
 
 def test_killed_during_training_the_next_run_ends_the_same(undisturbed, tmp_path):
-    words = ("train", f"root={tmp_path}", *FACES, "execution.workers=2", "execution.threads_per_fold=1")
-    process = start(*words)
+    words = ("train", f"root={tmp_path}", *FACES)
+    process = start(*words, "execution.workers=2")
     wait_for(lambda: any(tmp_path.glob("runs/faces/*/fold_*")))
     workers = workers_of(process.pid)
     assert workers
@@ -130,7 +183,7 @@ def test_killed_during_training_the_next_run_ends_the_same(undisturbed, tmp_path
     wait_for(lambda: not any(map(is_alive, workers)), seconds=20)
     finished = len(list(tmp_path.glob("runs/faces/*/fold_*")))
     assert 1 <= finished < 5
-    foldwise(*words)
+    foldwise(*words, "execution.workers=1")
     assert predictions(tmp_path) == predictions(undisturbed)
     assert not list(tmp_path.rglob(".*partial*"))
 
@@ -147,19 +200,6 @@ def test_a_killed_worker_is_an_error_that_names_the_fold(tmp_path):
     assert "Traceback" not in err
 
 
-def test_a_gpu_that_tensorflow_does_not_use_is_an_error_unless_allowed(tmp_path, monkeypatch):
-    tool = tmp_path / "bin" / "nvidia-smi"
-    tool.parent.mkdir()
-    tool.write_text('#!/bin/sh\necho "GPU 0: NVIDIA H200 (UUID: GPU-0)"\n')
-    tool.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tool.parent}:{os.environ['PATH']}")
-    _, err = foldwise("train", f"root={tmp_path}", *FACES, status=1)
-    assert "the driver shows a GPU, but TensorFlow does not use it" in err
-    assert not list(tmp_path.glob("runs/faces/*/fold_*"))
-    _, err = foldwise("train", f"root={tmp_path}", *FACES, "execution.allow_cpu=true")
-    assert "training 5 folds on CPU" in err
-
-
 def test_an_interrupted_run_says_how_to_go_on(tmp_path):
     process = start("train", f"root={tmp_path}", *FACES, "fit.epochs=2000", "execution.workers=1")
     wait_for(lambda: any(tmp_path.glob("runs/faces/*/recipe.yaml")))
@@ -171,22 +211,23 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path):
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("delay", [0.6, 0.9, 1.2, 1.5])
-def test_killed_during_the_ensemble_the_next_run_ends_the_same(copied, undisturbed, delay):
-    shutil.rmtree(copied / "submissions")
-    process = start("ensemble", f"root={copied}", *FACES)
-    time.sleep(delay)
-    process.kill()
-    process.communicate()
-    for path in (copied / "submissions").glob("*.csv") if (copied / "submissions").is_dir() else []:
-        assert path.read_bytes() == (undisturbed / "submissions" / path.name).read_bytes()  # whole or absent
-    foldwise("ensemble", f"root={copied}", *FACES)
-    written = {p.name: p.read_bytes() for p in (copied / "submissions").iterdir()}
+@pytest.mark.parametrize(("rename", "there"), [(1, []), (2, [".json"])])
+def test_killed_while_it_writes_a_submission_the_next_run_ends_the_same(copied, undisturbed, rename, there):
+    folder = copied / "submissions"
+    shutil.rmtree(folder)
+    words = ["ensemble", f"root={copied}", *DATA]
+    command = [sys.executable, "-c", KILLED_AT_A_RENAME, str(rename), *words]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == -signal.SIGKILL
+    assert [path.suffix for path in folder.glob("[!.]*")] == there  # whole or absent
+    assert len(list(folder.glob(".*.partial-*"))) == 1
+    foldwise(*words)
+    written = {p.name: p.read_bytes() for p in folder.iterdir()}
     assert written == {p.name: p.read_bytes() for p in (undisturbed / "submissions").iterdir()}
+    assert len(written) == 2
 
 
-def test_score_as_json_is_the_contract(copied):
-    out, _ = foldwise("score", f"root={copied}", *FACES, "format=json")
+def test_score_as_json_is_the_contract(undisturbed):
+    out, _ = foldwise("score", f"root={undisturbed}", *DATA, "format=json")
     (report,) = json.loads(out)
     assert list(report) == [
         *("competition", "model", "run_key", "data_key", "split_key", "seconds", "n_rows", "log_loss"),
@@ -200,10 +241,10 @@ def test_score_as_json_is_the_contract(copied):
     assert report["device"] == "CPU"
 
 
-def test_grade_tells_the_true_score_beside_the_nested_one(copied):
-    out, _ = foldwise("grade", f"root={copied}", *FACES, "format=json")
+def test_grade_reports_the_true_score_and_the_nested_one(undisturbed):
+    out, _ = foldwise("grade", f"root={undisturbed}", *DATA, "format=json")
     grade = json.loads(out)
-    solution = pd.read_csv(copied / "data/raw/faces/solution.csv").set_index("id")
+    solution = pd.read_csv(undisturbed / "data/raw/faces/solution.csv").set_index("id")
     sent = pd.read_csv(grade["file"]).set_index("id").loc[solution.index, "is_face"]
     truth = solution["is_face"]
     assert grade["n_scored"] == 20
@@ -215,7 +256,7 @@ def test_grade_tells_the_true_score_beside_the_nested_one(copied):
 
 
 def test_a_sweep_trains_every_combination_and_skips_what_is_finished(copied):
-    words = ("-m", f"root={copied}", *FACES, "fit.learning_rate=1e-3,3e-3", "execution.threads_per_fold=1")
+    words = ("-m", f"root={copied}", *FACES, "fit.learning_rate=1e-3,3e-3", "execution.workers=1")
     out, err = foldwise("train", *words)
     assert "5 of 5 folds are trained already: nothing to do" in err  # 3e-3 is what is tuned
     assert out.count("small_cnn-") == 2
@@ -252,9 +293,9 @@ def test_a_folder_of_images_costs_one_yaml(tmp_path):
         "  id_column: picture\n  label_columns: [shape]\n"
     )
     words = ["--config-dir", tmp_path / "conf", f"root={tmp_path / 'root'}", "competition=shapes", "source=kaggle"]
-    words += ["split.n_folds=3"]
-    foldwise("train", *words, "model=mlp", "fit.epochs=30", "fit.learning_rate=1e-3")
-    out, _ = foldwise("ensemble", *words, "format=json")
+    recipe = ["model=mlp", "fit.epochs=30", "fit.learning_rate=1e-3"]
+    foldwise("train", *words, "split.n_folds=3", *recipe, "execution.workers=1")
+    out, _ = foldwise("ensemble", *words, "split.n_folds=3", "format=json")
     sent = Path(json.loads(out)["file"])
     lines = sent.read_bytes().split(b"\r\n")
     assert lines[0] == b"picture,ring,disc,bar"
@@ -283,7 +324,7 @@ def test_real_radar_cargo_against_the_rest(tmp_path):
         "split.n_folds=3",
         "competition.options.crop=48",
     ]
-    foldwise("train", *words, "model=small_cnn", "model.options.filters=[8,16]", "fit.epochs=5")
+    foldwise("train", *words, "model=small_cnn", "model.options.filters=[8,16]", "fit.epochs=5", "execution.workers=1")
     out, _ = foldwise("score", *words, "format=json")
     (report,) = json.loads(out)
     assert report["n_rows"] == 122
@@ -292,28 +333,47 @@ def test_real_radar_cargo_against_the_rest(tmp_path):
     assert pd.read_csv(json.loads(out)["file"])["id"].tolist() == ids
 
 
-def test_a_stage_that_is_not_built_says_so():
-    out, err = foldwise("report", status=1)
-    assert "not built yet" in err
-    assert out == ""
-
-
 @pytest.mark.parametrize("stage", ["score", "ensemble", "grade"])
 def test_a_stage_without_what_it_needs_names_the_command_that_makes_it(stage, tmp_path):
-    _, err = foldwise(stage, f"root={tmp_path}", *FACES, status=1)
+    _, err = foldwise(stage, f"root={tmp_path}", *DATA, status=1)
     assert "`foldwise " in err
     assert "Traceback" not in err
 
 
+MADE = Path(__file__).parents[1]
+
+
+def commands_of(*words):
+    """The commands that make would run."""
+    done = subprocess.run(["make", "--dry-run", *words], cwd=MADE, capture_output=True, text=True, check=True)
+    return [line.partition("foldwise ")[2] for line in done.stdout.splitlines() if "/foldwise " in line]
+
+
 @pytest.mark.parametrize(
-    ("competition", "models"),
+    ("competition", "models", "sizes"),
     [
-        ("statoil", "logistic_regression,mlp,small_cnn"),
-        ("faces", "logistic_regression,mlp,small_cnn"),
-        ("passenger_screening", "multi_view model.options.fusion=concat,attention"),
+        ("statoil", "logistic_regression,mlp,small_cnn", "source.n_train=600 source.n_test=300"),
+        ("faces", "logistic_regression,mlp,small_cnn", ""),
+        (
+            "passenger_screening",
+            "multi_view model.options.fusion=concat,attention",
+            "source.n_train=60 source.n_test=20",
+        ),
     ],
 )
-def test_the_demo_trains_several_models(competition, models):
-    command = ["make", "--dry-run", "demo", f"COMPETITION={competition}"]
-    said = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True).stdout
-    assert f"train -m model={models} competition={competition}" in said
+def test_the_demo_trains_several_models(competition, models, sizes):
+    data = f"competition={competition} {sizes}".strip()
+    assert [" ".join(line.split()) for line in commands_of("demo", f"COMPETITION={competition}")] == [
+        f"simulate {data}",
+        f"prepare {data}",
+        f"train -m model={models} {data}",
+        f"ensemble {data}",
+        f"grade {data}",
+    ]
+
+
+def test_make_passes_recipe_words_to_the_training_of_the_demo_alone():
+    lines = commands_of("demo", "COMPETITION=faces", "ARGS=root=elsewhere source.seed=1", "TRAIN=fit.epochs=2")
+    assert all("root=elsewhere source.seed=1" in line for line in lines)
+    assert [line.split()[0] for line in lines if "fit.epochs=2" in line] == ["train"]
+    assert commands_of("train", "COMPETITION=faces", "ARGS=fit.epochs=2") == ["train competition=faces fit.epochs=2"]
