@@ -8,6 +8,7 @@ import pytest
 
 from foldwise.data import batch
 from foldwise.data.dataset import Split
+from foldwise.data.structure import mirrored
 from foldwise.runs.recipe import make_recipe
 from foldwise.stages.prepare import prepare
 from foldwise.training.fit import train_fold
@@ -33,7 +34,7 @@ def test_every_layout_trains_and_answers_every_zone(settings, root, layout, mode
     held_out = people.isin(sorted(set(people))[:2]).to_numpy()
     # the test scans, and behind them their mirror images, which must be answered alike, zone by partner zone
     structure, test = batch.structure_of(dataset), dataset.test
-    twins = batch.mirrored({"images": test.images} | batch.side_inputs(dataset, test, None), structure)
+    twins = mirrored({"images": test.images} | batch.side_inputs(dataset, test, None), structure)
     table = test.table.copy()
     if layout == "zone":
         table["zone"] = twins["categories"][:, 0]
@@ -43,7 +44,7 @@ def test_every_layout_trains_and_answers_every_zone(settings, root, layout, mode
     result = train_fold(make_recipe(chosen, "data", "split"), both, held_out, 0)
     assert result.held_out.shape == (held_out.sum(), 1)
     assert np.isfinite(result.held_out).all()
-    answers, mirrored = result.test.reshape(2, 4, 17)
+    answers, of_twins = result.test.reshape(2, 4, 17)
     partners = np.array([3, 4, 1, 2, 5, 7, 6, 10, 9, 8, 12, 11, 14, 13, 16, 15, 17]) - 1
-    assert mirrored == pytest.approx(answers if layout == "zone" else answers[:, partners], abs=1e-5)
+    assert of_twins == pytest.approx(answers if layout == "zone" else answers[:, partners], abs=1e-5)
     assert np.ptp(answers) > 0.001
