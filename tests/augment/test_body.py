@@ -350,7 +350,7 @@ def test_other_pipelines_treat_all_views_alike():
 def test_batches_are_built_faster_than_they_are_trained_on():
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, size=(64, 6, 48, 48, 1)).astype(np.uint8)
-    structure = Structure({}, {"slots": [0, 5, 4, 3, 2, 1]}, {}, False)
+    structure = Structure(mirror=Mirror([0, 5, 4, 3, 2, 1]))
     augmentation = body(of_images(images, structure), mirror=True)
     times = []
     for _ in range(7):

@@ -8,12 +8,12 @@ import pytest
 from foldwise import augment
 from foldwise.augment import mix, pipelines, views
 from foldwise.augment.training_rows import TrainingRows
-from foldwise.data.structure import Structure
+from foldwise.data.structure import Mirror, Structure
 from foldwise.settings import AugmentSettings
 from foldwise.training.batches import Batches
 
 CHANGING = sorted(set(augment.__all__) - {"none"})
-STRUCTURE = Structure({}, {"slots": [0], "outputs": [0]}, {}, False)
+STRUCTURE = Structure(mirror=Mirror([0], [0]))
 
 
 def training_rows(images):
