@@ -65,7 +65,7 @@ def settings(root: str, n_train: int, epochs: int, *more: str) -> Settings:
 
 def run(quick: bool) -> None:
     """Print seconds and images/s of foldwise and of both loops, and the ratios."""
-    from foldwise.execution.local import cores
+    from foldwise.processes import cores
     from foldwise.stages.folds import folds
 
     n, epochs = (96, 1) if quick else (640, 12)
@@ -106,7 +106,7 @@ def _print_table(found: dict[str, Measured], n_images: int) -> None:
 def train_foldwise(root: str, n: int, epochs: int, *more: str) -> dict[str, Any]:
     """Train as `foldwise train` does."""
     from foldwise import progress
-    from foldwise.execution import local
+    from foldwise.execution import queue
     from foldwise.runs import store
     from foldwise.stages import train
 
@@ -118,7 +118,7 @@ def train_foldwise(root: str, n: int, epochs: int, *more: str) -> dict[str, Any]
                 Watched.ready = time.perf_counter()
             super().update(kind, *values)
 
-    local.Progress = Watched  # to see when the first worker is ready
+    queue.Progress = Watched  # to see when the first worker is ready
     finished = train.train(settings(root, n, epochs, *more))
     rates = [fold["images_per_second"] for fold in store.fold_reports(finished)]
     seconds = time.perf_counter() - Watched.ready

@@ -32,20 +32,20 @@ print(json.dumps(sum(share != os.sched_getaffinity(0) for share in shares)))
 """
 
 
-def said_by(script, *arguments):
+def output_of(script, *arguments):
     command = [sys.executable, "-c", script, *map(str, arguments)]
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout)
 
 
 def test_each_thread_has_a_share_of_the_cores():
     every = sorted(os.sched_getaffinity(0))
-    assert said_by(POOL, 2, 2) == [every[0::2], every[1::2]]
+    assert output_of(POOL, 2, 2) == [every[0::2], every[1::2]]
 
 
 @pytest.mark.parametrize(("n", "expected"), [(1, 2), (3, 1)])
 def test_a_pool_of_another_size_is_left_alone(n, expected):
-    assert said_by(POOL, n, expected) == [sorted(os.sched_getaffinity(0))] * n
+    assert output_of(POOL, n, expected) == [sorted(os.sched_getaffinity(0))] * n
 
 
 def test_the_compute_threads_of_a_worker_are_spread():
-    assert said_by(WORKER) == 2
+    assert output_of(WORKER) == 2

@@ -1,4 +1,4 @@
-"""Do the same for many things in several processes, results in order, a few at a time."""
+"""Call a function for many tasks in several processes, and spread threads over the cores."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def spread_new_threads(start: Callable[[], object], n: int) -> None:
 
     Linux has been seen to leave both threads of a busy pool on one core for seconds while the other core was
     idle, which doubled the time of a training step. Each thread keeps a share of the cores, not one core, so that
-    the pools of several workers can still be balanced. Where threads cannot be told apart or moved (another
+    the pools of several workers can still be balanced. Where threads cannot be identified or moved (another
     system, a pool of another size), they stay as they are.
     """
     before = _threads()
@@ -36,7 +36,7 @@ def spread_new_threads(start: Callable[[], object], n: int) -> None:
 
 
 def _threads() -> list[int]:
-    """The threads of this process without a name of their own, oldest first."""
+    """Return the ids of the threads of this process without a name of their own, oldest first."""
     if not TASKS.is_dir():
         return []
     own = (TASKS.parent / "comm").read_text()
@@ -45,12 +45,12 @@ def _threads() -> list[int]:
 
 T = TypeVar("T")
 R = TypeVar("R")
-AHEAD = 4  # tasks a process that wait or whose results do
+AHEAD = 4  # how many tasks per process may be queued or have results waiting
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 def cores() -> int:
-    """The processors that this process may use."""
+    """Return how many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -18,16 +18,18 @@ T = TypeVar("T")
 class Progress:
     """Progress over all folds of a queue, with images/s and the time that is left.
 
-    images: about how many images each task trains in all, by its number, until its worker has counted them.
+    images: about how many images each task trains on in all, by its number, until its worker has counted them.
+    names: of the tasks, in the order of their numbers: the name of the run, a space, and which fold it is.
+    workers, threads: how many folds are trained at once, and the threads of each.
     """
 
     def __init__(self, images: dict[int, int], names: list[str], workers: int, threads: int) -> None:
         self.images, self.names, self.workers, self.threads = images, names, workers, threads
         self.runs = [name.partition(" ")[0] for name in names]  # folds of one run train at one speed
         self.seen = dict.fromkeys(images, 0)
-        self.first: dict[int, tuple[float, int]] = {}  # of each task: when its first report came, and its images then
+        self.first: dict[int, tuple[float, int]] = {}  # by task: the time of its first report, and its images then
         self.rates: dict[str, float] = {}  # images/s of one fold of each run
-        self.n_done, self.device, self.rate_told = 0, "", False
+        self.n_done, self.device, self.rate_shown = 0, "", False
         self.bars: Bars | None = None
 
     def __enter__(self) -> Progress:
@@ -49,14 +51,18 @@ class Progress:
             self.bars.stop()
 
     def update(self, kind: str, *values: Any) -> None:
-        """Take in a worker's report: ("device", name), or what a task tells: ("images", task, images in all),
-        ("step", task, epoch, images, loss), ("done", task, images/s, seconds).
+        """Show the report of a worker.
+
+        It is ("device", name), or about a task, by its number: ("images", task, images in all),
+        ("step", task, epoch, images so far, loss) or ("done", task, images/s, seconds).
         """
         if kind == "device":
             if not self.device:
                 self.device = values[0]
                 threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
-                self.say(f"training {len(self.names)} folds on {self.device}: {self.workers} at once, {threads} each")
+                self.print_line(
+                    f"training {len(self.names)} folds on {self.device}: {self.workers} at once, {threads} each"
+                )
             return
         number = values[0]
         if kind == "images":
@@ -71,13 +77,13 @@ class Progress:
             self.n_done += 1
             self.seen[number] = self.images[number]
             self.rates[self.runs[number]] = values[1]
-            self.say(
+            self.print_line(
                 f"{self.names[number]}: done in {values[2]:.0f} s at {values[1]:.0f} images/s "
                 f"({self.n_done}/{len(self.names)}, {self._left()} left)"
             )
         self._show(self.runs[number])
 
-    def say(self, line: str) -> None:
+    def print_line(self, line: str) -> None:
         """Print a line above the bar."""
         if self.bars:
             self.bars.console.print(line, highlight=False, soft_wrap=True)
@@ -90,9 +96,9 @@ class Progress:
             share = sum(self.seen.values()) / max(1, sum(self.images.values()))
             note = f"{self.n_done}/{len(self.names)}, {rate}, {self._left()} left"
             self.bars.update(self.bar, completed=share * len(self.names), note=note)
-        elif not self.rate_told and self.rates:
-            self.rate_told = True
-            self.say(f"{run}: {rate}, {self._left()} left for all folds")
+        elif not self.rate_shown and self.rates:
+            self.rate_shown = True
+            self.print_line(f"{run}: {rate}, {self._left()} left for all folds")
 
     def _left(self) -> str:
         """Return the time left over all folds, with a plus where a run has not shown its speed yet."""

@@ -1,14 +1,16 @@
-"""How many folds are trained at once, with how many threads."""
+"""How many folds are trained at once, with how many threads, and what an error of one becomes."""
+
+from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
+from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.execution import local
-from foldwise.progress import Progress
 from foldwise.settings import ExecutionSettings
 
 
 @pytest.mark.parametrize(
-    ("n_cores", "said", "n_tasks", "expected"),
+    ("n_cores", "given", "n_tasks", "expected"),
     [
         (1, {}, 5, (1, 1)),
         (2, {}, 5, (2, 2)),
@@ -21,13 +23,13 @@ from foldwise.settings import ExecutionSettings
         (8, {"workers": 3, "threads_per_fold": 4}, 5, (3, 4)),
     ],
 )
-def test_workers_and_threads(monkeypatch, n_cores, said, n_tasks, expected):
+def test_workers_and_threads(monkeypatch, n_cores, given, n_tasks, expected):
     monkeypatch.setattr(local, "cores", lambda: n_cores)
     monkeypatch.setattr(local, "driver_shows_gpu", lambda: False)
-    assert local.parallelism(ExecutionSettings(**said), n_tasks) == expected
+    assert local.parallelism(ExecutionSettings(**given), n_tasks) == expected
 
 
-def test_a_gpu_trains_one_fold_at_a_time_unless_told_otherwise(monkeypatch):
+def test_a_gpu_trains_one_fold_at_a_time_unless_settings_differ(monkeypatch):
     monkeypatch.setattr(local, "cores", lambda: 16)
     monkeypatch.setattr(local, "driver_shows_gpu", lambda: True)
     assert local.parallelism(ExecutionSettings(), 5)[0] == 1
@@ -35,35 +37,65 @@ def test_a_gpu_trains_one_fold_at_a_time_unless_told_otherwise(monkeypatch):
     assert local.parallelism(ExecutionSettings(allow_cpu=True), 5)[0] == 5
 
 
-def test_a_hidden_gpu_does_not_count(monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+@pytest.fixture
+def nvidia_smi(monkeypatch, tmp_path):
+    """Put a command on the PATH that lists one GPU, or what is written into it."""
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text('#!/bin/sh\necho "GPU 0: NVIDIA H200 (UUID: GPU-0)"\n')
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    return tool
+
+
+def test_the_gpu_of_the_driver_counts_unless_it_is_hidden(nvidia_smi, monkeypatch):
+    assert local.driver_shows_gpu()
+    for hidden in ("-1", ""):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+        assert not local.driver_shows_gpu()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert local.driver_shows_gpu()
+
+
+@pytest.mark.parametrize("script", ["echo No devices were found", 'echo "GPU 0: NVIDIA H200"; exit 9'])
+def test_a_driver_that_lists_no_gpu_or_fails_counts_as_none(nvidia_smi, script):
+    nvidia_smi.write_text(f"#!/bin/sh\n{script}\n")
     assert not local.driver_shows_gpu()
 
 
-def test_a_log_without_a_terminal_has_plain_lines(capsys):
-    with Progress({0: 1000, 1: 1000}, ["mlp-1 fold 0", "mlp-1 fold 1"], workers=2, threads=1) as progress:
-        progress.update("device", "CPU")
-        progress.update("device", "CPU")
-        progress.update("done", 0, 500.0, 2.0)
-        progress.update("done", 1, 500.0, 2.0)
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "training 2 folds on CPU: 2 at once, 1 thread each"
-    # 1,000 images are left for two workers, of which one is idle: as if both went on at 500 images/s
-    assert lines[1] == "mlp-1 fold 0: done in 2 s at 500 images/s (1/2, 0:01 left)"
-    assert lines[-1] == "mlp-1 fold 1: done in 2 s at 500 images/s (2/2, 0:00 left)"
+ADVICE = "memory ran out; lower fit.batch_size, model.options.side or execution.workers"
 
 
-def test_the_time_that_is_left_owns_up_to_what_it_does_not_know(capsys):
-    with Progress({0: 1000, 1: 4000}, ["mlp-1 fold 0", "small_cnn-2 fold 0"], workers=1, threads=1) as progress:
-        progress.update("done", 0, 500.0, 2.0)
-        assert "0:08+ left" in capsys.readouterr().err  # 4,000 images at 500 images/s, or slower
-        progress.update("done", 1, 100.0, 40.0)
-        assert "0:00 left" in capsys.readouterr().err
+class ResourceExhaustedError(Exception):
+    """As TensorFlow calls its own."""
 
 
-def test_a_fold_with_more_images_than_the_data_takes_longer(capsys):
-    with Progress({0: 1000, 1: 1000}, ["mlp-1 fold 0", "mlp-1 fold 1"], workers=1, threads=1) as progress:
-        progress.update("images", 1, 3000)  # pseudo-labelled ones join
-        progress.update("step", 1, 1, 2000, 0.5)
-        progress.update("done", 0, 500.0, 2.0)
-        assert "(1/2, 0:02 left)" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            ResourceExhaustedError("OOM when allocating"),
+            f"mlp-1 fold 0: {ADVICE}: ResourceExhaustedError: OOM when allocating",
+        ),
+        (
+            MemoryError(),
+            f"mlp-1 fold 0: {ADVICE}: MemoryError: ",
+        ),
+        (ValueError("bad shape"), "mlp-1 fold 0: ValueError: bad shape"),
+        (ConfigError("fit.epochs=0: too few"), "mlp-1 fold 0: fit.epochs=0: too few"),
+        (
+            BrokenProcessPool("a child process terminated abruptly"),
+            "mlp-1 fold 0: a worker process was killed, most likely for want of memory; lower fit.batch_size or "
+            "execution.workers and run the same command again: finished folds are kept",
+        ),
+    ],
+)
+def test_an_error_of_a_worker_names_the_fold_and_what_to_do(error, message):
+    with pytest.raises(FoldwiseError) as raised:
+        local.raise_named(error, "mlp-1 fold 0")
+    assert str(raised.value) == message
+    assert type(raised.value) is (ConfigError if isinstance(error, ConfigError) else FoldwiseError)
+
+
+def test_a_fold_without_an_error_raises_none():
+    assert local.raise_named(None, "mlp-1 fold 0") is None

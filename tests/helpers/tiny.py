@@ -1,12 +1,10 @@
 """Tiny prepared data and recipes, and folds that are trained in this process as a worker would."""
 
-from queue import SimpleQueue
-
 import numpy as np
 import pandas as pd
 
 from foldwise.data import dataset, records
-from foldwise.execution import local
+from foldwise.execution.task import FoldTask, train_one
 from foldwise.runs import store
 from foldwise.runs.recipe import Recipe
 from foldwise.settings import AugmentSettings, FitSettings, ModelSettings, SplitSettings
@@ -40,8 +38,7 @@ def make_recipe(model="logistic_regression", options=None, **settings):
 def train_here(recipe, data, runs_dir, fits=None):
     """Train the missing fits of a recipe in this process, as a worker would."""
     run = store.open_run(runs_dir, recipe)
-    local._state |= {"reports": SimpleQueue(), "gpu_unused": False}
     for number in run.missing() if fits is None else fits:
-        task = local.FoldTask(run, recipe, number, len(IDS), data, data / "folds.parquet")
-        local._train_task(number, task)
+        task = FoldTask(run, recipe, number, len(IDS), data, data / "folds.parquet")
+        train_one(task, lambda *_: None)
     return run

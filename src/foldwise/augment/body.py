@@ -35,7 +35,7 @@ def body(
     shift, rotate, zoom: at most so many pixels, degrees and shares. Half of the samples are shifted by whole pixels
         alone, which leaves them as sharp as they are at test time; interpolation smooths the others.
     gain, offset: pixels are multiplied by up to 1 +- gain; up to +- offset times the sample's mean is added.
-    drop_views: share of the views that are left out (one stays), where the data have angles to tell which.
+    drop_views: share of the views that are left out (one stays), where the data have the angles of the views.
     transplant: share of the positive samples whose threat is moved into a negative training sample of the same
         category. The number of positives stays as it is, and so does what a probability means.
 

@@ -159,17 +159,39 @@ def aligned(predictions: pd.DataFrame, ids: pd.Series, name: str) -> np.ndarray:
     )
 
 
+def held_out_table(ids: pd.Series, p: np.ndarray, targets: list[str], repeat: int, fold: int) -> pd.DataFrame:
+    """Return the table of the held-out probabilities (n_f, k) of a fold, as `held_out.parquet` has it.
+
+    ids: (n_f,) of the rows that the fold holds out in that repeat.
+    """
+    return test_table(ids, p, targets).assign(repeat=np.int8(repeat), fold=np.int8(fold))
+
+
+def test_table(ids: pd.Series, p: np.ndarray, targets: list[str]) -> pd.DataFrame:
+    """Return the table of test probabilities (n_test, k), as `test.parquet` has it."""
+    table = pd.DataFrame(p, columns=targets)
+    table.insert(0, "id", ids.to_numpy())
+    return table
+
+
 def write_fold(
     run: Run,
-    fit: int,
+    fold_number: int,
     held_out: pd.DataFrame | None,
     test: pd.DataFrame,
     history: pd.DataFrame,
     models: list[Any],
     about: dict[str, Any],
 ) -> None:
-    """Write a finished fold's folder, whole or not at all; a refit holds no row out."""
-    with written_aside(run.fold_path(fit)) as aside:
+    """Write the folder of a finished fold, whole or not at all.
+
+    fold_number: as in `Run.fold_path`.
+    held_out, test: as `held_out_table` and `test_table` make them; a refit has no `held_out`.
+    history: a row for each seed and epoch, see `foldwise.training.fit.FoldResult`.
+    models: Keras models, whose weights are written.
+    about: what `fold.json` holds: seconds, images_per_second, device, versions, pseudo_images.
+    """
+    with written_aside(run.fold_path(fold_number)) as aside:
         aside.mkdir()
         if held_out is not None:
             held_out.to_parquet(aside / "held_out.parquet", index=False)

@@ -8,7 +8,8 @@ from typing import Any
 
 from foldwise.data.dataset import Dataset
 from foldwise.data.folds import folds_path, read_folds, write_folds
-from foldwise.execution.local import FoldTask, train_folds
+from foldwise.execution.queue import train_folds
+from foldwise.execution.task import FoldTask
 from foldwise.runs.members import labelling_runs
 from foldwise.runs.recipe import make_recipe, run_name
 from foldwise.runs.report import effect_line, full_report, score_of, write_report

@@ -22,13 +22,19 @@ LayerList = list[keras.layers.Layer]
 
 @dataclass(frozen=True)
 class Phase:
-    first: int  # epoch
-    last: int  # epoch after the last one
-    depth: int | None  # stages that train, from the last; None: whatever the model itself says
+    """Epochs in which the same layers train.
+
+    first, last: the first epoch, and the one after the last.
+    depth: how many stages of the backbone train, from the last. None: keep the model's own trainable flags.
+    """
+
+    first: int
+    last: int
+    depth: int | None
 
 
 def backbone(model: keras.Model) -> keras.Model | None:
-    """The pretrained network inside a model, or None."""
+    """Return the pretrained network inside a model, or None."""
     return next((layer for layer in model.layers if layer.name == common.BACKBONE), None)
 
 
@@ -59,7 +65,7 @@ def stages(network: keras.Model) -> list[LayerList]:
 
 
 def phases(settings: FinetuneSettings, fit: FitSettings, model: keras.Model) -> list[Phase]:
-    """Share `fit.epochs` among the phases of a training."""
+    """Return the phases of a training, which share `fit.epochs`."""
     first, epochs = settings.head_epochs, fit.epochs
     network = backbone(model)
     if settings.mode == "none" or network is None:
@@ -96,7 +102,7 @@ def unfreeze(model: keras.Model, settings: FinetuneSettings, phase: Phase) -> No
 
 
 def fit_of_phase(fit: FitSettings, settings: FinetuneSettings, phase: Phase) -> FitSettings:
-    """The settings of one phase: a schedule of its own, and when the backbone trains, its rate and decay."""
+    """Return the settings of one phase: a schedule of its own, and when the backbone trains, its rate and decay."""
     if phase.depth is None:
         return fit
     tuned = phase.depth > 0

@@ -1,4 +1,4 @@
-"""What a fold's models take beside the images, and what its rows weigh in the loss."""
+"""The model inputs other than images, and the weights of the rows in the loss."""
 
 from __future__ import annotations
 

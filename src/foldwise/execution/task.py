@@ -1,0 +1,124 @@
+"""One fold to train, and the function that trains it, in whatever process it is called."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from foldwise.data.dataset import Dataset, read
+from foldwise.runs import store
+from foldwise.runs.recipe import Recipe, versions
+from foldwise.runs.store import REFIT, Run
+from foldwise.training import backend
+
+REPORT_SECONDS = 0.5  # least time between two reports of one fold's steps
+
+# ("images", images that the fold trains on in all), ("step", epoch, images so far, loss) or ("done", images/s, seconds)
+Report = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class FoldTask:
+    """One fold to train: the unit of work, of resuming and of distribution. It can be pickled.
+
+    fold_number: counts on over repeats; REFIT for the fit on all rows.
+    n_train: images of the data, of which the fold trains on all but those that it holds out.
+    prepared, folds: where the prepared data and the table of the folds are.
+    """
+
+    run: Run
+    recipe: Recipe
+    fold_number: int
+    n_train: int
+    prepared: Path
+    folds: Path
+
+    @property
+    def name(self) -> str:
+        """The name of the run and the number of the fold, for messages."""
+        return f"{self.run.name} {'refit' if self.is_refit else f'fold {self.fold_number}'}"
+
+    @property
+    def is_refit(self) -> bool:
+        """Whether it trains on all rows and holds none out."""
+        return self.fold_number == REFIT
+
+    @property
+    def n_seeds(self) -> int:
+        """How many models it trains."""
+        return self.recipe.fit.refit_seeds if self.is_refit else self.recipe.fit.n_seeds
+
+    @property
+    def n_images(self) -> int:
+        """About how many images the fold trains on, over all epochs and seeds."""
+        share = 1 if self.is_refit else 1 - 1 / self.recipe.split.n_folds
+        return round(self.n_train * share * self.recipe.fit.epochs * self.n_seeds)
+
+
+def train_one(task: FoldTask, report: Report) -> None:
+    """Train a fold and write its folder; what it needs is read from the disk.
+
+    report: is called with what the fold does, see `Report`.
+
+    Raises FoldwiseError where the recipe, the data and the runs that it names do not go together.
+    """
+    # Keras is loaded by the processes that train, not by the one that starts them
+    from foldwise.training.features import can_be_stored, features
+    from foldwise.training.fit import train_fold
+    from foldwise.training.pseudo import find_pseudo_labels
+
+    started = time.perf_counter()
+    dataset = read(task.prepared)
+    number = task.recipe.n_fits if task.is_refit else task.fold_number  # in a refit, random numbers of its own
+    repeat, fold = divmod(number, task.recipe.split.n_folds)
+    held_out = _held_out(task, dataset, repeat, fold)
+    recipe = replace(task.recipe, fit=replace(task.recipe.fit, n_seeds=task.n_seeds))
+    pseudo_labels = find_pseudo_labels(task.run, recipe, task.fold_number, dataset)
+    n_pseudo = 0 if pseudo_labels is None else len(pseudo_labels.positions)
+    n_images = int((~held_out).sum()) // dataset.structure.rows_per_image + n_pseudo
+    n_images *= recipe.fit.epochs * task.n_seeds
+    report("images", n_images)
+    stored = features(recipe, dataset) if can_be_stored(recipe) and pseudo_labels is None else None
+    result = train_fold(recipe, dataset, held_out, number, _seldom(report), stored, pseudo_labels)
+    seconds = time.perf_counter() - started
+    rate = n_images / result.history["seconds"].sum()
+    about = {"seconds": seconds, "images_per_second": rate, "device": backend.device_name(), "versions": versions()}
+    if pseudo_labels is not None:
+        about["pseudo_images"] = n_pseudo
+    ids, targets = dataset.train.table["id"][held_out], dataset.targets
+    store.write_fold(
+        task.run,
+        task.fold_number,
+        None if task.is_refit else store.held_out_table(ids, result.held_out, targets, repeat, fold),
+        store.test_table(dataset.test.table["id"], result.test, targets),
+        result.history,
+        result.models,
+        about,
+    )
+    report("done", rate, seconds)
+
+
+def _held_out(task: FoldTask, dataset: Dataset, repeat: int, fold: int) -> np.ndarray:
+    """Return which training rows the fold holds out: bool (n,); none in a repeat after the last, as a refit has."""
+    import pandas as pd
+
+    folds = pd.read_parquet(task.folds)
+    ids = folds["id"][(folds["repeat"] == repeat) & (folds["fold"] == fold)]
+    return np.asarray(dataset.train.table["id"].isin(ids))
+
+
+def _seldom(report: Report) -> Callable[[int, int, float], None]:
+    """Return a function that reports the step of (epoch, images, loss), twice a second at most."""
+    last = time.perf_counter()
+
+    def report_step(epoch: int, images: int, loss: float) -> None:
+        nonlocal last
+        if (now := time.perf_counter()) - last >= REPORT_SECONDS:
+            last = now
+            report("step", epoch, images, loss)
+
+    return report_step
