@@ -31,3 +31,25 @@ def _composed(overrides: tuple[str, ...], config_dir: Path | None) -> Settings:
     """Composing takes a quarter of a second, and many tests ask for the same settings."""
     (one,) = compose_all(list(overrides), config_dir)
     return one
+
+
+# modules whose tests train networks, build large ones or start worker processes: `make check` leaves them out, but for
+# execution/test_task.py, whose tiny training runs in the process of the tests
+TRAINING = (
+    "augment/test_body.py",
+    "competitions/passenger_screening",
+    "models/",
+    "training/",
+    "test_line.py",
+    "test_notebooks.py",
+    "test_processes.py",
+    "test_wheel.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that train."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(here).as_posix().startswith(TRAINING):
+            item.add_marker(pytest.mark.trains)

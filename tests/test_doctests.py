@@ -1,0 +1,28 @@
+"""The examples in docstrings give what they show."""
+
+import doctest
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+import foldwise
+
+SOURCE = Path(foldwise.__file__).parent
+WITH_EXAMPLES = sorted(
+    "foldwise." + ".".join(path.relative_to(SOURCE).with_suffix("").parts)
+    for path in SOURCE.rglob("*.py")
+    if re.search(r"^\s+>>> ", path.read_text(), re.MULTILINE)
+)
+
+
+@pytest.mark.parametrize("name", WITH_EXAMPLES)
+def test_the_examples_of_a_module(name):
+    result = doctest.testmod(importlib.import_module(name))
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
+def test_there_are_examples():
+    assert len(WITH_EXAMPLES) >= 5
