@@ -1,5 +1,6 @@
 """Checks of composed settings: errors name the key, the value and the valid choices."""
 
+import re
 import types
 from collections.abc import Callable
 from dataclasses import asdict, fields, is_dataclass
@@ -81,18 +82,34 @@ def is_known(key: str) -> bool:
     return True
 
 
-def known_key(key: str) -> None:
-    """Raise ConfigError unless `key` (dotted) can be set; anything may follow `.options.`."""
+def known_key(key: str) -> Any:
+    """Return the type of the setting `key` (dotted); None where it lies in `.options.`, of which each has others.
+
+    Raises ConfigError unless it can be set.
+    """
     schema: Any = Settings
     parts = key.split(".")
     for depth, part in enumerate(parts):
         if depth and parts[depth - 1] == "options":
-            return
+            return None
         names = [f.name for f in fields(schema)] if is_dataclass(schema) else []
         if part not in names:
             parent = ".".join(parts[:depth])
             raise ConfigError(f"{key}: no such setting{f' in {parent}' if parent else ''}; {choices(part, names)}")
-        schema = get_type_hints(schema)[part]
+        schema = get_type_hints(schema, include_extras=True)[part]
+    return schema
+
+
+def check_plain(key: str, text: str) -> None:
+    """Raise ConfigError where a number or a word is no valid value of the setting `key`.
+
+    It needs no Hydra, whose import and composition take most of the time until an error; everything else that a
+    value may be is checked after composition.
+    """
+    annotation = known_key(key)
+    if annotation is None or is_dataclass(annotation) or not re.fullmatch(r"[\w.+-]+", text):
+        return
+    _validated(annotation, None if text == "null" else text, key)
 
 
 def _check_finetune(settings: Settings) -> None:

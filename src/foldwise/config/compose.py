@@ -149,12 +149,15 @@ def _check_key(word: str, config_dir: Path | None, scope: Scope | None) -> None:
     key = word.partition("=")[0].lstrip("+~").partition("@")[0]
     if key.startswith("hydra"):
         return
-    if key not in _files(config_dir):
+    is_group = key in _files(config_dir)
+    if not is_group:
         check.known_key(key)
     if scope is not None and key.partition(".")[0] not in scope.reads:
         raise ConfigError(
             f"{word}: `foldwise {scope.stage}` does not read {key}; leave it out. It reads {', '.join(scope.reads)}"
         )
+    if not is_group:
+        check.check_plain(key, word.partition("=")[2])
 
 
 def _check_choice(override: Any, config_dir: Path | None) -> None:
