@@ -1,4 +1,4 @@
-"""Files that are whole or absent: everything is written aside and renamed when complete."""
+"""Files that are complete or absent: each is written under another name and renamed when complete."""
 
 from __future__ import annotations
 
@@ -47,19 +47,23 @@ def written_aside(path: Path, replace_folder: bool = False) -> Iterator[Path]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON, whole or not at all."""
+    """Write `value` as indented JSON, completely or not at all; NaN and infinity raise ValueError."""
     with written_aside(path) as aside:
         aside.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def content_key(value: Any) -> str:
-    """Hash canonical JSON (sorted keys, no spaces) to 12 hex digits."""
+    """Hash the canonical JSON of a value (sorted keys, no spaces) to 12 hex digits.
+
+    >>> content_key({"a": 1, "b": [2.0]}) == content_key({"b": [2.0], "a": 1})
+    True
+    """
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def sha256(path: Path) -> str:
-    """Hash a file's contents."""
+    """Return the SHA-256 of a file's contents in hex digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -151,7 +151,7 @@ def test_one_bad_pixel_is_found_where_it_is(tmp_path: Path) -> None:
         (["c", "x"], "1 are not in test, 1 test ids are absent, for example 'x'"),
         (["c"], "0 are not in test, 1 test ids are absent, for example 'd'"),
         (["c", "d", "e"], "1 are not in test, 0 test ids are absent, for example 'e'"),
-        (["c", "d", "d"], "some ids stand in it twice"),
+        (["c", "d", "d"], "some ids are duplicates"),
     ],
 )
 def test_a_sample_of_other_ids_is_refused(tmp_path: Path, ids: list[str], expected: str) -> None:

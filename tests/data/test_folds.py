@@ -90,8 +90,8 @@ def test_more_tries_are_never_less_balanced():
 )
 def test_every_split_is_checked(labels, groups, assignment, problem):
     groups = None if groups is None else np.array(groups)
-    assert problem in folds.invalid(np.array(assignment), np.array(labels), groups, 2)
-    assert bool(folds.invalid(np.array(assignment), np.array(labels), groups, 2)) == bool(problem)
+    assert problem in folds.split_problem(np.array(assignment), np.array(labels), groups, 2)
+    assert bool(folds.split_problem(np.array(assignment), np.array(labels), groups, 2)) == bool(problem)
 
 
 def test_too_few_rows_of_every_class_are_refused():

@@ -138,14 +138,14 @@ def test_silent_download_ends(server: KaggleServer, raw_dir: Path, monkeypatch: 
         (Refusal(403), f"Either the name '{SLUG}' is wrong, or its rules are not accepted.*{RULES}"),
         (
             Refusal(403, "You must accept this competition's rules before"),
-            f"{RULES}\nkaggle said:\n  You must",
+            f"{RULES}\nkaggle printed:\n  You must",
         ),
         (Refusal(403, "Permission 'competitions.participate' was denied"), RULES),
         (Refusal(404, "Not found"), f"knows no competition '{SLUG}'"),
-        (Refusal(429, headers={"Retry-After": "7"}), "asked too often.*: wait some minutes"),
-        (Refusal(429, "Too many requests, retry after 7 seconds"), "asked too often.*: wait 7 s, then"),
-        (Refusal(500), "out of reach or out of order.*\nkaggle said:\n  500 Server Error"),
-        (Refusal(400, "Teapot"), "the kaggle command failed.*\nkaggle said:\n  Teapot"),
+        (Refusal(429, headers={"Retry-After": "7"}), "too many requests.*: wait some minutes"),
+        (Refusal(429, "Too many requests, retry after 7 seconds"), "too many requests.*: wait 7 s, then"),
+        (Refusal(500), "unreachable or out of order.*\nkaggle printed:\n  500 Server Error"),
+        (Refusal(400, "Teapot"), "the kaggle command failed.*\nkaggle printed:\n  Teapot"),
     ],
 )
 def test_refusals_say_what_to_do(server: KaggleServer, raw_dir: Path, refusal: Refusal, expected: str) -> None:
@@ -315,7 +315,7 @@ def test_hostile_7z_is_refused(tmp_path: Path) -> None:
         (slip, "would be written outside"),
         (bytes(damaged), "x.7z .* could not be unpacked"),
         (b"7z", "x.7z .* could not be unpacked"),
-        (seven_zipped("sub/there", b"2"), "'sub/there' is there already"),
+        (seven_zipped("sub/there", b"2"), "'sub/there' exists already"),
     ):
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
         folder.mkdir()
@@ -376,7 +376,7 @@ def test_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert client.check_version().startswith("2.2.")
     client.check_version.cache_clear()
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    with pytest.raises(FoldwiseError, match=r"not installed beside .*python. Run: .*pip install kaggle==2.2"):
+    with pytest.raises(FoldwiseError, match=r"not installed in the folder of .*python. Run: .*pip install kaggle==2.2"):
         client.check_version()
     (tmp_path / "kaggle").write_text("#!/bin/sh\necho Kaggle API 1.6.6\n")
     (tmp_path / "kaggle").chmod(0o755)

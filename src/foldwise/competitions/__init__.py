@@ -1,18 +1,40 @@
-"""Competitions: one package each, whose module `reader` turns the host's files into records.
+"""One package for each competition. Its module `reader` reads the host's files and lays out the host's submission.
 
-A reader defines
+A package `competitions/<name>/` with a `reader.py` makes `competition.reader=<name>` valid; nothing is registered.
+`plugins.competition_module` looks the reader up and checks that it has the required names.
 
-VERSION: raised by an edit that changes what is read; it enters the data key.
-SOURCES: {"simulated" or "embedded": function(raw_dir, **options)}, functions that write raw files; may be empty.
-read(raw_dir, **options) -> data.records.Records: its keyword-only arguments are the schema of `competition.options`.
-submission(predictions, sample) -> DataFrame: predictions (id, a column for each target) laid out as the sample is.
-truth(solution, targets, **options) -> (n, k): the labels in `solution.csv`, for `foldwise grade`.
+Required in `reader.py`:
 
-and may define
+VERSION: int
+    To be raised when `read` returns other data for the same files: it enters the key of the prepared data.
+SOURCES: dict[str, Callable[..., None]]
+    Functions that write raw files without the host, by the kind of the source: `simulated`, `embedded`. `kaggle` needs
+    none. Each is called as `function(raw_dir, **options)`; its keyword-only arguments are the options of `source`
+    (`n_train`, `n_test` and `seed` among them, where they make sense). Its module has a VERSION of its own, and
+    `solution.csv` is the file that `truth` reads.
+read(raw_dir, **options) -> data.records.Records
+    Read the raw files as the host ships them. The keyword-only arguments are the schema of `competition.options`: their
+    annotations are checked and their defaults filled in. Samples come from iterators, so that memory does not grow with
+    the files. A file that does not fit raises FoldwiseError that names the file, the record and the remedy; a
+    missing file may raise FileNotFoundError. Labels, ids and pixels are checked later, by `data.dataset.write`.
+submission(predictions, sample) -> pandas.DataFrame
+    Lay out the predictions (column id, a column of probabilities for each target) with the columns of the host's
+    sample submission. Its rows may be in any order.
+truth(solution, targets, **options) -> numpy.ndarray
+    Return the true labels (n, k) of `solution.csv`, read as text, in the order of its rows. `options` are those of
+    `read`. A missing column may raise KeyError, a value that is no number ValueError.
 
-RESUMES = True: `read` takes a second argument, a folder that keeps finished parts after a kill.
-FILES: names of options that may be paths of files, whose contents then enter the data key.
-An option raw_url of `read`: the raw files lie below that URL instead of in the raw folder.
+Optional in `reader.py`:
 
-A simulator or embedded data lies in a module beside the reader, with a VERSION of its own.
+RESUMES: bool
+    If true, `read(raw_dir, work_dir, **options)` gets a folder that survives the death of the process; what it
+    finds there it need not do again. The folder is removed when the data are prepared.
+FILES: tuple[str, ...]
+    Options of `read` that may name a file outside the raw folder; its contents then enter the key of the data.
+
+Optional option of `read`:
+
+raw_url: str | None
+    The raw files are below this URL, and no raw folder is needed on this machine. Names, sizes and hashes that the
+    store reports decide the key of the data, instead of the contents.
 """

@@ -38,7 +38,11 @@ def present(inputs: Batch) -> np.ndarray | None:
 
 
 def rows_at_once(images: np.ndarray, n_images: int) -> int:
-    """Return how many of the samples (n, [v,] h, w, c) hold at most `n_images` views; 1 at least."""
+    """Return how many samples of (n, [v,] h, w, c) hold at most `n_images` views, at least 1.
+
+    >>> rows_at_once(np.empty((100, 16, 2, 2, 1)), 256)
+    16
+    """
     return max(1, n_images // images.shape[1]) if images.ndim == 5 else n_images
 
 
@@ -75,7 +79,10 @@ def by_image(dataset: Dataset) -> Dataset:
 def images_of(rows: np.ndarray, rows_per_image: int) -> np.ndarray:
     """Return which images hold the rows of a mask (n,): bool (n / rows_per_image,).
 
-    Raises FoldwiseError where the mask holds some rows of an image and not the others.
+    Raises FoldwiseError if the mask holds some rows of an image and not the others.
+
+    >>> images_of(np.array([False, False, True, True]), 2).tolist()
+    [False, True]
     """
     parts = rows.reshape(-1, rows_per_image)
     cut = np.flatnonzero(parts.any(axis=1) != parts.all(axis=1))

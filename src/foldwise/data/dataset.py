@@ -29,14 +29,20 @@ VERSION = 1  # of the layout of prepared data; enters the data key
 
 @dataclass
 class Split:
-    """The training or the test rows."""
+    """The training or the test samples: an array of images, and a table with a row for each sample.
+
+    If one image answers several rows, they are consecutive: image i answers the rows from i * rows_per_image on.
+    """
 
     images: np.ndarray  # (n / rows_per_image, [v,] h, w, c), memory-mapped
     table: DataFrame  # n rows: id, target columns, group?, scored?, auxiliary columns
 
     @property
     def angles(self) -> np.ndarray | None:
-        """The columns `angle_0`, `angle_1`, ... of the views' angles, float32 (n, v); None without them."""
+        """The degrees of the view in each slot, float32 (n, v), NaN in empty slots; None if the views have none.
+
+        The columns `angle_0`, `angle_1`, ... hold them.
+        """
         views = self.images.shape[1] if self.images.ndim == 5 else 0
         names = [f"angle_{i}" for i in range(views)]
         if not names or not set(names) <= set(self.table):
@@ -51,7 +57,16 @@ class Split:
 
 @dataclass
 class Dataset:
-    """Prepared data; its labels are 0 or 1 for each of the k targets."""
+    """The prepared data of a competition, as `read` opens them.
+
+    task: binary (one target column), multiclass (one of several) or multilabel (any of several).
+    targets: names of the k target columns, 0 or 1, which only the training table has.
+    auxiliary: names of numeric columns that a model may take as inputs.
+    path: the folder of the prepared data.
+    data_key: hash of the reader, its options and the raw files; a run is on these data alone.
+    ids_key: hash of the ids, labels, groups and raw files: runs can be compared only if they share it.
+    structure: what views, rows and categories mean to each other.
+    """
 
     train: Split
     test: Split
@@ -60,7 +75,7 @@ class Dataset:
     auxiliary: list[str]
     path: Path
     data_key: str
-    ids_key: str  # hash of the ids, labels, groups and raw files: what runs must share to be compared
+    ids_key: str
     structure: Structure = field(default_factory=Structure)
 
     @property
@@ -70,13 +85,17 @@ class Dataset:
 
 
 class ImageWriter:
-    """Append images like the first, or like `like`, to an .npy file whose number of rows is known at the end."""
+    """Append images to an .npy file whose number of rows becomes known only at the end.
+
+    like: an image whose shape and type all must have; by default the first one.
+    """
 
     def __init__(self, path: Path, like: np.ndarray | None = None) -> None:
         self.n, self.like = 0, like
         self._file = path.open("wb")
 
     def append(self, image: np.ndarray, where: str) -> None:
+        """Write an image; raise FoldwiseError, naming `where`, if its shape or type is another than the first's."""
         like = self.like = image if self.like is None else self.like
         if image.shape != like.shape or image.dtype != like.dtype:
             raise FoldwiseError(
@@ -89,6 +108,7 @@ class ImageWriter:
         self.n += 1
 
     def close(self) -> None:
+        """Write the final number of rows into the header."""
         if self.like is not None:
             self._write_header(self.like)
         self._file.close()
@@ -157,7 +177,10 @@ def _stream(
     other: set[str],
     rows_per_image: int,
 ) -> Iterator[dict[str, Any]]:
-    """Write the images; yield the rows of the table."""
+    """Check the records of a split and write their images; yield the rows of its table.
+
+    other: ids of the training data, which test rows must not have.
+    """
     seen: set[str] = set()
     for record in records:
         if record.id in seen:
@@ -206,13 +229,13 @@ def _check_classes(train: pd.DataFrame, records: Records) -> None:
 
 
 def _copy_sample(sample: Path, path: Path, test_ids: list[str]) -> None:
-    """Keep the sample submission beside the data, once its ids are known to be the test ids."""
+    """Copy the sample submission into the folder of the data; raise FoldwiseError unless its ids are the test ids."""
     with clear_csv_errors(sample.name):
         table = pd.read_csv(sample, dtype=str, keep_default_na=False)
     given = list(table.iloc[:, 0])
     if sorted(given) != sorted(test_ids):
         extra, lacking = set(given) - set(test_ids), set(test_ids) - set(given)
-        example = f"for example {sorted(extra or lacking)[0]!r}" if extra or lacking else "some ids stand in it twice"
+        example = f"for example {sorted(extra or lacking)[0]!r}" if extra or lacking else "some ids are duplicates"
         raise FoldwiseError(
             f"{sample.name}: its ids are not the test ids: {len(extra)} are not in test, "
             f"{len(lacking)} test ids are absent, {example}"

@@ -46,7 +46,7 @@ def write_folds(dataset: Dataset, split: SplitSettings) -> pd.DataFrame:
 
 
 def folds_path(dataset: Dataset, split: SplitSettings) -> Path:
-    """The file of the folds, beside the data that they split."""
+    """Return the path of the folds, in the folder of the data that they split."""
     return dataset.path / f"folds_{split_key(dataset, split)}.parquet"
 
 
@@ -69,23 +69,28 @@ def assign_folds(
     task: Task = "binary",
     kinds: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Assign each of the n rows, labels (n, k), to one of `n_folds` folds: int8 (n,).
+    """Assign each of the n rows, labels (n, k), to one of `split.n_folds` folds: int8 (n,).
 
     Rows are stratified by their classes and, with kinds int (n,), by both: each kind shares out its own classes.
     With groups (n,), all rows of a group share a fold, and of `split.tries` seeded assignments the one
     whose folds are most alike in size and in class shares is kept.
 
-    Raises FoldwiseError where no valid assignment is found: each fold must hold rows, each training part
+    Raises FoldwiseError if no valid assignment is found: each fold must hold rows, each training part
     must hold every class.
+
+    >>> labels = np.array([[0], [0], [1], [1]])
+    >>> fold = assign_folds(labels, None, SplitSettings(kind="stratified", n_folds=2), seed=0)
+    >>> sorted(fold[:2].tolist()), sorted(fold[2:].tolist())  # a row of each class in each fold
+    ([0, 1], [0, 1])
     """
     strata = _strata(labels, task, split.n_folds)
     if kinds is not None:
-        strata = _common(np.unique(np.column_stack([strata, kinds]), axis=0, return_inverse=True)[1], split.n_folds)
+        strata = _merge_rare(np.unique(np.column_stack([strata, kinds]), axis=0, return_inverse=True)[1], split.n_folds)
     tries = 1 if groups is None else split.tries
     best: tuple[float, np.ndarray] | None = None
     problem = ""
     for assignment in _assignments(strata, groups, split, seed, tries):
-        problem = invalid(assignment, labels, groups, split.n_folds)
+        problem = split_problem(assignment, labels, groups, split.n_folds)
         if not problem:
             imbalance = _imbalance(assignment, labels, split.n_folds)
             if best is None or imbalance < best[0]:
@@ -98,8 +103,12 @@ def assign_folds(
     return best[1]
 
 
-def invalid(assignment: np.ndarray, labels: np.ndarray, groups: np.ndarray | None, n_folds: int) -> str:
-    """Return why the assignment (n,) is no honest split, or an empty string."""
+def split_problem(assignment: np.ndarray, labels: np.ndarray, groups: np.ndarray | None, n_folds: int) -> str:
+    """Return why the assignment (n,) is no valid split, or an empty string.
+
+    >>> split_problem(np.array([0, 1, 1, 1]), np.array([[1], [0], [1], [0]]), np.array(list("aabb")), n_folds=2)
+    'a group straddles folds'
+    """
     sizes = np.bincount(assignment, minlength=n_folds)
     if len(assignment) != len(labels) or len(sizes) != n_folds:
         return "it is no partition of the rows"
@@ -153,7 +162,9 @@ def _groups(dataset: Dataset, split: SplitSettings) -> np.ndarray | None:
             )
         groups = pd.factorize(dataset.train.groups)[0]
     if split.near_duplicates is not None:
-        groups = _joined(groups, near_duplicates(dataset.train.images, split.near_duplicates), len(dataset.train.table))
+        groups = _join_groups(
+            groups, near_duplicates(dataset.train.images, split.near_duplicates), len(dataset.train.table)
+        )
     return groups
 
 
@@ -181,7 +192,7 @@ def near_duplicates(images: np.ndarray, distance: int) -> np.ndarray:
     return np.concatenate(pairs) if pairs else np.empty((0, 2), int)
 
 
-def _joined(groups: np.ndarray | None, pairs: np.ndarray, n: int) -> np.ndarray:
+def _join_groups(groups: np.ndarray | None, pairs: np.ndarray, n: int) -> np.ndarray:
     """Join groups that a pair connects."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -196,11 +207,11 @@ def _strata(labels: np.ndarray, task: Task, n_folds: int) -> np.ndarray:
     """Return a class number for each row; combinations of labels too rare to stratify share one."""
     if task != "multilabel":
         return labels.argmax(axis=1) if labels.shape[1] > 1 else labels[:, 0].astype(int)
-    return _common(pd.factorize(pd.Series(map(bytes, labels.astype(np.uint8))))[0], n_folds)
+    return _merge_rare(pd.factorize(pd.Series(map(bytes, labels.astype(np.uint8))))[0], n_folds)
 
 
-def _common(strata: np.ndarray, n_folds: int) -> np.ndarray:
-    """Join the strata that are too rare to be shared out to one, -1."""
+def _merge_rare(strata: np.ndarray, n_folds: int) -> np.ndarray:
+    """Replace the numbers of strata with fewer rows than folds by -1, so that they form one stratum."""
     return np.where(np.bincount(strata)[strata] < n_folds, -1, strata)
 
 

@@ -1,4 +1,4 @@
-"""What a competition's reader yields: one record a sample."""
+"""What a competition's reader returns: one record for each sample."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from foldwise.settings import Task
 
 @dataclass
 class Record:
-    """One sample as a reader yields it; `where` names its place in the raw files for a person."""
+    """One sample as a reader yields it; `where` is its place in the raw files, for messages."""
 
     id: str
     image: np.ndarray | None  # ([v,] h, w, c); None for a row that the image of a row before it answers
@@ -25,7 +25,10 @@ class Record:
 
 @dataclass
 class Records:
-    """What a competition's `read` returns: lazy samples, so that memory stays flat as files grow."""
+    """What a competition's `read` returns: lazy samples, so that memory does not grow with the files.
+
+    The other fields are as in `dataset.Dataset`.
+    """
 
     task: Task
     targets: list[str]
@@ -33,5 +36,5 @@ class Records:
     test: Iterable[Record]
     auxiliary: list[str] = field(default_factory=list)
     sample_submission: Path | None = None
-    pictures: list[Path] = field(default_factory=list)  # for the eye, kept beside the data
+    pictures: list[Path] = field(default_factory=list)  # to be looked at; copied into the folder of the data
     structure: Structure = field(default_factory=Structure)

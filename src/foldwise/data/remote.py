@@ -12,7 +12,7 @@ CONTENT = ("ETag", "etag", "md5Hash", "crc32c", "sha256")  # names that stores g
 
 
 def filesystem(url: str) -> tuple[Any, str]:
-    """Return the file system of a URL and the path in it."""
+    """Return the fsspec file system of a URL and the path in it; raise FoldwiseError for an unknown protocol."""
     import fsspec  # not needed for files on this machine
 
     with clear_errors(url):
@@ -21,7 +21,10 @@ def filesystem(url: str) -> tuple[Any, str]:
 
 
 def listing(url: str) -> dict[str, Any]:
-    """Return what is known of every file below a URL without reading it: its size, and a hash where there is one."""
+    """Return the size of every file below a URL, by its path, and its hash if the store knows one; reads no file.
+
+    Raises FoldwiseError if there is no file.
+    """
     found, root = filesystem(url)
     with clear_errors(url):
         files = found.find(root, detail=True)
@@ -35,7 +38,10 @@ def listing(url: str) -> dict[str, Any]:
 
 
 def ranges(url: str, wanted: list[tuple[int, int]]) -> list[bytes]:
-    """Read byte ranges of one file, neighbouring ones in one request."""
+    """Read byte ranges (first, end) of one file, adjacent ones in one request; `end` itself is not read.
+
+    Raises FoldwiseError if the file cannot be read or ends early.
+    """
     found, path = filesystem(url)
     joined: list[list[int]] = []
     for first, end in sorted(wanted):
@@ -43,22 +49,24 @@ def ranges(url: str, wanted: list[tuple[int, int]]) -> list[bytes]:
             joined[-1][1] = end
         else:
             joined.append([first, end])
+    starts, ends = zip(*joined, strict=True) if joined else ((), ())
     with clear_errors(url):
-        parts = found.cat_ranges([path] * len(joined), [first for first, _ in joined], [end for _, end in joined])
+        # by default some file systems return an error in place of the bytes
+        parts = found.cat_ranges([path] * len(joined), list(starts), list(ends), on_error="raise")
     held = [(first, part) for (first, _), part in zip(joined, parts, strict=True)]
     result = []
     for first, end in wanted:
         start, part = next((s, p) for s, p in reversed(held) if s <= first)
         piece = part[first - start : end - start]
         if len(piece) != end - first:
-            raise FoldwiseError(f"{url}: {end - first:,} bytes from {first:,} on were asked for, {len(piece):,} came")
+            raise FoldwiseError(f"{url}: {end - first:,} bytes from {first:,} on were requested, {len(piece):,} came")
         result.append(piece)
     return result
 
 
 @contextlib.contextmanager
 def clear_errors(url: str) -> Iterator[None]:
-    """Say what a file system raises in the block as a FoldwiseError that names the URL."""
+    """Turn what a file system raises in the block into a FoldwiseError that names the URL."""
     try:
         yield
     except FoldwiseError:
@@ -66,6 +74,6 @@ def clear_errors(url: str) -> Iterator[None]:
     except FileNotFoundError:
         raise FoldwiseError(f"{url}: there is no such file or folder") from None
     except ImportError as error:
-        raise FoldwiseError(f"{url}: {error}; install that package beside foldwise") from None
+        raise FoldwiseError(f"{url}: {error}; install that package in the environment of foldwise") from None
     except Exception as error:  # each store has errors of its own
         raise FoldwiseError(f"{url}: cannot be read: {type(error).__name__}: {error}") from error

@@ -12,11 +12,11 @@ from foldwise.errors import FoldwiseError
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a zip into `folder`; unpack members that end in .7z where they lie, and drop them.
+    """Unpack a zip into `folder`; unpack members that end in .7z in their own folders, and remove them.
 
     Folders inside archives are kept. Sizes and checksums are checked as the bytes are written. Raises
     FoldwiseError for an archive that is truncated, damaged, encrypted or larger than the disk, and for a
-    member whose name leads outside, is a link, or is there already; then `folder` is left half filled.
+    member whose name leads out of the folder, that is a link, or that exists already; `folder` is then incomplete.
     """
     _unpack_zip(archive, folder)
     for path in sorted(folder.rglob("*.7z")):
@@ -54,12 +54,12 @@ def _unpack_7z(archive: Path) -> None:
 
 def _check(archive: Path, folder: Path, files: list[str], links: Iterable[str], size: int) -> None:
     for name in files:
-        # A backslash is a separator for whoever packed on Windows.
+        # in an archive made on Windows a backslash is a separator
         path = PurePosixPath(name.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts or re.match("[A-Za-z]:", name):
-            raise FoldwiseError(f"{archive.name}: refused, its member {name!r} would be written outside")
+            raise FoldwiseError(f"{archive.name}: refused, its member {name!r} would be written outside the folder")
         if (folder / name).exists():
-            raise FoldwiseError(f"{archive.name}: refused, its member {name!r} is there already")
+            raise FoldwiseError(f"{archive.name}: refused, its member {name!r} exists already")
     for name in links:
         raise FoldwiseError(f"{archive.name}: refused, its member {name!r} is a link")
     if len(set(files)) < len(files):

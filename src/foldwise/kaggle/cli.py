@@ -15,7 +15,7 @@ from typing import Any
 from foldwise.errors import FoldwiseError
 
 INSTALL = "python -m pip install kaggle==2.2.4 six"  # 2.2.4 imports six without declaring it
-# What the client prints: the host's own words where it sent any, else the number. 0: try again.
+# What the client prints: the host's own words if it sent any, else the number. 0: try again.
 MEANINGS = {
     401: r"401 Client Error|unauthori[sz]ed|unauthenticated|authentication required|invalid credentials",
     403: r"403 Client Error|forbidden|was denied|accept .*rules",
@@ -26,7 +26,7 @@ MEANINGS = {
 
 
 class TryLater(FoldwiseError):
-    """Kaggle is busy or out of reach; `seconds` is how long it asked to be left alone (0: not said)."""
+    """Kaggle is busy or unreachable; `seconds` is the waiting time that it requested (0: none)."""
 
     def __init__(self, message: str, seconds: float = 0.0) -> None:
         super().__init__(message)
@@ -60,7 +60,7 @@ def check_credentials() -> str:
 
 @functools.cache
 def check_version() -> str:
-    """Return the version of the command line; raise FoldwiseError where it is missing or not 2.2.x."""
+    """Return the version of the command line; raise FoldwiseError if it is missing or not 2.2.x."""
     # Importing the package logs in, even for --version: in an empty home there is nothing to log in with.
     with tempfile.TemporaryDirectory() as empty:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("KAGGLE_")}
@@ -89,7 +89,7 @@ def run(
 
     timeout: seconds; with `growing`, seconds in which no archive in that folder grew.
 
-    Raises TryLater for a time-out, for 429, and where the host does not answer; FoldwiseError, with what
+    Raises TryLater for a time-out, for 429, and if the host does not answer; FoldwiseError, with what
     the failure means for the competition `slug` and the last lines printed, for any other failure.
     """
     environment = dict(os.environ if environment is None else environment)
@@ -134,6 +134,7 @@ def last_lines(text: str) -> str:
 
 
 def _failure(text: str, slug: str) -> FoldwiseError:
+    """Return the error that fits what a failed command printed."""
     found = [code for code, pattern in MEANINGS.items() if re.search(pattern, text, re.IGNORECASE)]
     code = found[0] if found else None
     wait = re.search(r"retry(?:[- ]after:?| in) ([\d.]*\d)", text, re.IGNORECASE)
@@ -143,19 +144,19 @@ def _failure(text: str, slug: str) -> FoldwiseError:
         403: f"Kaggle refuses access (403). Either the name {slug!r} is wrong, or its rules are not "
         f"accepted, or you have not entered the competition: see https://www.kaggle.com/c/{slug}/rules",
         404: f"Kaggle knows no competition {slug!r} (404): check https://www.kaggle.com/c/{slug}",
-        429: "Kaggle has been asked too often (429): wait "
+        429: "Kaggle received too many requests (429): wait "
         f"{f'{seconds:g} s' if wait else 'some minutes'}, then run the same command again",
-        0: "Kaggle is out of reach or out of order: run the same command again",
+        0: "Kaggle is unreachable or out of order: run the same command again",
         None: f"the kaggle command failed; if it is broken, run: {INSTALL}",
     }[code]
-    message = f"{meaning}\nkaggle said:{last_lines(text)}"
+    message = f"{meaning}\nkaggle printed:{last_lines(text)}"
     return TryLater(message, seconds) if code in (0, 429) else FoldwiseError(message)
 
 
 def _executable() -> str:
     path = shutil.which("kaggle", path=str(Path(sys.executable).parent))
     if path is None:
-        raise FoldwiseError(f"the kaggle command is not installed beside {sys.executable}. Run: {INSTALL}")
+        raise FoldwiseError(f"the kaggle command is not installed in the folder of {sys.executable}. Run: {INSTALL}")
     return path
 
 

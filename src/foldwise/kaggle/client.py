@@ -32,7 +32,7 @@ print(json.dumps([one.error_description for one in api.competition_submissions(s
 def download(slug: str, raw_dir: Path) -> list[Path]:
     """Download the competition's archive, check and unpack it into `raw_dir`, and return the files.
 
-    `raw_dir` is whole or absent. Raises FoldwiseError where it already holds files, without credentials or
+    `raw_dir` is complete or absent. Raises FoldwiseError if it already holds files, without credentials or
     access, when no byte has come for 5 minutes, and for what `archives.unpack` refuses.
     """
     target = raw_dir.resolve()
@@ -58,9 +58,9 @@ def submit(path: Path, slug: str, message: str, *, dry_run: bool = False, timeou
     """Send a submission, wait up to `timeout` seconds for its score, and return its row of the ledger.
 
     The row has file, status ("COMPLETE", or "dry run"), public_score and private_score (float, or None
-    where Kaggle shows none) and submitted_at (ISO 8601, UTC). A dry run checks all that can be checked
-    here and asks Kaggle nothing. Raises FoldwiseError where the upload fails, where Kaggle rejects the
-    file (with its reason), and where no score has come in time.
+    if Kaggle shows none) and submitted_at (ISO 8601, UTC). A dry run checks all that can be checked
+    here and sends nothing to Kaggle. Raises FoldwiseError if the upload fails, if Kaggle rejects the file
+    (with its reason), and if no score has come in time.
     """
     if not path.is_file() or path.stat().st_size == 0:
         raise FoldwiseError(f"{path} is {'empty' if path.is_file() else 'missing'}: expected a submission")
@@ -105,9 +105,9 @@ def submit(path: Path, slug: str, message: str, *, dry_run: bool = False, timeou
 
 
 def log_submission(log: Path, row: dict[str, Any]) -> None:
-    """Append one line to the ledger, with its header first where the file is new.
+    """Append one line to the ledger, after the header if the file is new.
 
-    Raises FoldwiseError where the file has another header.
+    Raises FoldwiseError if the file has another header.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     text = log.read_text(encoding="utf-8") if log.exists() else ""
@@ -152,7 +152,7 @@ def _reason(slug: str, ref: int) -> str:
 
 
 def _is_sent(listed: dict[str, Any], name: str, message: str) -> bool:
-    """Tell whether a new entry of the list is ours; the host may tidy white space or cut a long message."""
+    """Return whether a new entry of the list is ours; the host may tidy white space or cut a long message."""
     seen, sent = (" ".join(text.split()) for text in (listed["description"] or "", message))
     return listed["fileName"] == name and (seen == sent or (len(seen) > 100 and sent.startswith(seen)))
 
@@ -165,5 +165,5 @@ def _score(text: str | None) -> float | None:
 
 
 def _utc(date: str) -> str:
-    """Mark the client's time stamp, which is UTC without saying so."""
+    """Add the time zone to the client's time stamp, which is in UTC but has none."""
     return datetime.fromisoformat(date).replace(tzinfo=UTC).isoformat(timespec="seconds")

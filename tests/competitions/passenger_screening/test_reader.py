@@ -101,9 +101,9 @@ def test_cutting_a_mirrored_scan_is_mirroring_the_cuts_to_the_bit(tmp_path: Path
     for name, given in (("plain", words), ("mirrored", mirrored_scan(words))):
         scan_format.write(tmp_path / f"{name}.aps", given)
     plain, turned = (scans.cut_scan(plan, str(tmp_path / f"{name}.aps")) for name in ("plain", "mirrored"))
-    law = structure["mirror"]
-    images = [zone - 1 for zone in law["categories"]["zone"]] if layout == "zone" else [0]
-    assert (turned == plain[images][:, law["slots"]][..., ::-1, :]).all()
+    law = structure.mirror
+    images = [zone - 1 for zone in law.categories["zone"]] if layout == "zone" else [0]
+    assert (turned == plain[images][:, law.slots][..., ::-1, :]).all()
     assert len(np.unique(plain)) > 5
 
 
@@ -148,7 +148,7 @@ def test_a_crop_table_that_cannot_be_is_refused(tmp_path: Path, change, expected
 def test_slots_keep_the_middle() -> None:
     plan, structure = reader._plan("zone", 8, "uint8", 1, None, None, 5)
     assert plan.shape == (17, 5, 8)
-    assert structure["mirror"]["slots"] == [4, 3, 2, 1, 0]
+    assert tuple(structure.mirror.slots) == (4, 3, 2, 1, 0)
     assert [crop.view for crop in plan.crops[20:25]] == [14, 15, 0, 1, 2]  # zone 5, the chest
     with pytest.raises(ConfigError, match="slots=4: expected at most 9, and as odd or even as it"):
         reader._plan("zone", 8, "uint8", 1, None, None, 4)

@@ -1,4 +1,4 @@
-"""Real digits that installed packages carry, written as the host's CSV files."""
+"""Real digits that installed packages contain, written as the host's CSV files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def write(
         Their 17 grey levels are spread over 0 to 255.
     seed: of the stratified split into train and test.
 
-    Raises ConfigError where there are fewer digits than asked for.
+    Raises ConfigError if there are fewer digits than requested.
     """
     import pandas as pd
     from sklearn.model_selection import train_test_split

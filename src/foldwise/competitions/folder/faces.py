@@ -1,4 +1,4 @@
-"""Two hundred real 25 x 25 images, half of them faces, that scikit-image's wheel carries."""
+"""Two hundred real 25 x 25 images, half of them faces, from scikit-image's wheel."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def write(
     with as_file(files("skimage.data") / "lfw_subset.npy") as path:
         images = np.round(np.load(path) * 255).astype(np.uint8)  # (200, 25, 25)
     labels = (np.arange(N_IMAGES) < N_IMAGES // 2).astype(int)
-    order = np.random.default_rng(seed).permutation(N_IMAGES)  # a name must not tell the label
+    order = np.random.default_rng(seed).permutation(N_IMAGES)  # a name must not reveal the label
     names = np.array([f"image_{i:03d}" for i in np.argsort(order)])
     train, test = train_test_split(
         np.arange(N_IMAGES), train_size=n_train, test_size=n_test, stratify=labels, random_state=seed

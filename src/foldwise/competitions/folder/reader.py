@@ -1,4 +1,4 @@
-"""Any image competition that is a folder of images and a CSV of labels: it costs one YAML."""
+"""Any image competition that is a folder of images and a CSV of labels; it needs a YAML and no code."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def read(
         file's name with or without its suffix.
     classes: the class names in order; by default the sorted values of the label column.
     group_column: rows that share this column's value stay in one fold.
-    auxiliary: numeric columns of the labels file and, for test rows, of `test.csv`, for models that ask for them.
+    auxiliary: numeric columns of the labels file and, for test rows, of `test.csv`, for models that take them.
     side: resize to side x side pixels (area averaging); by default all images must have one size.
     channels: grey (1), colour (3, RGB), or as the file has them.
 
@@ -75,7 +75,7 @@ def read(
         extra = test_columns.set_index(id_column) if test_columns is not None else None
         if extra is not None and not extra.index.is_unique:
             twice = extra.index[extra.index.duplicated()][0]
-            raise FoldwiseError(f"test.csv: duplicate id {twice!r}")
+            raise FoldwiseError(f"test.csv: duplicate id {twice!r}; ids must be unique")
         for i, id_ in enumerate(test.iloc[:, 0]):
             where = f"{sample}, row {i + 1}"
             if extra is not None and id_ not in extra.index:
@@ -93,7 +93,7 @@ def submission(predictions: pd.DataFrame, sample: pd.DataFrame) -> pd.DataFrame:
     """Lay the predictions (id, a column for each target) out as the sample submission does.
 
     A column for each target receives probabilities; one column for several classes receives the likeliest
-    class's name. Raises FoldwiseError where the sample has neither.
+    class's name. Raises FoldwiseError if the sample has neither.
     """
     import pandas as pd
 

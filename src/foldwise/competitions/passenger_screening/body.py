@@ -82,7 +82,7 @@ class Tube(NamedTuple):
 
 
 class Body(NamedTuple):
-    """What a view is drawn from; columns are (rows, 5): Y, centre X, centre Z, half width, half depth."""
+    """The surface that views are rendered from; columns (rows, 5) are Y, centre X, centre Z, half width, half depth."""
 
     columns: dict[str, np.ndarray]
     tubes: dict[str, Tube]
@@ -109,7 +109,7 @@ def draw_build(rng: np.random.Generator) -> Build:
 
 
 def posed(rng: np.random.Generator, build: Build) -> Body:
-    """Stand a person into the scanner once more: a step aside, a small turn, arms a little different."""
+    """Return a person in another pose: a step to the side, a small turn, arms moved a little."""
     build = build._replace(
         elbow=build.elbow + rng.normal(0, (4, 5, 4), (2, 3)),
         wrist=build.wrist + rng.normal(0, (4, 5, 4), (2, 3)),

@@ -41,8 +41,12 @@ class Crop(NamedTuple):
     y1: int
 
 
-def mirrored(crop: Crop) -> Crop:
-    """Return the crop of a mirrored scan that shows the same."""
+def mirror_crop(crop: Crop) -> Crop:
+    """Return the crop of a mirrored scan that shows what this crop of the scan shows.
+
+    >>> mirror_crop(Crop(view=3, x0=100, y0=200, x1=164, y1=296))
+    Crop(view=13, x0=348, y0=200, x1=412, y1=296)
+    """
     return Crop(-crop.view % VIEWS, WIDTH - crop.x1, crop.y0, WIDTH - crop.x0, crop.y1)
 
 
@@ -57,14 +61,14 @@ def zone_table() -> list[list[Crop | None]]:
     table: list[list[Crop | None]] = [[] for _ in range(ZONES)]
     for zone, partner in enumerate(MIRROR, start=1):
         if partner < zone:
-            table[zone - 1] = [crop and mirrored(crop) for crop in reversed(table[partner - 1])]
+            table[zone - 1] = [crop and mirror_crop(crop) for crop in reversed(table[partner - 1])]
             continue
-        of = boxes.loc[zone]
-        n = np.array([of["n"].get(view, 0) for view in range(VIEWS)])
+        own = boxes.loc[zone]
+        n = np.array([own["n"].get(view, 0) for view in range(VIEWS)])
         starts = [-(SLOTS // 2), VIEWS // 2 - SLOTS // 2] if partner == zone else range(VIEWS)
         first = max(starts, key=lambda start: n[np.arange(start, start + SLOTS) % VIEWS].sum())
         views = [int(view) for view in np.arange(first, first + SLOTS) % VIEWS]
-        shown = of[of.index.isin(views) & (of["n"] >= SEEN)]
+        shown = own[own.index.isin(views) & (own["n"] >= SEEN)]
         width, height = (
             2 * int(np.ceil((shown[size] / 2 + MARGIN * shown[sd]).max())) for size, sd in (("w", "sdx"), ("h", "sdy"))
         )
@@ -74,13 +78,13 @@ def zone_table() -> list[list[Crop | None]]:
             if view not in shown.index:
                 table[zone - 1].append(None)
                 continue
-            left = round(float(of["cx"][view]) - width / 2)
+            left = round(float(own["cx"][view]) - width / 2)
             if partner == zone and -view % VIEWS == view:
                 left = (WIDTH - width) // 2
             table[zone - 1].append(Crop(view, left, top, left + width, top + height))
         if partner == zone:  # rounding must not break the symmetry
             half = table[zone - 1][: SLOTS // 2 + 1]
-            table[zone - 1] = half + [crop and mirrored(crop) for crop in reversed(half[:-1])]
+            table[zone - 1] = half + [crop and mirror_crop(crop) for crop in reversed(half[:-1])]
     return table
 
 
@@ -111,8 +115,8 @@ def _symmetric_boxes() -> pd.DataFrame:
 
 
 def mirror_order(crops: Sequence[Crop]) -> list[int]:
-    """Return where, for each crop, the crop stands that a mirrored scan shows in its place."""
-    return [crops.index(mirrored(crop)) for crop in crops]
+    """Return, for each crop, the position in `crops` of its mirror image."""
+    return [crops.index(mirror_crop(crop)) for crop in crops]
 
 
 def cut(view: Callable[[int], np.ndarray], crops: Sequence[Crop | None], size: tuple[int, int]) -> np.ndarray:
@@ -144,7 +148,7 @@ def _sums(values: np.ndarray, m: int) -> np.ndarray:
     exact = np.int64 if values.dtype.kind in "iu" else np.float64
     total = np.zeros((n + 1, values.shape[1]), exact)
     np.cumsum(values, axis=0, dtype=exact, out=total[1:])
-    at, rest = np.divmod(np.arange(m + 1) * n, m)  # an edge lies rest / m behind the first `at` pixels
+    at, rest = np.divmod(np.arange(m + 1) * n, m)  # an edge is rest / m pixels after the first `at` pixels
     edges = m * total[at] + rest[:, None] * values[np.minimum(at, n - 1)].astype(exact)
     return np.diff(edges, axis=0)
 

@@ -1,4 +1,4 @@
-"""Stage `inspect`: what a scan file says of itself, and a contact sheet of what it shows."""
+"""Stage `inspect`: the header of a scan file, and a contact sheet of its views."""
 
 from __future__ import annotations
 

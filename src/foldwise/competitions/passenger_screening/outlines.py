@@ -1,7 +1,7 @@
-"""Tell who is on a scan, where nobody says: scans are clustered by the outline of the body.
+"""Find the scans of one person where no table names the persons: cluster scans by the outline of the body.
 
-The same person is scanned many times, and a net that has seen a person knows his or her innocent things. Folds
-that share people score what such a net remembers.
+The same person is scanned many times, and a net that has seen a person knows his or her harmless things. With a
+person in two folds the score measures what the net remembers.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ ACROSS = 24  # scans in a row of the contact sheet
 
 
 def people(locations: dict[str, str], sheet: Path, processes: int = 1) -> dict[str, str]:
-    """Return the person of each scan (path or URL) by its name; write a contact sheet of them for the eye.
+    """Return the person of each scan (path or URL) by its name; write a contact sheet of them.
 
     A scan that cannot be read is a person of its own: it is reported when it is cut.
     """
-    looked = in_processes(_looked_at, locations.values(), processes)
-    found = dict(zip(locations, track(looked, "telling people apart", len(locations)), strict=True))
+    looks = in_processes(_look, locations.values(), processes)
+    found = dict(zip(locations, track(looks, "clustering people", len(locations)), strict=True))
     seen = {scan: look for scan, look in found.items() if look is not None}
     numbers = clusters(np.array([widths for widths, _ in seen.values()]))
     write_sheet(sheet, np.array([thumb for _, thumb in seen.values()]), numbers)
@@ -65,7 +65,7 @@ def clusters(outlines: np.ndarray) -> np.ndarray:
 
     n = len(outlines)
     if n < 4:
-        raise FoldwiseError(f"competition.options.groups=auto: {n} scans are too few to be told apart; 4 are needed")
+        raise FoldwiseError(f"competition.options.groups=auto: {n} scans are too few to cluster; 4 are needed")
     distances = squareform(pdist(outlines))
     tree = linkage(outlines, "ward")
     best, people = -1.0, np.zeros(n, int)
@@ -78,7 +78,7 @@ def clusters(outlines: np.ndarray) -> np.ndarray:
 
 
 def write_sheet(path: Path, thumbs: np.ndarray, people: np.ndarray) -> None:
-    """Write a PNG for the eye: the people below each other, the scans of one beside each other.
+    """Write a contact sheet as a PNG: a block of rows for each person, with his or her scans from left to right.
 
     thumbs: a small front view of each scan, uint8 (n, h, w); people: (n,).
     """
@@ -104,7 +104,7 @@ def thumbnail(view: np.ndarray) -> np.ndarray:
     return np.clip(small * (255 / max(np.percentile(small, 99), 1e-6)), 0, 255).astype(np.uint8)
 
 
-def _looked_at(location: str) -> tuple[np.ndarray, np.ndarray] | None:
+def _look(location: str) -> tuple[np.ndarray, np.ndarray] | None:
     try:
         views = upright_views(location, SIDES)
         return outline(np.array(views)), thumbnail(views[0])
@@ -113,7 +113,7 @@ def _looked_at(location: str) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def _silhouette(view: np.ndarray) -> np.ndarray:
-    """Tell the body from the air: above the middle of the dark and the bright in log intensity."""
+    """Return the mask of the body: log intensity above the mean of its 5th and 95th percentile."""
     log = np.log1p(cv2.GaussianBlur(view, (0, 0), 1.5))
     low, high = np.percentile(log, [5, 95])
     return np.asarray(log > (low + high) / 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -14,10 +14,10 @@ from pydantic import Field
 
 from foldwise.competitions.passenger_screening import outlines, simulator, tables
 from foldwise.competitions.passenger_screening.crops import MIRROR, VIEWS, ZONES, Crop, mirror_order
-from foldwise.competitions.passenger_screening.scans import Images, Plan, Scan, prepared
+from foldwise.competitions.passenger_screening.scans import Images, Plan, Scan, write_images
 from foldwise.competitions.passenger_screening.tables import Box
 from foldwise.data.records import Record, Records
-from foldwise.data.structure import structure_from
+from foldwise.data.structure import Mirror, Structure
 from foldwise.errors import FoldwiseError
 from foldwise.processes import cores, in_processes
 from foldwise.progress import track
@@ -29,10 +29,10 @@ log = logging.getLogger(__name__)
 
 VERSION = 1
 SOURCES: dict[str, Callable[..., None]] = {"simulated": simulator.simulate}
-RESUMES = True  # read() takes a folder in which what is done survives the death of the process
-FILES = ("persons",)  # options that may name a file outside the raw folder, whose content decides the data too
+RESUMES = True  # see foldwise.competitions
+FILES = ("persons",)
 TARGET = "threat"
-LOCAL_SCANS, REMOTE_SCANS = 400, 8  # to be cut, from which on several processes pay for their start
+LOCAL_SCANS, REMOTE_SCANS = 400, 8  # with so many scans to cut, several processes are worth their start
 
 
 def read(
@@ -64,8 +64,8 @@ def read(
         default derived from the measured threat boxes, as the competition's YAML has it.
     regions: for each region (its name in `crops.REGIONS`) such boxes.
     slots: keep so many of the slots in the middle; as odd as their number in `zones`.
-    groups: who is on a scan, which no fold may share: persons, as the CSV tells; auto, scans are clustered by the
-        outline of the body (people.png shows the clusters); scan, each scan is a group, and the score is
+    groups: who is on a scan, who must not be in two folds: persons, as in the CSV; auto, scans are clustered by
+        the outline of the body (people.png shows the clusters); scan, each scan is a group, and the score is
         optimistic if one person was scanned twice.
     persons: CSV `scan,person`, in the raw folder or anywhere. Where it is absent, each scan is a group.
     damaged: what a scan that is missing or cannot be read means: fatal, or skip, which leaves it out of the
@@ -77,47 +77,36 @@ def read(
     """
     plan, structure = _plan(layout, side, dtype, gamma, zones, regions, slots)
     csv = tables.Csv(raw_dir, work_dir or Path(tempfile.mkdtemp(prefix="foldwise-")), raw_url)
-    labels, sample = csv.found("stage1_labels.csv", "labels"), csv.found("*sample_submission.csv", "sample submission")
-    train, test = tables.answers(labels), tables.answers(sample)
+    labels = csv.require("stage1_labels.csv", "labels")
+    sample = csv.require("*sample_submission.csv", "sample submission")
+    train, test = tables.read_zones(labels), tables.read_zones(sample)
     files = tables.scan_files(raw_dir, raw_url, suffix)
     _check_unlabelled(files, {*train, *test}, damaged)
-    people, sheet = [*train, *test], csv.work_dir / "people.png"
+    names, sheet = [*train, *test], csv.work_dir / "people.png"
     if groups == "auto":
-        there = {scan: files[scan] for scan in people if scan in files}
-        group_of = outlines.people(there, sheet, _processes(len(there), raw_url))
+        present = {name: files[name] for name in names if name in files}
+        group_of = outlines.people(present, sheet, _processes(len(present), raw_url))
     else:
-        group_of = tables.groups(csv, persons if groups == "persons" else None, people)
-    angles = _angles(plan) if layout == "zone" else None
-    answered = ZONES // plan.shape[0]  # rows of the table that an image answers
+        group_of = tables.read_persons(csv, persons if groups == "persons" else None, names)
 
-    def records(split: str, scans: dict[str, list[float]], where: str) -> Iterator[Record]:
-        parts = [Scan(files.get(scan, f"{scan}.{suffix}, of {where}"), csv.work_dir / f"{scan}.npy") for scan in scans]
-        for scan, part, problem in zip(scans, parts, _all_prepared(plan, parts, split, raw_url), strict=True):
-            if problem:
-                _report(problem, scan, split, damaged)
-                if split == "train":
-                    continue
-            images = np.zeros((plan.shape[0], *_image(plan)), plan.dtype) if problem else np.load(part.part)
-            for row in range(ZONES):
-                columns: dict[str, Any] = {"scan": scan, "group": group_of.get(scan, scan), "zone": row + 1}
-                if angles is not None:
-                    seen = np.full_like(angles[row], np.nan) if problem else angles[row]
-                    columns |= {f"angle_{slot}": float(angle) for slot, angle in enumerate(seen)}
-                if split == "train":
-                    columns[TARGET] = scans[scan][row]
-                image = images[row // answered] if row % answered == 0 else None
-                yield Record(f"{scan}_Zone{row + 1}", image, columns, part.location)
+    def records(split: str, zones_of: dict[str, list[float]], where: str) -> Iterator[Record]:
+        scans = [
+            Scan(name, files.get(name, f"{name}.{suffix}, of {where}"), csv.work_dir / f"{name}.npy")
+            for name in zones_of
+        ]
+        for scan, images in _cut_scans(plan, scans, split, damaged, raw_url):
+            group = group_of.get(scan.name, scan.name)
+            yield from _rows(plan, scan, images, group, zones_of[scan.name] if split == "train" else None)
 
-    names = [] if angles is None else [f"angle_{slot}" for slot in range(angles.shape[1])]
     return Records(
         task="binary",
         targets=[TARGET],
         train=records("train", train, labels.name),
         test=records("test", test, sample.name),
-        auxiliary=["zone", *names],
+        auxiliary=["zone", *(f"angle_{slot}" for slot in range(plan.shape[1]) if layout == "zone")],
         sample_submission=sample,
         pictures=[sheet] if groups == "auto" else [],
-        structure=structure_from({"rows_per_image": answered, "categories": {"zone": ZONES}} | structure),
+        structure=structure,
     )
 
 
@@ -141,68 +130,95 @@ def _plan(
     zones: tuple[tuple[Box | None, ...], ...] | None,
     regions: dict[str, tuple[Box, ...]] | None,
     slots: int | None,
-) -> tuple[Plan, dict[str, Any]]:
-    """Return what to cut out of a scan, and what mirroring and the regions are then."""
-    categories = {"zone": list(MIRROR)}
+) -> tuple[Plan, Structure]:
+    """Return what to cut out of a scan, and the structure of the samples that it becomes."""
+    categories, zone_mirror = {"zone": ZONES}, {"zone": MIRROR}
     if layout == "zone":
         table = tables.zone_crops(zones, slots)
-        crops = tuple(crop for row in table for crop in row)
         n = len(table[0])
-        plan = Plan(crops, (ZONES, n, side), side, dtype, gamma)
-        return plan, {"mirror": {"slots": list(range(n))[::-1], "categories": categories}}
-    outputs = [zone - 1 for zone in MIRROR]
+        plan = Plan(tuple(crop for row in table for crop in row), (ZONES, n, side), side, dtype, gamma)
+        return plan, Structure(1, categories, Mirror(tuple(reversed(range(n))), None, zone_mirror))
+    outputs, parts = tuple(zone - 1 for zone in MIRROR), {}
     if layout == "scan":
-        whole = tuple(Crop(view, 0, 0, 512, 660) for view in range(VIEWS))
-        plan = Plan(whole, (1, VIEWS, side * 5 // 4), side, dtype, gamma)
-        slots_order = mirror_order(whole)
-        return plan, {"mirror": {"slots": slots_order, "outputs": outputs, "categories": categories}}
-    by_region = tables.region_crops(regions)
-    flat: list[Crop] = []
-    order: list[int] = []
-    parts = {}
-    for name, members in by_region.items():
-        first = len(flat)
-        parts[name] = {
-            "slots": [first + k for k in range(len(members.crops))],
-            "outputs": [zone - 1 for zone in members.zones],
-        }
-        order += [first + k for k in mirror_order(members.crops)]
-        flat += members.crops
-    plan = Plan(tuple(flat), (1, len(flat), side), side, dtype, gamma)
-    return plan, {"mirror": {"slots": order, "outputs": outputs, "categories": categories}, "regions": parts}
+        crops = [Crop(view, 0, 0, 512, 660) for view in range(VIEWS)]
+        order, rows = mirror_order(crops), side * 5 // 4
+    else:
+        crops, order, rows = [], [], side
+        for name, members in tables.region_crops(regions).items():
+            first, n = len(crops), len(members.crops)
+            parts[name] = {"slots": [*range(first, first + n)], "outputs": [zone - 1 for zone in members.zones]}
+            order += [first + k for k in mirror_order(members.crops)]
+            crops += members.crops
+    plan = Plan(tuple(crops), (1, len(crops), rows), side, dtype, gamma)
+    return plan, Structure(ZONES, categories, Mirror(tuple(order), outputs, zone_mirror), parts)
 
 
-def _image(plan: Plan) -> tuple[int, int, int, int]:
-    return plan.shape[1], plan.shape[2], plan.columns, 1
+def _cut_scans(
+    plan: Plan, scans: list[Scan], split: str, damaged: str, raw_url: str | None
+) -> Iterator[tuple[Scan, np.ndarray | None]]:
+    """Cut every scan, several at once; yield each with its images, or None for a damaged test scan.
+
+    A damaged training scan is left out. Raises FoldwiseError for a damaged scan unless those are to be skipped.
+    """
+    n_done = sum(scan.part.is_file() for scan in scans)
+    log.info("%s: %d scans%s", split, len(scans), f", {n_done} of them are done already" if n_done else "")
+    problems = in_processes(partial(write_images, plan), scans, _processes(len(scans) - n_done, raw_url))
+    for scan, problem in zip(scans, track(problems, f"preparing {split} scans", len(scans)), strict=True):
+        if not problem:
+            yield scan, np.load(scan.part)
+            continue
+        _report(problem, scan.name, split, damaged)
+        if split == "test":
+            yield scan, None
 
 
-def _angles(plan: Plan) -> np.ndarray:
-    """The degrees of the view in each slot of each zone, (17, slots), NaN in empty slots."""
+def _rows(
+    plan: Plan, scan: Scan, images: np.ndarray | None, group: str, labels: list[float] | None
+) -> Iterator[Record]:
+    """Yield the row of each zone of a scan; without images all its views are empty.
+
+    images: as the plan has them, (17, ...) or (1, ...); labels: of the zones, (17,), None for a test scan.
+    """
+    angles = _angles(plan)
+    if images is None:
+        images = np.zeros((*plan.shape, plan.columns, 1), plan.dtype)
+        angles = None if angles is None else np.full_like(angles, np.nan)
+    rows_per_image = ZONES // len(images)
+    for row in range(ZONES):
+        columns: dict[str, Any] = {"scan": scan.name, "group": group, "zone": row + 1}
+        if angles is not None:
+            columns |= {f"angle_{slot}": float(angle) for slot, angle in enumerate(angles[row])}
+        if labels is not None:
+            columns[TARGET] = labels[row]
+        image = images[row // rows_per_image] if row % rows_per_image == 0 else None
+        yield Record(f"{scan.name}_Zone{row + 1}", image, columns, scan.location)
+
+
+def _angles(plan: Plan) -> np.ndarray | None:
+    """Return the degrees of the view in each slot of each zone, (17, slots), NaN in empty slots.
+
+    None if an image is not of one zone.
+    """
+    if plan.shape[0] != ZONES:
+        return None
     degrees = [360 / VIEWS * crop.view if crop else np.nan for crop in plan.crops]
     return np.array(degrees).reshape(plan.shape[:2])
 
 
-def _all_prepared(plan: Plan, scans: list[Scan], split: str, raw_url: str | None) -> Iterator[str]:
-    """Cut every scan, several at once; yield what is wrong with each, or an empty string."""
-    done = sum(scan.part.is_file() for scan in scans)
-    log.info("%s: %d scans%s", split, len(scans), f", {done} of them are done already" if done else "")
-    problems: Iterable[str] = in_processes(partial(prepared, plan), scans, _processes(len(scans) - done, raw_url))
-    return track(problems, f"preparing {split} scans", len(scans))
-
-
 def _processes(n_scans: int, raw_url: str | None) -> int:
-    """How many processes pay for their start; memory:// is this process's own."""
+    """Return how many processes are worth their start; only this process sees what is at memory://."""
     alone = (raw_url or "").startswith("memory:") or n_scans < (REMOTE_SCANS if raw_url else LOCAL_SCANS)
     return 1 if alone else cores()
 
 
 def _report(problem: str, scan: str, split: str, damaged: str) -> None:
+    """Log the problem of a scan that is to be skipped; raise FoldwiseError if it is fatal."""
     if damaged == "fatal":
         raise FoldwiseError(f"{problem}\ncompetition.options.damaged=skip goes on without such scans")
     log.warning("skipped %s scan %s: %s", split, scan, problem)
     if split == "test":
         log.warning(
-            "%s keeps its rows, with empty views: its probabilities are what models say of no view at all", scan
+            "%s keeps its rows, with empty views: its probabilities are what models predict without any view", scan
         )
 
 

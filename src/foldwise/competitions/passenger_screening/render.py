@@ -20,7 +20,7 @@ MOTTLE, SPECKLE, BANK = 64, 1024, 12345  # cells of the volume, pixels of the sh
 MOTTLE_SD, SPECKLE_SD, CELL = 0.22, 0.18, 3.0  # in log intensity; pixels a cell
 THICK = 2.0  # pixels above the skin from which on something changes the outline
 SHADE = 2.2  # how fast a surface darkens as it turns away
-AIR = 0.02  # noise beside a body of about 1
+AIR = 0.02  # noise, on the scale of a body of about 1
 
 
 class Patch(NamedTuple):
@@ -159,7 +159,7 @@ def _mottled(depth: np.ndarray, box: tuple[slice, slice], t: float, step: int) -
 
 
 def _bulge(patch: Patch, depth: np.ndarray, t: float, step: int) -> None:
-    """Let a patch stand out of the outline, as an ellipsoid: again a quadratic equation along each ray."""
+    """Make a patch protrude from the outline, as an ellipsoid: again a quadratic equation along each ray."""
     if patch.height < THICK or patch.soft > 0.5:  # relief and folds have no edge to see
         return
     turned = _turned(patch, t)

@@ -1,6 +1,6 @@
 """Files of body scanners (.aps, .a3daps, .a3d, .ahi): a header of 512 bytes, then words.
 
-Rows are stored bottom-up; everything returned here stands upright.
+Rows are stored bottom-up; everything returned here is upright.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def layout(name: str, head: bytes, size: int) -> Layout:
         what = "no size" if min(nx, ny, nt) < 1 else f"{expected:,} bytes"
         problem = "cut off" if min(nx, ny, nt) > 0 and size < expected else "damaged"
         raise FoldwiseError(
-            f"{name}: its header says {nx} x {ny} x {nt} points (num_x_pts, num_y_pts, num_t_pts) of "
+            f"{name}: its header has {nx} x {ny} x {nt} points (num_x_pts, num_y_pts, num_t_pts) of "
             f"word_type {word_type} ({dtype.name}), which is {what}, but the file has {size:,} bytes; it is {problem}: "
             "download or unpack it again"
         )
@@ -120,10 +120,10 @@ def local_layout(path: Path) -> Layout:
 
 
 def memory_map(path: Path) -> tuple[np.ndarray, Layout]:
-    """Map the words of a file, upright: nothing is read before it is looked at.
+    """Map the words of a file, upright: nothing is read before it is used.
 
     .aps, .a3daps: (views, rows, columns). .a3d: (rows, t, x). .ahi: complex64 (t, x, y), which has no rows to
-    turn. Words are as stored, uint16 (an .ahi: float32); times `scale` they are values.
+    turn over. Words are as stored, uint16 (an .ahi: float32); times `scale` they are values.
     """
     found = local_layout(path)
     words = np.memmap(path, found.dtype, "r", HEADER.itemsize, found.shape)
@@ -139,7 +139,7 @@ def read_view(path: Path, view: int) -> np.ndarray:
         words = np.empty(found.shape[1:], found.dtype)
         file.seek(found.byte_range(view)[0])
         if file.readinto(words.data.cast("B")) != words.nbytes:
-            raise FoldwiseError(f"{path}: view {view} could not be read to its end; is the disk well?")
+            raise FoldwiseError(f"{path}: view {view} could not be read to its end; is the disk failing?")
     return words[::-1]
 
 

@@ -1,4 +1,4 @@
-"""One scan file into the crops of all its samples, from this machine or a remote store."""
+"""Cut the images of all samples of a scan out of its file, on this machine or in a remote store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from foldwise.errors import FoldwiseError
 from foldwise.storage import written_aside
 
 WHITE_SHARE = 0.999  # of the words are darker than white
-WHITE_ROWS = 8  # every so manyth row is looked at for that
+WHITE_ROWS = 8  # only every eighth row is read for that
 
 Images = Literal["uint8", "float16"]
 
@@ -32,19 +32,20 @@ class Plan(NamedTuple):
 
     @property
     def views(self) -> list[int]:
-        """The views that are looked at."""
+        """The views that are read."""
         return sorted({crop.view for crop in self.crops if crop})
 
 
 class Scan(NamedTuple):
-    """Where a scan lies, and where what is cut out of it goes."""
+    """A scan, where its file is, and where its images are written to."""
 
+    name: str
     location: str  # a path, or a URL
     part: Path
 
 
-def prepared(plan: Plan, scan: Scan) -> str:
-    """Write the images of a scan to its part unless they are there; return what is wrong with the scan, if anything."""
+def write_images(plan: Plan, scan: Scan) -> str:
+    """Write the images of a scan to its part unless they are there; return what is wrong with the scan, or ""."""
     if scan.part.is_file():
         return ""
     try:
@@ -95,12 +96,12 @@ def _local_views(path: Path) -> Callable[[int], np.ndarray]:
 
 
 def _remote_views(url: str, views: Sequence[int]) -> Callable[[int], np.ndarray]:
-    """Read the header, and then the views that are needed alone."""
+    """Read the header, and then only the views that are needed."""
     found, path = remote.filesystem(url)
     with remote.clear_errors(url):
         size = found.size(path)
     if size is None:
-        raise FoldwiseError(f"{url}: the store does not say how large the file is")
+        raise FoldwiseError(f"{url}: the store does not report the size of the file")
     head = remote.ranges(url, [(0, min(size, scan_format.HEADER.itemsize))])[0]
     layout = scan_format.layout(url, head, size)
     turn = _turn(layout)
@@ -113,7 +114,7 @@ def _remote_views(url: str, views: Sequence[int]) -> Callable[[int], np.ndarray]
 
 
 def _turn(layout: scan_format.Layout) -> int:
-    """How many views of the file there are for each of 16."""
+    """Return how many views the file has for each of 16; raise FoldwiseError unless that is a whole number."""
     n_views = layout.shape[0]
     if layout.suffix not in (".aps", ".a3daps") or n_views % VIEWS:
         raise FoldwiseError(f"{layout.name}: it has {n_views} views, expected {VIEWS} or a multiple of that")

@@ -1,7 +1,7 @@
-"""Write passenger screening files that look, weigh and score like the real ones, which few people can download.
+"""Write passenger screening files with the look, size and difficulty of the real ones, which few people can download.
 
-A person (build, relief, clothes, innocent things) is scanned several times, each time with another pose, other
-folds and other threats. `benchmarks/passenger_realism.py` prints simulated beside real figures.
+A person (build, relief, clothes, harmless things) is scanned several times, each time with another pose, other
+folds and other threats. `benchmarks/passenger_realism.py` compares simulated figures with real ones.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def draw_person(seed: int, number: int) -> Person:
 
 
 def draw_scan(seed: int, number: int, person: Person, zones: tuple[int, ...]) -> tuple[Body, list[render.Patch]]:
-    """Pose a person with a threat in each of the zones, and put everything where it lies."""
+    """Pose a person with a threat in each of the zones, and place everything on the body."""
     rng = np.random.default_rng([seed, SCANS, number])
     body = posed(rng, person.build)
     clutter = things.draw_clutter(rng, things.THINGS // 2, CLUTTER_STRENGTH)
@@ -144,7 +144,7 @@ def _people(n_train: int, n_test: int, scans_per_person: int) -> np.ndarray:
 
 
 def _about(name: str, scale: int) -> dict[str, object]:
-    """Fields of the header beside those that the words decide."""
+    """Return the fields of the header that do not follow from the words."""
     return {
         "parent": name[:20].encode(),
         "comments1": b"simulated by foldwise",

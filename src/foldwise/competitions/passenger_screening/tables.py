@@ -19,7 +19,7 @@ from foldwise.competitions.passenger_screening.crops import (
     WIDTH,
     ZONES,
     Crop,
-    mirrored,
+    mirror_crop,
     region_table,
     zone_table,
 )
@@ -41,7 +41,7 @@ class Region(NamedTuple):
 
 @dataclass(frozen=True)
 class Csv:
-    """Where the CSVs lie: in the raw folder, or below a URL, from where they are copied to the work folder."""
+    """Where the CSVs are: in the raw folder, or below a URL, from where they are copied to the work folder."""
 
     raw_dir: Path
     work_dir: Path
@@ -64,8 +64,8 @@ class Csv:
                 return copy
         return None
 
-    def found(self, pattern: str, what: str) -> Path:
-        """Return the file; raise FoldwiseError where there is none."""
+    def require(self, pattern: str, what: str) -> Path:
+        """Return the file as `find` does; raise FoldwiseError if there is none."""
         path = self.find(pattern)
         if path is None:
             raise FoldwiseError(
@@ -74,11 +74,11 @@ class Csv:
         return path
 
 
-def answers(path: Path) -> dict[str, list[float]]:
-    """Return the value of each zone (17,) by scan, in the order of their names.
+def read_zones(path: Path) -> dict[str, list[float]]:
+    """Return the probability of each zone (17,) by the name of the scan, in the order of the names.
 
-    Raises FoldwiseError, naming the row, for other columns, an Id that is not <scan>_Zone<1 to 17> or stands in
-    it twice, and a scan without all its zones.
+    Raises FoldwiseError, naming the row, for other columns, an Id that is not <scan>_Zone<1 to 17> or not
+    unique, and a scan without all its zones.
     """
     import pandas as pd
 
@@ -96,7 +96,7 @@ def answers(path: Path) -> dict[str, list[float]]:
             raise FoldwiseError(f"{path.name}, row {row}: the Id is {id_!r}, expected <scan>_Zone<k> with k of 1 to 17")
         of_scan = values.setdefault(match[1], {})
         if int(match[2]) in of_scan:
-            raise FoldwiseError(f"{path.name}, row {row}: duplicate Id {id_!r}")
+            raise FoldwiseError(f"{path.name}, row {row}: duplicate Id {id_!r}; ids must be unique")
         of_scan[int(match[2])] = float(value)
     for scan, of_scan in values.items():
         absent = sorted({*range(1, ZONES + 1)} - set(of_scan))
@@ -116,8 +116,13 @@ def scan_files(raw_dir: Path, raw_url: str | None, suffix: str) -> dict[str, str
     return {path.stem: str(path) for path in sorted(raw_dir.rglob(f"*.{suffix}"))}
 
 
-def groups(csv: Csv, persons: str | None, scans: list[str]) -> dict[str, str]:
-    """Return the person of each scan, or the scan itself where no CSV tells or none is asked."""
+def read_persons(csv: Csv, persons: str | None, scans: list[str]) -> dict[str, str]:
+    """Return the person of each scan by its name, or the scan itself without a CSV.
+
+    persons: path of the CSV `scan,person`, or its name in the raw folder; None: each scan is a group.
+
+    Raises FoldwiseError for a missing column, a duplicate scan and a scan without a person.
+    """
     import pandas as pd
 
     path = None
@@ -126,7 +131,7 @@ def groups(csv: Csv, persons: str | None, scans: list[str]) -> dict[str, str]:
     if path is None:
         log.warning(
             "%sfolds are grouped by scan, so the score is optimistic if persons were scanned twice; "
-            "competition.options.groups=auto tells them apart by their outlines",
+            "competition.options.groups=auto finds them by their outlines",
             "" if persons is None else f"{persons} is not there: ",
         )
         return {scan: scan for scan in scans}
@@ -137,7 +142,7 @@ def groups(csv: Csv, persons: str | None, scans: list[str]) -> dict[str, str]:
             raise FoldwiseError(f"{path.name}: the column {column!r} is missing; {choices(column, table.columns)}")
     if not table["scan"].is_unique:
         twice = table["scan"][table["scan"].duplicated()].iloc[0]
-        raise FoldwiseError(f"{path.name}: the scan {twice!r} stands in it twice")
+        raise FoldwiseError(f"{path.name}: duplicate scan {twice!r}")
     known = dict(zip(table["scan"], table["person"], strict=True))
     absent = [scan for scan in scans if not known.get(scan)]
     if absent:
@@ -155,7 +160,7 @@ def zone_crops(zones: tuple[tuple[Box | None, ...], ...] | None, slots: int | No
     for zone, row in enumerate(table, start=1):
         if not any(row):
             raise ConfigError(f"{key}: zone {zone} has no crop")
-        if [crop and mirrored(crop) for crop in reversed(row)] != table[MIRROR[zone - 1] - 1]:
+        if [crop and mirror_crop(crop) for crop in reversed(row)] != table[MIRROR[zone - 1] - 1]:
             raise ConfigError(
                 f"{key}: the slots of zone {zone} are not those of zone {MIRROR[zone - 1]} mirrored (from last to "
                 f"first, view v as -v modulo {VIEWS}, left and right swapped)"
@@ -179,7 +184,7 @@ def region_crops(regions: dict[str, tuple[Box, ...]] | None) -> dict[str, Region
     if sorted(table) != sorted(REGIONS):
         raise ConfigError(f"{key}: expected the regions {', '.join(REGIONS)}, received {', '.join(table)}")
     for name, crops in table.items():
-        alone = [crop for crop in crops if mirrored(crop) not in crops]
+        alone = [crop for crop in crops if mirror_crop(crop) not in crops]
         if alone or not crops:
             raise ConfigError(f"{key}: {name} has no crop that mirrors {list(alone[0]) if alone else 'another'}")
     return {name: Region(REGIONS[name], table[name]) for name in REGIONS}

@@ -65,7 +65,7 @@ ANATOMY = (  # on both sides: part, Y, degrees from the front, half sizes, gain,
     ("trunk", 278, 24, (27, 20), 0.10, 7.0),  # chest
     ("trunk", 330, 16, (16, 26), -0.06, 2.0),  # abdomen
     ("trunk", 424, 154, (30, 26), 0.12, 9.0),  # buttocks
-    ("trunk", 300, 163, (16, 50), 0.08, 4.0),  # beside the spine
+    ("trunk", 300, 163, (16, 50), 0.08, 4.0),  # next to the spine
     ("leg", 512, 0, (15, 14), 0.10, 4.0),  # knees
     ("leg", 552, 180, (19, 24), 0.08, 5.0),  # calves
     ("head", 168, 22, (9, 6), -0.35, -3.0),  # eyes
@@ -78,7 +78,7 @@ FACING = 0.35  # a threat that faces a view less than this was not marked in it
 
 
 def draw_threat(rng: np.random.Generator, zone: int, strength: float) -> list[Thing]:
-    """Draw what a threat in a zone consists of; `strength` scales how much it stands out."""
+    """Draw what a threat in a zone consists of; `strength` scales how visible it is."""
     about = ZONES[zone]
     mean, sd, low, high = about.at
     at = float(np.clip(rng.normal(mean, sd), low, high))

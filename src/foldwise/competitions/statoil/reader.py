@@ -35,8 +35,8 @@ def read(
     crop: side of the centre square that is kept, in pixels (10 m each).
 
     Images are float32 (crop, crop, 2). Columns: is_iceberg (train), inc_angle in degrees (NaN where the
-    host wrote "na"), group (rows with one incidence angle, which are one scene), and for test rows scored
-    (false for the machine-generated ones, told by an angle with more than 4 decimals).
+    host wrote "na"), group (rows with one incidence angle, which are of one scene), and for test rows scored
+    (false for the machine-generated ones, recognised by an angle with more than 4 decimals).
     """
     low = (SIDE - crop) // 2
     window = slice(low, low + crop)
@@ -78,7 +78,7 @@ def _found(raw_dir: Path, name: str) -> Path:
 def json_objects(path: Path, chunk_bytes: int = 1 << 18) -> Iterator[bytes]:
     """Yield the bytes of each object of a JSON list of flat objects, reading a chunk at a time.
 
-    Raises FoldwiseError where the file is empty, is not such a list, holds no object, or ends early.
+    Raises FoldwiseError if the file is empty, is not such a list, holds no object, or ends early.
     """
     with path.open("rb") as file:
         buffer = b""

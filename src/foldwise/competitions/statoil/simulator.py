@@ -1,7 +1,7 @@
 """Write Statoil files that look, weigh and score like the real ones, for machines without Kaggle access.
 
-The tables (labels, incidence angles, scenes) come from `statoil_table_simulator`, the chips from
-`statoil_chip_simulator`. `benchmarks/statoil_realism.py` prints simulated beside real figures.
+The tables (labels, incidence angles, scenes) come from `tables`, the images from `chips`.
+`benchmarks/statoil_realism.py` compares simulated figures with real ones.
 """
 
 from collections.abc import Iterator
@@ -62,7 +62,7 @@ def records(rows: Rows, ids: list[str], seed: int, stream: int) -> Iterator[str]
 def draw_tables(
     n_train: int, n_test: int, seed: int, angle_tells: bool = True
 ) -> tuple[Rows, Rows, np.random.Generator]:
-    """Draw both tables, and return the random stream behind them for what follows."""
+    """Draw both tables, and return the random generator after them, for what follows."""
     rng = np.random.default_rng([seed, TABLES])
     passes = draw_passes(rng)
     train = draw_train(rng, passes, n_train)
@@ -87,7 +87,7 @@ def simulate(
     n_train: Annotated[int, Field(ge=SMALLEST[0])] = 1604,
     n_test: Annotated[int, Field(ge=SMALLEST[1])] = 8424,
     seed: Annotated[int, Field(ge=0)] = 0,
-    angle_tells: bool = True,  # false: labels are shuffled over the angles, which then say nothing about them
+    angle_tells: bool = True,  # false: labels are shuffled over the angles, which then predict nothing
 ) -> None:
     """Write train.json, test.json, sample_submission.csv and solution.csv into the empty folder raw_dir.
 
