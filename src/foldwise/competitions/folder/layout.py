@@ -32,7 +32,6 @@ class Layout:
     classes: Sequence[str] | None = None
     separator: str | None = None
     empty_label: str | None = None
-    is_long: bool = False
     kept_columns: Sequence[str] = ()
 
 
@@ -41,14 +40,16 @@ def lay_out(predictions: pd.DataFrame, sample: pd.DataFrame, layout: Layout) -> 
 
     A column that has a target's name receives its probabilities or values. One column for several classes receives
     the likeliest one's name, and one for several labels those above .5, joined as in the labels file. A column for a
-    binary target receives a class's name where the sample's holds names.
+    binary target receives a class's name where the sample's holds names. A sample with a row for each image and target
+    receives such rows.
 
     Raises FoldwiseError, naming the columns, where the sample cannot be answered so.
     """
     import pandas as pd
 
-    if layout.is_long:
-        return long_form.lengthen(predictions, sample, layout.separator or long_form.SEPARATOR, layout.sample)
+    between = layout.separator or long_form.SEPARATOR
+    if long_form.is_long(sample, list(predictions.columns[1:]), between):
+        return long_form.lengthen(predictions, sample, between)
     key, *columns = sample.columns
     absent = [column for column in layout.kept_columns if column not in columns]
     if absent:
@@ -162,6 +163,11 @@ def _unanswerable(columns: list[str], targets: list[str], layout: Layout) -> str
         )
     if len(columns) == 1 and layout.task == "multilabel":
         return f"{text}; labels that are joined in one column need competition.options.separator=' ' or another"
+    if len(lacking) == len(targets) and layout.task in ("multiclass", "ordinal"):
+        return (
+            f"{text}; for one column with the name of the likeliest class, the others keep the sample's values by "
+            f"competition.options.kept_columns=[{','.join(extra[1:])}]"
+        )
     if extra and lacking:
         return f"{text}; {extra[0]!r} is none of them: {choices(extra[0], lacking)}"
     if extra and layout.task in ("multiclass", "ordinal"):

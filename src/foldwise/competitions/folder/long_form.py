@@ -10,7 +10,7 @@ import numpy as np
 
 from foldwise.competitions.folder.labels import sorted_names
 from foldwise.competitions.folder.tables import refuse_rows
-from foldwise.errors import ConfigError, FoldwiseError
+from foldwise.errors import ConfigError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,23 +85,29 @@ def split_ids(ids: pd.Series, classes: Sequence[str] | None, separator: str, nam
     return pd.Series(images, ids.index), pd.Series(labels, ids.index)
 
 
-def lengthen(predictions: pd.DataFrame, sample: pd.DataFrame, separator: str, name: str) -> pd.DataFrame:
-    """Return a row for each image and target, with the sample's columns.
-
-    Raises FoldwiseError where the sample has other than two columns.
-    """
+def lengthen(predictions: pd.DataFrame, sample: pd.DataFrame, separator: str) -> pd.DataFrame:
+    """Return a row for each image and target, with the two columns of the sample."""
     import pandas as pd
 
-    if sample.shape[1] != 2:
-        raise FoldwiseError(
-            f"{name} has the columns {', '.join(sample.columns)}; expected two with "
-            "competition.options.label_form=long: the id with the label, and its value"
-        )
     targets = list(predictions.columns[1:])
     ids = np.repeat(predictions["id"].to_numpy(object), len(targets)) + separator
     labels = np.tile(np.array(targets, object), len(predictions))
     values = predictions[targets].to_numpy().ravel()
     return pd.DataFrame({sample.columns[0]: ids + labels, sample.columns[1]: values})
+
+
+def is_long(sample: pd.DataFrame, targets: Sequence[str], separator: str) -> bool:
+    """Tell whether a sample submission has a row for each image and target.
+
+    >>> import pandas as pd
+    >>> sample = pd.DataFrame({"id": ["a_x", "a_y"], "value": 0})
+    >>> is_long(sample, ["x", "y"], "_"), is_long(sample, ["x", "y", "z"], "_"), is_long(sample, ["x"], "_")
+    (True, False, False)
+    """
+    if len(targets) < 2 or sample.shape[1] != 2 or len(sample) % len(targets):
+        return False
+    ids = sample.iloc[:, 0]
+    return all(int(ids.str.endswith(separator + target).sum()) >= len(sample) // len(targets) for target in targets)
 
 
 def looks_long(ids: pd.Series, separator: str = SEPARATOR) -> bool:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BeforeValidator, Field
 
-from foldwise.competitions.folder import faces, image_files, long_form, tables
-from foldwise.competitions.folder.image_files import ImageRules
+from foldwise.competitions.folder import faces, samples, tables
+from foldwise.competitions.folder.image_files import settle
+from foldwise.competitions.folder.image_rules import Broken, Channels, Depth, Fit, ImageRules, Pages
 from foldwise.competitions.folder.labels import encode, learnable
 from foldwise.competitions.folder.layout import Layout, lay_out
 from foldwise.competitions.folder.rows import NO_TEST, Join, labelled_rows, test_rows, training_rows
-from foldwise.data.records import Record, Records
+from foldwise.data.records import Records
 from foldwise.data.structure import Structure
-from foldwise.errors import ConfigError, FoldwiseError
+from foldwise.errors import ConfigError
 from foldwise.settings import Task
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def read(
     group_column: str | None = None,
     auxiliary: tuple[str, ...] = (),
     side: Side | None = None,
-    channels: Literal["grey", "colour", "as_is", "auto"] = "as_is",
+    channels: Channels = "as_is",
     label_form: Form = "auto",
     separator: str | None = None,
     empty_label: str | None = None,
@@ -59,12 +59,13 @@ def read(
     crop_columns: tuple[str, str, str, str] | None = None,
     kept_columns: tuple[str, ...] = (),
     size: tuple[Side, Side] | None = None,
-    fit: Literal["stretch", "pad", "crop"] = "stretch",
-    depth: Literal[8, 16, "float"] | None = None,
-    pages: Literal["first", "all"] | Annotated[int, Field(ge=0)] | None = None,
+    fit: Fit = "stretch",
+    depth: Depth | None = None,
+    pages: Pages | None = None,
     upright: bool = True,
-    window: tuple[float, float] | None = None,
-    broken: Literal["refuse", "skip", "blank"] = "refuse",
+    window: tuple[float, float] | Literal["file"] | None = None,
+    draft: bool = False,
+    broken: Broken = "refuse",
 ) -> Records:
     """Read images named by the ids of a CSV; the test ids are those of the sample submission.
 
@@ -100,7 +101,8 @@ def read(
     depth: 8, 16 or float: bits of all pixels; by default those of the files.
     pages: first, all (as channels) or an index, of files with several pages; by default those are refused.
     upright: turn photos as their EXIF orientation says.
-    window: centre and width of the values that a DICOM's pixels are scaled to.
+    window: centre and width of the values of a DICOM that are kept, or "file": as the file has them.
+    draft: decode JPEGs at a part of their size where that suffices: faster, with slightly other values.
     broken: refuse, skip (test images are then blank) or blank images that cannot be decoded.
 
     Images are uint8, or float32 where the files have 16 bits.
@@ -124,26 +126,23 @@ def read(
     test_table = train[:0]
     if test != NO_TEST:
         from_join = [column for column in shared if column not in labelled] if join else []
-        long_targets = learned.targets if label_form == "long" else None
         test_table = test_rows(
-            raw_dir, sample, test, id_column, shared, join, from_join, train["id"], long_targets, separator
+            raw_dir, sample, test, id_column, shared, join, from_join, train["id"], learned.targets, separator
         )
     train_side, test_side, names = tables.side_columns(train, test_table, auxiliary, categories, name, sample)
 
-    rules = ImageRules(channels, depth, (side, side) if side else size, fit, pages, upright, window, broken)
+    rules = ImageRules(channels, depth, (side, side) if side else size, fit, pages, upright, window, broken, draft)
     wanted = list(image_columns) or ["id"]
-    try:
-        files = _files(raw_dir, folders, train, wanted, name)
-        test_files = _files(raw_dir, test_images or folders, test_table, wanted, sample)
-    except FoldwiseError as error:
-        hint = "; ids such as this one are of competition.options.label_form=long"
-        raise FoldwiseError(f"{error}{hint if long_form.looks_long(train['id']) else ''}") from None
-    rules = image_files.settle(rules, [*files, *test_files])
+    files = samples.image_files_of(raw_dir, images, train, wanted, name)
+    test_files = samples.image_files_of(raw_dir, test_images or images, test_table, wanted, sample)
+    boxes, test_boxes = samples.boxes_of(train, crop_columns, name), samples.boxes_of(test_table, crop_columns, sample)
+    rules = settle(rules, [*files, *test_files])
+    test_rules = samples.answering(rules)
     return Records(
         task,
         learned.targets,
-        _records(train, extra | train_side, files, rules, crop_columns, len(wanted), name),
-        _records(test_table, test_side, test_files, _answering(rules), crop_columns, len(wanted), sample),
+        samples.records(train, extra | train_side, files, rules, boxes, len(wanted), name),
+        samples.records(test_table, test_side, test_files, test_rules, test_boxes, len(wanted), sample),
         list(auxiliary),
         None if test == NO_TEST else raw_dir / sample,
         structure=Structure(categories={column: len(names[column]) for column in categories}),
@@ -159,7 +158,6 @@ def submission(
     /,
     task: Task | None = None,
     classes: tuple[str, ...] | None = None,
-    label_form: Form = "auto",
     separator: str | None = None,
     empty_label: str | None = None,
     kept_columns: tuple[str, ...] = (),
@@ -170,8 +168,7 @@ def submission(
     Raises FoldwiseError if the sample asks for what predictions cannot answer.
     """
     name = options.get("sample", "sample_submission.csv")
-    is_long = label_form == "long"
-    return lay_out(predictions, sample, Layout(name, task, classes, separator, empty_label, is_long, kept_columns))
+    return lay_out(predictions, sample, Layout(name, task, classes, separator, empty_label, kept_columns))
 
 
 def truth(
@@ -194,47 +191,3 @@ def truth(
     columns = targets if label_form == "long" or len(label_columns) > 1 else label_columns
     text = solution.astype(str)
     return encode(text, task, columns, classes, "solution.csv", separator, empty_label).values.astype(np.float64)
-
-
-def _files(raw_dir: Path, folders: Folders, table: pd.DataFrame, columns: list[str], name: str) -> list[Any]:
-    """Return the image files of all rows, those of a row one after the other."""
-    names = table[columns].to_numpy().ravel().tolist()
-    where = [f"{name}, row {index + 1}" for index in np.repeat(table.index.to_numpy(), len(columns))]
-    empty = table[columns].isin(tables.MISSING[:1]).any(axis=1)
-    tables.refuse_rows(table, empty, name, f"the name of an image is missing in {', '.join(columns)}")
-    return image_files.find_images(raw_dir, folders, names, where)
-
-
-def _answering(rules: ImageRules) -> ImageRules:
-    """Return the rules for test images, of which none can be left out."""
-    return replace(rules, broken="blank") if rules.broken == "skip" else rules
-
-
-def _records(
-    table: pd.DataFrame,
-    columns: dict[str, Sequence[Any]],
-    files: list[Any],
-    rules: ImageRules,
-    crop_columns: tuple[str, ...] | None,
-    views: int,
-    name: str,
-) -> Iterator[Record]:
-    """Yield a record for each row, whose image is decoded then; a row whose image is skipped is left out."""
-    boxes = None
-    if crop_columns:
-        corners = np.stack([tables.numbers(table, column, name) for column in crop_columns], axis=1)
-        boxes = np.repeat(corners, views, axis=0)
-    decoded = image_files.read_images(files, rules, boxes)
-    for i, (id_, index) in enumerate(zip(table["id"], table.index, strict=True)):
-        parts = [next(decoded) for _ in range(views)]
-        if any(part is None for part in parts):
-            continue
-        where = f"{name}, row {index + 1}"
-        if len({part.shape for part in parts}) > 1:
-            shapes = ", ".join(str(part.shape) for part in parts)
-            raise FoldwiseError(
-                f"{where}: the images of one row must have one shape, received {shapes}; "
-                "competition.options.size=[H,W] makes them so"
-            )
-        image = parts[0] if views == 1 else np.stack(parts)
-        yield Record(id_, image, {column: values[i] for column, values in columns.items()}, where)

@@ -40,6 +40,11 @@ def training_rows(
             f"{name}: the column {absent[0]!r} is missing; {choices(absent[0], labelled.columns)}; a column of another "
             "table needs competition.options.join=[FILE,ITS_ID_COLUMN]"
         )
+    if table["id"].duplicated().any() and long_form.looks_long(table["id"]):
+        raise FoldwiseError(
+            f"{name}: ids such as {table['id'].iloc[0]!r} have an image and a label; a row for each image and label "
+            "needs competition.options.label_form=long and competition.options.task=multilabel"
+        )
     check_ids(table, name, "train")
     return table if join is None or not absent else joined(table, absent, raw_dir / join[0], join[1], name)
 
@@ -88,13 +93,13 @@ def test_rows(
     join: Join | None,
     from_join: Sequence[str],
     train_ids: pd.Series,
-    long_targets: Sequence[str] | None,
+    targets: Sequence[str],
     separator: str | None,
 ) -> pd.DataFrame:
     """Return a row for each test sample: the ids of the sample submission and the columns that all rows have.
 
     from_join: those of the shared columns that the second table gives; the others are in the table `test`.
-    long_targets: of a sample with a row for each image and target.
+    targets: of which a sample may have a row for each image.
     """
     try:
         given = read_table(raw_dir / sample)
@@ -104,10 +109,10 @@ def test_rows(
         raise FoldwiseError(
             f"{error}; a competition whose test images are hidden needs competition.options.test={NO_TEST}"
         ) from None
-    ids = given.iloc[:, 0]
-    if long_targets is not None:
+    ids, between = given.iloc[:, 0], separator or long_form.SEPARATOR
+    if long_form.is_long(given, targets, between):
         check_ids(given.assign(id=ids), sample, "test")
-        ids = long_form.split_ids(ids, long_targets, separator or long_form.SEPARATOR, sample)[0].drop_duplicates()
+        ids = long_form.split_ids(ids, targets, between, sample)[0].drop_duplicates()
     table = ids.to_frame("id")
     check_ids(table, sample, "test", train_ids)
     from_test = [column for column in shared if column not in from_join]
