@@ -17,9 +17,10 @@ read(raw_dir, **options) -> data.records.Records
     annotations are checked and their defaults filled in. Samples come from iterators, so that memory does not grow with
     the files. A file that does not fit raises FoldwiseError that names the file, the record and the remedy; a
     missing file may raise FileNotFoundError. Labels, ids and pixels are checked later, by `data.dataset.write`.
-submission(predictions, sample) -> pandas.DataFrame
+submission(predictions, sample, **options) -> pandas.DataFrame
     Lay out the predictions (column id, a column of probabilities for each target) with the columns of the host's
-    sample submission. Its rows may be in any order.
+    sample submission. Its rows may be in any order. `options` are those of `read`. It is tried with dummy predictions
+    before any image is read: what the sample asks and predictions cannot answer raises FoldwiseError.
 truth(solution, targets, **options) -> numpy.ndarray
     Return the true labels (n, k) of `solution.csv`, read as text, in the order of its rows. `options` are those of
     `read`. A missing column may raise KeyError, a value that is no number ValueError.

@@ -14,11 +14,12 @@ import numpy as np
 import pandas as pd
 
 from foldwise.data import structure
+from foldwise.data.csv_files import read_csv
 from foldwise.data.records import Record, Records
 from foldwise.data.structure import Structure
 from foldwise.errors import FoldwiseError
 from foldwise.settings import Task
-from foldwise.storage import clear_csv_errors, content_key, write_json
+from foldwise.storage import content_key, write_json
 
 if TYPE_CHECKING:
     from pandas import DataFrame  # in a dataclass `pd.DataFrame` would make dataclasses look into pandas
@@ -66,6 +67,7 @@ class Dataset:
     data_key: hash of the reader, its options and the raw files; a run is on these data alone.
     ids_key: hash of the ids, labels, groups and raw files: runs can be compared only if they share it.
     structure: what views, rows and categories mean to each other.
+    ordered: whether the order of several classes is known; false where names were sorted as text.
     """
 
     train: Split
@@ -77,6 +79,7 @@ class Dataset:
     data_key: str
     ids_key: str
     structure: Structure = field(default_factory=Structure)
+    ordered: bool = True
 
     @property
     def labels(self) -> np.ndarray:
@@ -138,7 +141,7 @@ def write(records: Records, path: Path, data_key: str, source_key: str = "") -> 
     structure.check(records.structure, like.shape if like is not None else ())
     structure.check_categories(records.structure.categories, {"train": train, "test": test})
     if records.sample_submission is not None:
-        _copy_sample(records.sample_submission, path, list(test["id"]))
+        _copy_sample(records, path, list(test["id"]))
     for picture in records.pictures:
         shutil.copy(picture, path)
     train.to_parquet(path / "train.parquet", index=False)
@@ -154,6 +157,8 @@ def write(records: Records, path: Path, data_key: str, source_key: str = "") -> 
             "n_train": len(train),
             "n_test": len(test),
             **structure.as_values(records.structure),
+            **({} if records.ordered else {"ordered": False}),
+            **({"category_names": records.category_names} if records.category_names else {}),
         },
     )
 
@@ -166,7 +171,8 @@ def read(path: Path) -> Dataset:
         for name in ("train", "test")
     )
     names: tuple[str, ...] = ("task", "targets", "auxiliary", "data_key", "ids_key")
-    return Dataset(train, test, path=path, structure=structure.structure_from(about), **{n: about[n] for n in names})
+    values = {name: about[name] for name in names} | {"ordered": about.get("ordered", True)}
+    return Dataset(train, test, path=path, structure=structure.structure_from(about), **values)
 
 
 def _stream(
@@ -228,11 +234,12 @@ def _check_classes(train: pd.DataFrame, records: Records) -> None:
         raise FoldwiseError(f"the class {(absent or constant)[0]!r} cannot be learned: {state} in the training data")
 
 
-def _copy_sample(sample: Path, path: Path, test_ids: list[str]) -> None:
+def _copy_sample(records: Records, path: Path, test_ids: list[str]) -> None:
     """Copy the sample submission into the folder of the data; raise FoldwiseError unless its ids are the test ids."""
-    with clear_csv_errors(sample.name):
-        table = pd.read_csv(sample, dtype=str, keep_default_na=False)
-    given = list(table.iloc[:, 0])
+    sample = records.sample_submission
+    assert sample is not None
+    # where a reader states the test ids, the sample's rows may be others: several for each
+    given = list(read_csv(sample)[0].iloc[:, 0]) if records.test_ids is None else records.test_ids
     if sorted(given) != sorted(test_ids):
         extra, lacking = set(given) - set(test_ids), set(test_ids) - set(given)
         example = f"for example {sorted(extra or lacking)[0]!r}" if extra or lacking else "some ids are duplicates"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import types
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from foldwise.data.csv_files import CsvForm, read_csv, to_csv
 from foldwise.data.dataset import Dataset
+from foldwise.data.records import Records
 from foldwise.errors import FoldwiseError
 from foldwise.plugins import competition_module
 from foldwise.scoring.decisions import decide
 from foldwise.settings import Settings
 from foldwise.storage import write_json, written_aside
+
+ROWS_COMPARED = 1000  # of a submission, whose kinds of values are compared with the sample's
 
 
 def write(settings: Settings, dataset: Dataset, predictions: pd.DataFrame, stem: str, about: dict[str, Any]) -> Path:
@@ -25,31 +30,46 @@ def write(settings: Settings, dataset: Dataset, predictions: pd.DataFrame, stem:
     thresholds, the objective counts decisions, and those are what is submitted.
     Raises FoldwiseError where the result does not agree with the sample submission; nothing is written then.
     """
-    sample_path = dataset.path / "sample_submission.csv"
-    sample = pd.read_csv(sample_path, dtype=str, keep_default_na=False)
+    sample, form = read_csv(dataset.path / "sample_submission.csv")
     reader = competition_module(settings.competition.reader)
     check_probabilities(predictions, dataset)
     answers = predictions
     if "thresholds" in about:
         decided = decide(predictions[dataset.targets].to_numpy(np.float64), about["thresholds"], dataset.task)
         answers = predictions.assign(**dict(zip(dataset.targets, decided.T.astype(np.int64), strict=True)))
-    laid_out = reader.submission(answers, sample)
+    laid_out = reader.submission(answers, sample, **settings.competition.options)
     check(laid_out, sample)
     ordered = laid_out.set_index(sample.columns[0], drop=False).loc[sample.iloc[:, 0]]
     path = settings.submissions_dir / f"{stem}.csv"
-    line_end = "\r\n" if b"\r\n" in sample_path.read_bytes()[:4096] else "\n"
-    files = {path: ordered}
+    files = {path: (ordered, form)}
     if answers is not predictions or list(laid_out.columns[1:]) != dataset.targets:
-        files[path.with_name(f"{stem}_probabilities.csv")] = predictions
+        files[path.with_name(f"{stem}_probabilities.csv")] = predictions, CsvForm(line_end=form.line_end)
     write_json(path.with_suffix(".json"), about)
-    for file, table in reversed(files.items()):
+    for file, (table, how) in reversed(files.items()):
         with written_aside(file) as aside:
-            table.to_csv(aside, index=False, lineterminator=line_end)
+            to_csv(table, aside, how)
     return path
 
 
+def try_layout(reader: types.ModuleType, records: Records, options: dict[str, Any]) -> None:
+    """Lay dummy predictions out as the sample submission, before any image is read.
+
+    Raises FoldwiseError where no predictions of these targets and test ids can be submitted.
+    """
+    if records.sample_submission is None:
+        return
+    sample, _ = read_csv(records.sample_submission)
+    ids = list(sample.iloc[:, 0]) if records.test_ids is None else records.test_ids
+    predictions = pd.DataFrame(dict.fromkeys(records.targets, 1 / max(2, len(records.targets))), index=range(len(ids)))
+    predictions.insert(0, "id", ids)
+    check(reader.submission(predictions, sample, **options), sample)
+
+
 def check(table: pd.DataFrame, sample: pd.DataFrame) -> None:
-    """Raise FoldwiseError unless `table` has the sample's columns, each of its ids once, and nothing missing."""
+    """Raise FoldwiseError unless `table` has the sample's columns, each of its ids once, and nothing missing.
+
+    A column whose values are names in the sample holds names in the submission too.
+    """
     if list(table.columns) != list(sample.columns):
         raise FoldwiseError(f"the submission has the columns {', '.join(table)}, the sample {', '.join(sample)}")
     given, wanted = Counter(table.iloc[:, 0]), Counter(sample.iloc[:, 0])
@@ -62,6 +82,19 @@ def check(table: pd.DataFrame, sample: pd.DataFrame) -> None:
     missing = table.iloc[:, 1:].isna().any(axis=1)
     if missing.any():
         raise FoldwiseError(f"the submission has no prediction for {table[missing].iloc[0, 0]!r}")
+    for column in table.columns[1:]:
+        named = sample[column][(sample[column] != "") & ~_are_numbers(sample[column])]
+        wrong = _are_numbers(table[column].head(ROWS_COMPARED))
+        if len(named) and wrong.any() and not table[column].isin(sample[column]).all():
+            row = int(np.flatnonzero(wrong)[0])
+            raise FoldwiseError(
+                f"the submission's column {column!r} holds the number {table[column].iloc[row]} for "
+                f"{table.iloc[row, 0]!r}, the sample's names such as {named.iloc[0]!r}"
+            )
+
+
+def _are_numbers(values: pd.Series) -> pd.Series:
+    return pd.to_numeric(values, errors="coerce").notna()
 
 
 def check_probabilities(predictions: pd.DataFrame, dataset: Dataset) -> None:

@@ -64,7 +64,7 @@ def read(
     )
 
 
-def submission(predictions: pd.DataFrame, sample: pd.DataFrame) -> pd.DataFrame:
+def submission(predictions: pd.DataFrame, sample: pd.DataFrame, /, **options: Any) -> pd.DataFrame:
     """Return `ImageId,Label` with the likeliest digit; with one digit against the rest, 1 where p > .5."""
     import pandas as pd
 
