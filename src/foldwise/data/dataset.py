@@ -67,6 +67,7 @@ class Dataset:
     data_key: hash of the reader, its options and the raw files; a run is on these data alone.
     ids_key: hash of the ids, labels, groups and raw files: runs can be compared only if they share it.
     structure: what views, rows and categories mean to each other.
+    category_names: by the name of a category, what its numbers from 1 on stand for.
     ordered: whether the order of several classes is known; false where names were sorted as text.
     """
 
@@ -80,6 +81,7 @@ class Dataset:
     ids_key: str
     structure: Structure = field(default_factory=Structure)
     ordered: bool = True
+    category_names: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def labels(self) -> np.ndarray:
@@ -135,8 +137,10 @@ def write(records: Records, path: Path, data_key: str, source_key: str = "") -> 
     writer = ImageWriter(path / "train.npy")
     train = pd.DataFrame(_stream(records.train, writer, records.targets, "train", set(), per_image))
     like = writer.like
-    writer = ImageWriter(path / "test.npy", like=like)
-    test = pd.DataFrame(_stream(records.test, writer, [], "test", set(train["id"]), per_image))
+    if records.test_ids == []:
+        test = write_no_test(path, train.drop(columns=records.targets), like)
+    else:
+        test = write_test(records.test, path, like, per_image, set(train["id"]))
     _check_classes(train, records)
     structure.check(records.structure, like.shape if like is not None else ())
     structure.check_categories(records.structure.categories, {"train": train, "test": test})
@@ -145,7 +149,6 @@ def write(records: Records, path: Path, data_key: str, source_key: str = "") -> 
     for picture in records.pictures:
         shutil.copy(picture, path)
     train.to_parquet(path / "train.parquet", index=False)
-    test.to_parquet(path / "test.parquet", index=False)
     write_json(
         path / "dataset.json",
         {
@@ -163,16 +166,47 @@ def write(records: Records, path: Path, data_key: str, source_key: str = "") -> 
     )
 
 
+def write_test(
+    records: Iterable[Record],
+    path: Path,
+    like: np.ndarray | None,
+    rows_per_image: int = 1,
+    other_ids: Iterable[str] = (),
+) -> DataFrame:
+    """Stream test records into `test.npy` and `test.parquet` in the folder `path`; return their table.
+
+    like: an image whose shape and type all must have.
+    other_ids: ids of training rows, which no test row may have.
+
+    Raises FoldwiseError as `write` does.
+    """
+    writer = ImageWriter(path / "test.npy", like=like)
+    table = pd.DataFrame(_stream(records, writer, [], "test", set(other_ids), rows_per_image))
+    table.to_parquet(path / "test.parquet", index=False)
+    return table
+
+
+def write_no_test(path: Path, columns: DataFrame, like: np.ndarray | None) -> DataFrame:
+    """Write a test split of no rows, with the columns of a table and images like `like`; return its table."""
+    ImageWriter(path / "test.npy", like=like).close()
+    table = columns.iloc[:0]
+    table.to_parquet(path / "test.parquet", index=False)
+    return table
+
+
 def read(path: Path) -> Dataset:
     """Open the prepared data in `path`; images are memory-mapped, not read."""
     about = json.loads((path / "dataset.json").read_text())
-    train, test = (
-        Split(np.load(path / f"{name}.npy", mmap_mode="r"), pd.read_parquet(path / f"{name}.parquet"))
-        for name in ("train", "test")
-    )
+    train, test = read_split(path, "train"), read_split(path, "test")
     names: tuple[str, ...] = ("task", "targets", "auxiliary", "data_key", "ids_key")
     values = {name: about[name] for name in names} | {"ordered": about.get("ordered", True)}
+    values["category_names"] = about.get("category_names", {})
     return Dataset(train, test, path=path, structure=structure.structure_from(about), **values)
+
+
+def read_split(path: Path, name: str) -> Split:
+    """Open `<name>.npy` and `<name>.parquet` in a folder."""
+    return Split(np.load(path / f"{name}.npy", mmap_mode="r"), pd.read_parquet(path / f"{name}.parquet"))
 
 
 def _stream(

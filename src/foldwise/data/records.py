@@ -29,6 +29,7 @@ class Records:
 
     sample_submission: the host's sample; None: there is none.
     test_ids: ids of the test rows, where they are known before any image is read; None: the ids of the sample.
+        Empty: there is no test set.
     category_names: by the name of a category, what its numbers from 1 on stand for.
     The other fields are as in `dataset.Dataset`.
     """

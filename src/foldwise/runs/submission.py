@@ -24,15 +24,34 @@ ROWS_COMPARED = 1000  # of a submission, whose kinds of values are compared with
 
 
 def write(settings: Settings, dataset: Dataset, predictions: pd.DataFrame, stem: str, about: dict[str, Any]) -> Path:
+    """Write the submission of the test set, as `write_like` does with the sample submission of the data."""
+    return write_like(dataset.path / "sample_submission.csv", settings, dataset, predictions, stem, about)
+
+
+def write_like(
+    sample_path: Path | None,
+    settings: Settings,
+    dataset: Dataset,
+    predictions: pd.DataFrame,
+    stem: str,
+    about: dict[str, Any],
+) -> Path:
     """Write `submissions/<stem>.csv`, its probabilities where the host wants labels, and `<stem>.json`.
 
+    sample_path: the sample submission; None: ids and probabilities are written as they are.
     predictions: id and a column of probabilities for each target, a row for each test sample. Where `about` has
     thresholds, the objective counts decisions, and those are what is submitted.
     Raises FoldwiseError where the result does not agree with the sample submission; nothing is written then.
     """
-    sample, form = read_csv(dataset.path / "sample_submission.csv")
-    reader = competition_module(settings.competition.reader)
     check_probabilities(predictions, dataset)
+    path = settings.submissions_dir / f"{stem}.csv"
+    if sample_path is None:
+        write_json(path.with_suffix(".json"), about)
+        with written_aside(path) as aside:
+            to_csv(predictions, aside, CsvForm())
+        return path
+    sample, form = read_csv(sample_path)
+    reader = competition_module(settings.competition.reader)
     answers = predictions
     if "thresholds" in about:
         decided = decide(predictions[dataset.targets].to_numpy(np.float64), about["thresholds"], dataset.task)
@@ -40,7 +59,6 @@ def write(settings: Settings, dataset: Dataset, predictions: pd.DataFrame, stem:
     laid_out = reader.submission(answers, sample, **settings.competition.options)
     check(laid_out, sample)
     ordered = laid_out.set_index(sample.columns[0], drop=False).loc[sample.iloc[:, 0]]
-    path = settings.submissions_dir / f"{stem}.csv"
     files = {path: (ordered, form)}
     if answers is not predictions or list(laid_out.columns[1:]) != dataset.targets:
         files[path.with_name(f"{stem}_probabilities.csv")] = predictions, CsvForm(line_end=form.line_end)
@@ -111,9 +129,10 @@ def check_probabilities(predictions: pd.DataFrame, dataset: Dataset) -> None:
         )
 
 
-def chosen(settings: Settings, **wanted: str) -> tuple[Path, dict[str, Any]]:
+def chosen(settings: Settings, with_csv: bool = True, **wanted: str) -> tuple[Path, dict[str, Any]]:
     """Return the submission that `submission=` names, or the newest of the competition, and its JSON.
 
+    with_csv: whether it must be a file to submit; a blend for which there was no test set has its JSON alone.
     wanted: values that the JSON must have, such as the ids_key of the data or the kind of source.
 
     Raises FoldwiseError where there is none, or where the JSON of the named one has another value.
@@ -123,14 +142,16 @@ def chosen(settings: Settings, **wanted: str) -> tuple[Path, dict[str, Any]]:
     if settings.submission is not None:
         path = Path(settings.submission)
         path = path if path.is_file() else folder / path.name
-        if not path.is_file():
+        path = path.with_suffix(".csv") if path.suffix == ".json" and not with_csv else path
+        if not (path if with_csv else path.with_suffix(".json")).is_file():
             raise FoldwiseError(f"submission={settings.submission}: no such file, nor in {folder}")
         about = _about(path.with_suffix(".json"))
         for name, value in wanted.items():
             if about.get(name, value) != value:
                 raise FoldwiseError(f"{path} was made from other data: its {name} is {about[name]}, not {value}")
         return path, about
-    written = [(p.with_suffix(".csv"), _about(p)) for p in folder.glob("*.json") if p.with_suffix(".csv").is_file()]
+    written = [(p.with_suffix(".csv"), _about(p)) for p in folder.glob("*.json")]
+    written = [(p, about) for p, about in written if p.is_file() or not with_csv]
     written = [(path, about) for path, about in written if wanted.items() <= about.items()]
     if not written:
         data = "the host's data" if wanted.get("source") == "kaggle" else "this data"
@@ -138,7 +159,7 @@ def chosen(settings: Settings, **wanted: str) -> tuple[Path, dict[str, Any]]:
             f"no submission of {settings.competition.name} from {data} in {folder}; `foldwise ensemble "
             f"competition={settings.competition.name} source={wanted.get('source', settings.source.kind)}` writes one"
         )
-    return max(written, key=lambda pair: pair[0].stat().st_mtime_ns)
+    return max(written, key=lambda pair: (pair[0] if with_csv else pair[0].with_suffix(".json")).stat().st_mtime_ns)
 
 
 def _about(path: Path) -> dict[str, Any]:

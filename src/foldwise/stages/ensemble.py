@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from foldwise.blends import compare_methods
 from foldwise.blends.blended import Blended
@@ -21,7 +20,7 @@ from foldwise.errors import ConfigError
 from foldwise.runs import submission
 from foldwise.runs.members import choose, runs_of, stacked
 from foldwise.runs.report import score_of as reported_score
-from foldwise.runs.store import Run
+from foldwise.runs.store import Run, test_table
 from foldwise.scoring import breakdown, decisions, metrics, objective
 from foldwise.scoring.metrics import METRICS
 from foldwise.scoring.objective import Score
@@ -30,7 +29,7 @@ from foldwise.settings import EnsembleSettings, Settings, plain
 from foldwise.stages import blend_files
 from foldwise.stages.prepare import prepared
 from foldwise.stages.score import score
-from foldwise.storage import content_key
+from foldwise.storage import content_key, write_json
 
 log = logging.getLogger(__name__)
 
@@ -81,9 +80,12 @@ def ensemble(settings: Settings) -> dict[str, Any]:
         "ids_key": dataset.ids_key,
         "source": settings.source.kind,
     }
-    predictions = pd.DataFrame(blended.test.probabilities, columns=dataset.targets)
-    predictions.insert(0, "id", dataset.test.table["id"])
     stem = f"{settings.competition.name}_{about['nested_score']:.5f}_{_key(settings, dataset, members)}"
+    if not len(dataset.test.table):
+        path = settings.submissions_dir / f"{stem}.json"
+        write_json(path, about)
+        return {"file": str(path), **about}
+    predictions = test_table(dataset.test.table["id"], blended.test.probabilities, dataset.targets)
     path = submission.write(settings, dataset, predictions, stem, about)
     return {"file": str(path), **about}
 
@@ -174,7 +176,9 @@ def show(result: dict[str, Any], width: int) -> str:
             + (", approximate: a member was made on other folds" if result["approximate"] else ""),
             *(["for comparison, nested too:", *variants] if variants else []),
             *([breakdown.show(result["by"], {"nested": result["log_loss_by"]}, width)] if "by" in result else []),
-            f"submission: {result['file']}",
+            f"submission: {result['file']}"
+            if result["file"].endswith(".csv")
+            else f"no test set: `foldwise predict` answers new data with {result['file']}",
         ]
     )
 

@@ -1,4 +1,4 @@
-"""Train one fold: a recipe, the data and the held-out rows in, predictions out. Pure: it touches no disk."""
+"""Train one fold: a recipe, the data and the held-out rows in, predictions out. It writes nothing."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -104,6 +105,30 @@ def train_fold(
         pd.concat(histories, ignore_index=True),
         models,
     )
+
+
+def predict_fold(
+    recipe: Recipe, dataset: Dataset, held_out: np.ndarray, weights: list[Path], features: Features | None = None
+) -> np.ndarray:
+    """Predict the test rows by trained models, as `train_fold` does: probabilities (n_test, k), averaged over them.
+
+    held_out: (n,) bool, the training rows that the fold held out; auxiliary columns are standardised by the others.
+    weights: files of the weights of each model.
+    features: what a frozen backbone gives for the test images.
+    """
+    k, held_out = len(dataset.targets), images_of(held_out, dataset.structure.rows_per_image)
+    dataset = by_image(dataset)
+    source = (
+        Source.from_images(recipe, dataset) if features is None else Source.from_features(recipe, dataset, features)
+    )
+    _, inputs = model_inputs(dataset, recipe.model.options.get("auxiliary", ()), np.flatnonzero(~held_out))
+    parts = []
+    for path in weights:
+        model = _untrained_model(recipe, source, (0, 0))
+        model.load_weights(path)
+        model = snapshots.with_weights(model, model.get_weights())
+        parts.append(source.predictor(model)(source.test, inputs, np.arange(len(source.test))))
+    return np.asarray(np.mean(parts, axis=0).reshape(-1, k))
 
 
 def _train_one_seed(

@@ -14,6 +14,7 @@ from foldwise.competitions.folder.image_files import settle
 from foldwise.competitions.folder.image_rules import Broken, Channels, Depth, Fit, ImageRules, Pages
 from foldwise.competitions.folder.labels import encode, learnable
 from foldwise.competitions.folder.layout import Layout, lay_out
+from foldwise.competitions.folder.new_samples import read_new
 from foldwise.competitions.folder.rows import NO_TEST, Join, labelled_rows, test_rows, training_rows
 from foldwise.data.records import Records
 from foldwise.data.structure import Structure

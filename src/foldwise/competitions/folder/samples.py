@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,18 @@ def image_files_of(
         raise FoldwiseError(
             f"{error}; the ids look like IMAGE_LABEL, which needs competition.options.label_form=long"
         ) from None
+
+
+def rules_of(options: Mapping[str, Any]) -> ImageRules:
+    """Return the rules that the options of `reader.read` set."""
+    side, size = options["side"], options["size"]
+    names = ("fit", "pages", "upright", "window", "broken", "draft")
+    return ImageRules(
+        options["channels"],
+        options["depth"],
+        (side, side) if side else size,
+        **{name: options[name] for name in names},
+    )
 
 
 def answering(rules: ImageRules) -> ImageRules:

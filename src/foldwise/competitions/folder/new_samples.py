@@ -1,0 +1,92 @@
+"""New images of a folder competition, which were not there when its data were prepared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from foldwise.competitions.folder import samples, tables
+from foldwise.competitions.folder.find_images import images_in
+from foldwise.competitions.folder.image_files import settle
+from foldwise.competitions.folder.image_rules import ImageRules
+from foldwise.competitions.folder.rows import NO_TEST, test_rows, with_columns
+from foldwise.data.records import Record
+from foldwise.errors import FoldwiseError, choices
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def read_new(
+    raw_dir: Path,
+    *,
+    images: str | None,
+    sample: Path | None,
+    targets: Sequence[str],
+    category_names: Mapping[str, Sequence[str]],
+    **options: Any,
+) -> Iterator[Record]:
+    """Return a record for each new image, read by the options of `reader.read`.
+
+    raw_dir: a folder with new images, or one laid out as the raw data, with a sample submission.
+    images: the folder of the images in it; None: as in the raw data.
+    sample: a sample submission that lists the ids. None: the one in `raw_dir`, or where `images` is given and there is
+        none, an id is a file's name without its suffix.
+    category_names: what the numbers of each category stand for.
+
+    Raises FoldwiseError for an id without image and for a category that the training data do not have.
+    """
+    shared = [*options["auxiliary"], *options["categories"], *options["image_columns"]]
+    shared += options["crop_columns"] or ()
+    if images is None or sample is not None:
+        name = str(sample or options["sample"])
+        test = "test.csv" if options["test"] == NO_TEST else options["test"]
+        table = _rows_of_sample(raw_dir, name, test, shared, targets, options)
+    else:
+        name = raw_dir.name
+        table = _rows_of_files(raw_dir, images, shared, options)
+    columns: dict[str, Any] = {column: tables.numbers(table, column, name) for column in options["auxiliary"]}
+    for column in options["categories"]:
+        columns[column] = _numbered(table, column, category_names[column], name)
+    places = images or options["test_images"] or options["images"]
+    wanted = list(options["image_columns"]) or ["id"]
+    files = samples.image_files_of(raw_dir, places, table, wanted, name)
+    boxes = samples.boxes_of(table, options["crop_columns"], name)
+    rules = samples.answering(settle(samples.rules_of(options), files))
+    return samples.records(table, columns, files, rules, boxes, len(wanted), name)
+
+
+def _rows_of_sample(
+    raw_dir: Path, sample: str, test: str, shared: Sequence[str], targets: Sequence[str], options: Mapping[str, Any]
+) -> pd.DataFrame:
+    import pandas as pd
+
+    no_ids, id_column = pd.Series([], dtype=str), options["id_column"]
+    return test_rows(
+        raw_dir, sample, test, id_column, shared, options["join"], [], no_ids, targets, options["separator"]
+    )
+
+
+def _rows_of_files(
+    raw_dir: Path, images: str, shared: Sequence[str], options: Mapping[str, Any]
+) -> pd.DataFrame:
+    import pandas as pd
+
+    names = images_in(raw_dir, images)
+    if not names:
+        raise FoldwiseError(f"{raw_dir / images}: expected image files, found none")
+    table = pd.DataFrame({"id": names})
+    return with_columns(table, shared, raw_dir / "test.csv", options["id_column"], raw_dir.name) if shared else table
+
+
+def _numbered(table: pd.DataFrame, column: str, names: Sequence[str], where: str) -> list[int]:
+    """Return the number, from 1, of each row's name of a category."""
+    number = {name: i for i, name in enumerate(names, start=1)}
+    unknown = table.index[~table[column].isin(number)]
+    if len(unknown):
+        value = table[column].loc[unknown[0]]
+        raise FoldwiseError(
+            f"{where}, row {unknown[0] + 1}: the {column} {value!r} is not in the training data; {choices(value, names)}"
+        )
+    return [number[value] for value in table[column]]
