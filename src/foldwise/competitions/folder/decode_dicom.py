@@ -21,7 +21,8 @@ def decode_dicom(data: bytes, rules: ImageRules, name: str) -> Decoded:
     without the window that is to be taken from it, and for a compression that nothing installed decodes.
     """
     import pydicom
-    from pydicom.pixels import apply_color_lut, pixel_array
+    from pydicom.pixels.processing import apply_color_lut
+    from pydicom.pixels.utils import pixel_array
 
     dataset = pydicom.dcmread(io.BytesIO(data), force=True)
     if "Rows" not in dataset:
@@ -68,7 +69,7 @@ def _stored_span(dataset: Any) -> tuple[float, float]:
 
 def _rescaled(array: np.ndarray, dataset: Any) -> tuple[np.ndarray, tuple[float, float]]:
     """Return the values in the modality's units, and those of the least and the greatest stored value."""
-    from pydicom.pixels import apply_modality_lut
+    from pydicom.pixels.processing import apply_modality_lut
 
     low, high = _stored_span(dataset)
     if dataset.get("ModalityLUTSequence"):

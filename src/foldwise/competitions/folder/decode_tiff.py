@@ -72,7 +72,7 @@ def _page(page: Any, rules: ImageRules) -> np.ndarray:
 
 
 def _hyperstack(series: Any, rules: ImageRules, name: str) -> Decoded:
-    """Return a stack that ImageJ stores in one page: all axes before the last two (or three, with colours) are pages."""
+    """Return a stack that ImageJ stores in one page: all axes before those of an image are pages."""
     array = series.asarray()
     if not series.axes.endswith("S"):
         array = array[..., None]

@@ -6,86 +6,41 @@ import bisect
 import difflib
 import glob
 import os
-import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from foldwise.competitions.folder import containers
+from foldwise.competitions.folder.file_names import NO_IMAGES, SUFFIXES, normal, split_suffix, walk
 from foldwise.competitions.folder.image_rules import ImageFile
 from foldwise.errors import FoldwiseError
 
-SUFFIXES = frozenset(
-    [
-        ".png",
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".tif",
-        ".tiff",
-        ".bmp",
-        ".dib",
-        ".webp",
-        ".gif",
-        ".jp2",
-        ".j2k",
-        ".jpf",
-        ".jpx",
-        ".ppm",
-        ".pgm",
-        ".pbm",
-        ".pnm",
-        ".ras",
-        ".sr",
-        ".hdr",
-        ".exr",
-        ".avif",
-        ".tga",
-        ".ico",
-        ".npy",
-        ".npz",
-        ".dcm",
-        ".dicom",
-        ".nii",
-        ".nii.gz",
-    ]
-)
-# files that lie beside images under the same names: annotations, tables, archives
-NO_IMAGES = frozenset(
-    [
-        ".csv",
-        ".tsv",
-        ".txt",
-        ".json",
-        ".jsonl",
-        ".xml",
-        ".yaml",
-        ".yml",
-        ".md",
-        ".html",
-        ".pdf",
-        ".log",
-        ".py",
-        ".ipynb",
-        ".zip",
-        ".7z",
-        ".tar",
-        ".gz",
-        ".db",
-        ".ini",
-        ".parquet",
-        ".h5",
-        ".hdf5",
-        ".pkl",
-        ".sqlite",
-        ".crdownload",
-        ".part",
-    ]
-)
-FOREIGN_FOLDERS = frozenset({"__MACOSX", "@eaDir"})
-FOREIGN_FILES = frozenset({"thumbs.db", "desktop.ini"})
-
 Place = tuple[str, str]  # the path of a file, and the member of a container or ""
+
+
+@dataclass
+class Names:
+    """The places of each name; those that share a name are kept apart, since a million names have one each."""
+
+    first: dict[str, Place] = field(default_factory=dict)
+    more: dict[str, list[Place]] = field(default_factory=dict)
+
+    def add(self, name: str, place: Place) -> None:
+        """Add a place of a name."""
+        if self.first.setdefault(name, place) is not place:
+            self.more.setdefault(name, []).append(place)
+
+    def get(self, name: str) -> list[Place]:
+        """Return all places of a name."""
+        place = self.first.get(name)
+        return [] if place is None else [place, *self.more.get(name, ())] if self.more else [place]
+
+    def items(self) -> Iterator[tuple[str, Place]]:
+        """Yield every name with each of its places."""
+        yield from self.first.items()
+        for name, places in self.more.items():
+            for place in places:
+                yield name, place
 
 
 def find_images(
@@ -102,88 +57,31 @@ def find_images(
     then names that differ in upper and lower case. Raises FoldwiseError for the ids without an image, all at once,
     and for an id that two files answer.
     """
-    names = [images] if isinstance(images, str) else list(images)
-    exact: dict[str, Place | list[Place]] = {}
-    for key, place in _all_places(raw_dir, names, ids):
-        if key in exact:
-            held = exact[key]
-            exact[key] = [*(held if isinstance(held, list) else [held]), place]
-        else:
-            exact[key] = place
-    stems: dict[str, Place | list[Place]] = {}
-    for key, held in exact.items():
-        stem, suffix = split_suffix(key)
-        if suffix in NO_IMAGES:
-            continue
-        if stem in stems or isinstance(held, list):
-            before = stems.get(stem, [])
-            stems[stem] = [
-                *(before if isinstance(before, list) else [before]),
-                *(held if isinstance(held, list) else [held]),
-            ]
-        else:
-            stems[stem] = held
+    folders = [images] if isinstance(images, str) else list(images)
+    exact, stems = Names(), Names()
+    for name, place in _all_places(raw_dir, folders, ids):
+        exact.add(name, place)
+        stem, suffix = split_suffix(name)
+        if suffix not in NO_IMAGES:
+            stems.add(stem, place)
+    by_name: dict[str, list[tuple[str, Place]]] | None = None
     found: list[ImageFile] = []
     missing: list[int] = []
-    by_name: dict[str, list[tuple[str, Place]]] | None = None
     for i, id_ in enumerate(ids):
-        key = normal(id_)
-        held = exact.get(key) or stems.get(key)
-        if held is None:
-            stem, suffix = split_suffix(key)
-            held = stems.get(stem) if suffix in SUFFIXES else None
-            if isinstance(held, list):
-                held = _of_suffix(held, suffix)
-        if held is None:
-            if by_name is None:
-                by_name = _by_name(raw_dir, exact)
-            held = _elsewhere(key, by_name)
-        if held is None:
+        name = normal(id_)
+        places = exact.get(name) or stems.get(name) or _other_suffix(name, stems)
+        if not places:
+            by_name = _by_name(raw_dir, exact) if by_name is None else by_name
+            places = _elsewhere(name, by_name)
+        if len(places) > 1:
+            raise _ambiguous(raw_dir, id_, where[i], places)
+        if places:
+            found.append(ImageFile(places[0][0], id_, where[i], places[0][1]))
+        else:
             missing.append(i)
-        elif isinstance(held, list):
-            raise _ambiguous(raw_dir, id_, where[i], held)
-        elif not missing:
-            found.append(ImageFile(held[0], id_, where[i], held[1]))
     if missing:
-        raise _missing(names, [(ids[i], where[i]) for i in missing], len(ids), exact)
+        raise _missing(folders, [(ids[i], where[i]) for i in missing], len(ids), exact)
     return found
-
-
-def normal(name: str) -> str:
-    """Return a name with forward slashes and composed letters (Unicode NFC), as names are compared."""
-    if "\\" in name:
-        name = name.replace("\\", "/")
-    if not name.isascii():
-        name = unicodedata.normalize("NFC", name)
-    return name[2:] if name.startswith("./") else name
-
-
-def split_suffix(name: str) -> tuple[str, str]:
-    """Return the name without the suffix of an image or of another known kind, and the suffix in small letters."""
-    at = name.rfind(".")
-    if at <= name.rfind("/") + 1:
-        return name, ""
-    suffix = name[at:].lower()
-    if suffix == ".gz" and name[:at].lower().endswith(".nii"):
-        return name[: at - 4], ".nii.gz"
-    return (name[:at], suffix) if suffix in SUFFIXES or suffix in NO_IMAGES else (name, "")
-
-
-def walk(folder: str, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield (path inside the folder, path) of every file, but those that file managers leave."""
-    inner = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            name = entry.name
-            if name[0] == ".":
-                continue
-            if entry.is_dir():
-                if name not in FOREIGN_FOLDERS:
-                    inner.append((entry.path, f"{prefix}{normal(name)}/"))
-            elif name.lower() not in FOREIGN_FILES:
-                yield prefix + normal(name), entry.path
-    for path, below in inner:
-        yield from walk(path, below)
 
 
 def _all_places(raw_dir: Path, names: Sequence[str], ids: Sequence[str]) -> Iterator[tuple[str, Place]]:
@@ -213,34 +111,38 @@ def _all_places(raw_dir: Path, names: Sequence[str], ids: Sequence[str]) -> Iter
 
 def _constant_part(pattern: str) -> str:
     """Return the folder of a glob in front of its first wildcard."""
-    parts = pattern.split(os.sep)
+    parts = Path(pattern).parts
     fixed = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
-    return os.sep.join(parts[:fixed]) or os.sep
+    return str(Path(*parts[:fixed]))
 
 
-def _of_suffix(places: list[Place], suffix: str) -> Place | list[Place]:
-    """Return the place whose suffix is the id's, upper or lower case, where there is one alone."""
+def _other_suffix(name: str, stems: Names) -> list[Place]:
+    """Return the images of a name whose image suffix is another than theirs, or differs in upper and lower case."""
+    stem, suffix = split_suffix(name)
+    return _of_suffix(stems.get(stem), suffix) if suffix in SUFFIXES else []
+
+
+def _of_suffix(places: list[Place], suffix: str) -> list[Place]:
+    """Return the places with a suffix, upper or lower case; all of them where none or several have it."""
     same = [place for place in places if split_suffix(place[1] or place[0])[1] == suffix]
-    return same[0] if len(same) == 1 else places
+    return same if len(same) == 1 else places
 
 
-def _by_name(raw_dir: Path, exact: dict[str, Place | list[Place]]) -> dict[str, list[tuple[str, Place]]]:
+def _by_name(raw_dir: Path, exact: Names) -> dict[str, list[tuple[str, Place]]]:
     """Return (path in the raw folder without suffix, place) of the images of each bare name, in small letters."""
     result: dict[str, list[tuple[str, Place]]] = {}
     start = normal(str(raw_dir)).rstrip("/") + "/"
-    for key, held in exact.items():
-        for place in held if isinstance(held, list) else [held]:
-            path = key if place[1] else normal(place[0]).removeprefix(start)
-            stem, suffix = split_suffix(path)
-            if suffix not in NO_IMAGES:
-                result.setdefault(stem.rpartition("/")[2].casefold(), []).append((stem, place))
+    for name, place in exact.items():
+        stem, suffix = split_suffix(name if place[1] else normal(place[0]).removeprefix(start))
+        if suffix not in NO_IMAGES:
+            result.setdefault(stem.rpartition("/")[2].casefold(), []).append((stem, place))
     return result
 
 
-def _elsewhere(key: str, by_name: dict[str, list[tuple[str, Place]]]) -> Place | list[Place] | None:
-    """Return the image whose path ends as the id does, or whose whole path the id ends with; upper case may differ."""
-    stem, suffix = split_suffix(key)
-    stem = stem if suffix in SUFFIXES else key
+def _elsewhere(name: str, by_name: dict[str, list[tuple[str, Place]]]) -> list[Place]:
+    """Return the images whose path ends as the id does, or whose whole path the id ends with; upper case may differ."""
+    stem, suffix = split_suffix(name)
+    stem = stem if suffix in SUFFIXES else name
     candidates = by_name.get(stem.rpartition("/")[2].casefold(), [])
     for fold in (str, str.casefold):
         wanted = "/" + fold(stem).strip("/")
@@ -250,9 +152,8 @@ def _elsewhere(key: str, by_name: dict[str, list[tuple[str, Place]]]) -> Place |
             if ("/" + fold(path)).endswith(wanted) or wanted.endswith("/" + fold(path))
         ]
         if fitting:
-            chosen = _of_suffix(fitting, suffix) if len(fitting) > 1 else fitting[0]
-            return chosen
-    return None
+            return _of_suffix(fitting, suffix)
+    return []
 
 
 def _ambiguous(raw_dir: Path, id_: str, where: str, places: list[Place]) -> FoldwiseError:
@@ -264,26 +165,24 @@ def _ambiguous(raw_dir: Path, id_: str, where: str, places: list[Place]) -> Fold
     )
 
 
-def _missing(
-    names: Sequence[str], missing: Sequence[tuple[str, str]], n_ids: int, exact: dict[str, Place | list[Place]]
-) -> FoldwiseError:
+def _missing(folders: Sequence[str], missing: Sequence[tuple[str, str]], n_ids: int, exact: Names) -> FoldwiseError:
     first, where = missing[0]
-    keys = [key for key in exact if split_suffix(key)[1] not in NO_IMAGES]
+    names = [name for name in exact.first if split_suffix(name)[1] not in NO_IMAGES]
     several = ""
     if len(missing) > 1:
         others = ", ".join(f"{id_!r} ({place})" for id_, place in missing[1:4])
-        several = f"; {len(missing)} of {n_ids} ids have none, also {others}{', ...' if len(missing) > 4 else ''}"
-    if not keys:
-        held = f"holds no image, but {', '.join(list(exact)[:5])}" if exact else "is empty"
-        there = f"it {held}; competition.options.images names the folder, a list of folders or a glob"
+        several = f"; {len(missing):,} of {n_ids:,} ids have none, also {others}{', ...' if len(missing) > 4 else ''}"
+    if names:
+        there = f"there are {len(names):,} images, the nearest names are {', '.join(map(repr, _near(first, names)))}"
     else:
-        there = f"there are {len(keys):,} images, the nearest names are {', '.join(map(repr, _near(first, keys)))}"
-    return FoldwiseError(f"{where}: no image of {first!r} in {', '.join(names)}{several}; {there}")
+        held = ", ".join(list(exact.first)[:5]) or "nothing"
+        there = f"there is {held}; competition.options.images names the folder, a list of folders or a glob"
+    return FoldwiseError(f"{where}: no image of {first!r} in {', '.join(folders)}{several}; {there}")
 
 
-def _near(name: str, keys: Iterable[str]) -> list[str]:
+def _near(name: str, names: Sequence[str]) -> list[str]:
     """Return up to three names like the given one; of very many, only those next to it in order are compared."""
-    ordered = sorted(keys)
+    ordered = sorted(names)
     at = bisect.bisect(ordered, name)
     some = ordered[max(0, at - 50) : at + 50] + ordered[:: max(1, len(ordered) // 500)]
     bare = {split_suffix(key)[0].rpartition("/")[2]: key for key in reversed(some)}

@@ -17,7 +17,7 @@ from foldwise.competitions.folder.containers import OpenContainers
 from foldwise.competitions.folder.decode import decode
 from foldwise.competitions.folder.decoded import Decoded, Undecodable
 from foldwise.competitions.folder.find_images import find_images
-from foldwise.competitions.folder.image_rules import Box, ImageFile, ImageRules
+from foldwise.competitions.folder.image_rules import Box, Channels, ImageFile, ImageRules
 from foldwise.competitions.folder.quiet import Captured, forward
 from foldwise.competitions.folder.shape_images import shaped
 from foldwise.errors import FoldwiseError
@@ -120,7 +120,8 @@ def read_images(
 def _blank(rules: ImageRules, file: ImageFile) -> np.ndarray:
     if rules.blank_shape is None:
         raise FoldwiseError(
-            f"{file.where}: {file.name} does not decode as an image, and no image before it shows the size of a blank one"
+            f"{file.where}: {file.name} does not decode as an image, and no image before it shows the size of a blank "
+            "one"
         )
     return np.zeros(rules.blank_shape, rules.blank_dtype)
 
@@ -145,7 +146,7 @@ def _check_like(image: np.ndarray, rules: ImageRules, file: ImageFile) -> None:
     )
 
 
-def _auto_channels(found: Sequence[Decoded]) -> str:
+def _auto_channels(found: Sequence[Decoded]) -> Channels:
     """Return `grey` where no image has colours, `as_is` where one has bands that are none, else `colour`."""
     if any(image.pixels.shape[3] > 4 for image in found):
         return "as_is"
@@ -169,7 +170,7 @@ def _outcomes(
         try:
             while tasks := list(itertools.islice(work, n)):
                 with captured.open():
-                    done = list(pool.map(lambda task: _outcome(*task, rules, held, captured, keep), tasks))
+                    done = list(pool.map(lambda task: _outcome(task[0], task[1], rules, held, captured, keep), tasks))
                     written = captured.lines()
                     for i, (file, box) in enumerate(tasks):
                         if done[i].noisy and written:
