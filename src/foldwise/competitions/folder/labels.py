@@ -287,9 +287,9 @@ def _point_out_names(names: list[str], column: str, file: str, separator: str | 
     same = [name for name in names if alike[name.casefold()] > 1]
     if same:
         log.warning("%s: the classes %s differ only in case; are they one?", file, ", ".join(map(repr, same)))
-    if separator is not None:
-        return
     for between in BETWEEN_LABELS:
+        if between == separator:
+            continue
         composed = [split_cell(name, between) for name in names if len(split_cell(name, between)) > 1]
         parts = Counter(part for parts in composed for part in set(parts))
         if composed and all(part in names or count > 1 for part, count in parts.items()):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 TRUTH_VALUES = ("false", "true")
 
 
@@ -90,7 +91,7 @@ def _answers(predictions: pd.DataFrame, sample: pd.DataFrame, columns: list[str]
 
 def _one_target(p: pd.Series, sample: pd.Series, layout: Layout) -> pd.Series | np.ndarray:
     """Return probabilities or values, or in a binary task the class's name where the sample holds names."""
-    names = {name for name in layout.classes or () if not _are_numbers([name])}
+    names = {name for name in layout.classes or () if not NUMBER.fullmatch(name)}
     if layout.task not in (None, "binary") or (_are_numbers(sample) and not names & set(sample)):
         return p
     given = sorted(_given(sample) | (names & set(sample)))
@@ -188,10 +189,7 @@ def _given(values: pd.Series) -> set[str]:
 
 
 def _are_numbers(values: Sequence[object] | pd.Series | pd.Index) -> bool:
-    return all(
-        re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", str(value)) or str(value) in MISSING
-        for value in set(values)
-    )
+    return all(NUMBER.fullmatch(str(value)) or str(value) in MISSING for value in set(values))
 
 
 def _folded(name: str) -> str:
