@@ -30,9 +30,10 @@ Optional in `reader.py`:
 RESUMES: bool
     If true, `read(raw_dir, work_dir, **options)` gets a folder that survives the death of the process; what it
     finds there it need not do again. The folder is removed when the data are prepared.
-read_new(raw_dir, *, images, sample, targets, category_names, **options) -> Iterator[data.records.Record]
-    Read new samples for `foldwise predict`, in the folder `raw_dir`; `images` is the folder of the images in it where the
-    user names no raw folder, `sample` a sample submission or None. Without it the test part of `read` is taken.
+read_new(raw_dir, *, new_images, new_sample, targets, category_names, **options) -> Iterator[data.records.Record]
+    Read new samples for `foldwise predict`, in the folder `raw_dir`; `new_images` is the folder of the images in it
+    where the user names no raw folder, `new_sample` a sample submission or None. Without this function the test part of
+    `read` is taken.
 FILES: tuple[str, ...]
     Options of `read` that may name a file outside the raw folder; its contents then enter the key of the data.
 

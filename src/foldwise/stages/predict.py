@@ -47,9 +47,7 @@ def predict(settings: Settings) -> dict[str, Any]:
     work = settings.prepared_dir  # on the disk of the data, which is large
     with tempfile.TemporaryDirectory(dir=work, prefix=".new-") as folder:
         new = Path(folder)
-        datasets.write_test(
-            _new_records(settings, known), new, known.train.images[0], known.structure.rows_per_image
-        )
+        datasets.write_test(new_records(settings, known), new, known.train.images[0], known.structure.rows_per_image)
         data = replace(known, test=datasets.read_split(new, "test"))
         _predict_by_members(settings, recipes, known, split, new, len(data.test.images))
         predictions = _blended(settings, about, runs, data, split, new)
@@ -86,7 +84,7 @@ def _recipe(run: Run) -> Recipe:
     return replace(recipe, model=replace(recipe.model, options=options))
 
 
-def _new_records(settings: Settings, known: Dataset) -> Iterator[Record]:
+def new_records(settings: Settings, known: Dataset) -> Iterator[Record]:
     """Return the records of the new samples as the competition's reader reads them."""
     given, options = settings.predict, settings.competition.options
     if (given.images is None) == (given.raw is None):
@@ -104,7 +102,12 @@ def _new_records(settings: Settings, known: Dataset) -> Iterator[Record]:
     if read_new is not None:
         folder, images = (Path(given.raw), None) if given.raw else (Path(str(given.images)), ".")
         records: Iterator[Record] = read_new(
-            folder, images=images, sample=sample, targets=known.targets, category_names=known.category_names, **options
+            folder,
+            new_images=images,
+            new_sample=sample,
+            targets=known.targets,
+            category_names=known.category_names,
+            **options,
         )
         return records
     if given.raw is None:

@@ -84,6 +84,11 @@ def find_images(
     return found
 
 
+def ids_of_images(folder: Path) -> list[str]:
+    """Return an id for each image file in a folder and its sub-folders: its path there without suffix, in order."""
+    return sorted(stem for stem, suffix in (split_suffix(name) for name, _ in walk(str(folder))) if suffix in SUFFIXES)
+
+
 def _all_places(raw_dir: Path, names: Sequence[str], ids: Sequence[str]) -> Iterator[tuple[str, Place]]:
     """Yield the key and the place of every image of the option `images`; a folder given twice counts once."""
     seen = set()

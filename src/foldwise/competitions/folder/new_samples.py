@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foldwise.competitions.folder import samples, tables
-from foldwise.competitions.folder.find_images import images_in
+from foldwise.competitions.folder.find_images import ids_of_images
 from foldwise.competitions.folder.image_files import settle
-from foldwise.competitions.folder.image_rules import ImageRules
 from foldwise.competitions.folder.rows import NO_TEST, test_rows, with_columns
 from foldwise.data.records import Record
 from foldwise.errors import FoldwiseError, choices
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
 def read_new(
     raw_dir: Path,
     *,
-    images: str | None,
-    sample: Path | None,
+    new_images: str | None,
+    new_sample: Path | None,
     targets: Sequence[str],
     category_names: Mapping[str, Sequence[str]],
     **options: Any,
@@ -30,26 +29,26 @@ def read_new(
     """Return a record for each new image, read by the options of `reader.read`.
 
     raw_dir: a folder with new images, or one laid out as the raw data, with a sample submission.
-    images: the folder of the images in it; None: as in the raw data.
-    sample: a sample submission that lists the ids. None: the one in `raw_dir`, or where `images` is given and there is
-        none, an id is a file's name without its suffix.
+    new_images: the folder of the images in it; None: as in the raw data.
+    new_sample: a sample submission that lists the ids. None: the one in `raw_dir`, or where `new_images` is given an id
+        is a file's name without its suffix.
     category_names: what the numbers of each category stand for.
 
     Raises FoldwiseError for an id without image and for a category that the training data do not have.
     """
     shared = [*options["auxiliary"], *options["categories"], *options["image_columns"]]
     shared += options["crop_columns"] or ()
-    if images is None or sample is not None:
-        name = str(sample or options["sample"])
+    if new_images is None or new_sample is not None:
+        name = str(new_sample or options["sample"])
         test = "test.csv" if options["test"] == NO_TEST else options["test"]
         table = _rows_of_sample(raw_dir, name, test, shared, targets, options)
     else:
         name = raw_dir.name
-        table = _rows_of_files(raw_dir, images, shared, options)
+        table = _rows_of_files(raw_dir, new_images, shared, options)
     columns: dict[str, Any] = {column: tables.numbers(table, column, name) for column in options["auxiliary"]}
     for column in options["categories"]:
         columns[column] = _numbered(table, column, category_names[column], name)
-    places = images or options["test_images"] or options["images"]
+    places = new_images or options["test_images"] or options["images"]
     wanted = list(options["image_columns"]) or ["id"]
     files = samples.image_files_of(raw_dir, places, table, wanted, name)
     boxes = samples.boxes_of(table, options["crop_columns"], name)
@@ -68,15 +67,13 @@ def _rows_of_sample(
     )
 
 
-def _rows_of_files(
-    raw_dir: Path, images: str, shared: Sequence[str], options: Mapping[str, Any]
-) -> pd.DataFrame:
+def _rows_of_files(raw_dir: Path, images: str, shared: Sequence[str], options: Mapping[str, Any]) -> pd.DataFrame:
     import pandas as pd
 
-    names = images_in(raw_dir, images)
-    if not names:
+    ids = ids_of_images(raw_dir / images)
+    if not ids:
         raise FoldwiseError(f"{raw_dir / images}: expected image files, found none")
-    table = pd.DataFrame({"id": names})
+    table = pd.DataFrame({"id": ids})
     return with_columns(table, shared, raw_dir / "test.csv", options["id_column"], raw_dir.name) if shared else table
 
 
@@ -85,8 +82,8 @@ def _numbered(table: pd.DataFrame, column: str, names: Sequence[str], where: str
     number = {name: i for i, name in enumerate(names, start=1)}
     unknown = table.index[~table[column].isin(number)]
     if len(unknown):
-        value = table[column].loc[unknown[0]]
+        name, row = table[column].loc[unknown[0]], unknown[0] + 1
         raise FoldwiseError(
-            f"{where}, row {unknown[0] + 1}: the {column} {value!r} is not in the training data; {choices(value, names)}"
+            f"{where}, row {row}: the {column} {name!r} is not in the training data; {choices(name, names)}"
         )
     return [number[value] for value in table[column]]

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import BeforeValidator, Field
 
-from foldwise.competitions.folder import faces, samples, tables
+from foldwise.competitions.folder import faces, new_samples, samples, tables
 from foldwise.competitions.folder.image_files import settle
 from foldwise.competitions.folder.image_rules import Broken, Channels, Depth, Fit, ImageRules, Pages
 from foldwise.competitions.folder.labels import encode, learnable
 from foldwise.competitions.folder.layout import Layout, lay_out
-from foldwise.competitions.folder.new_samples import read_new
 from foldwise.competitions.folder.rows import NO_TEST, Join, labelled_rows, test_rows, training_rows
 from foldwise.data.records import Records
 from foldwise.data.structure import Structure
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
 VERSION = 2
 SOURCES: dict[str, Callable[..., None]] = {"embedded": faces.write}
+read_new = new_samples.read_new
 
 Side = Annotated[int, Field(ge=1)]
 Name = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int | float) else value)]
