@@ -14,6 +14,7 @@ from foldwise.data.dataset import Dataset
 from foldwise.errors import FoldwiseError
 from foldwise.plugins import competition_module, default_options
 from foldwise.settings import Settings, differences
+from foldwise.stages.check_task import check_task, checked
 from foldwise.stages.simulate import generated_by, host_files, raw_files
 from foldwise.storage import content_key, sha256, write_json, written_aside
 
@@ -32,12 +33,13 @@ def prepare(settings: Settings) -> Dataset:
         with written_aside(path) as aside:
             try:
                 records = reader.read(raw_dir, *kept, **settings.competition.options)
+                check_task(settings, records.task)
                 dataset.write(records, aside, key, source_key(settings))
             except FileNotFoundError as error:
                 raise FoldwiseError(_missing(settings, raw_dir, error)) from None
         for folder in kept:
             shutil.rmtree(folder, ignore_errors=True)
-    return dataset.read(path)
+    return checked(settings, dataset.read(path))
 
 
 def show(data: Dataset, width: int) -> str:
@@ -58,7 +60,7 @@ def prepared(settings: Settings) -> Dataset:
             f"{settings.competition.name}: this data is not prepared: {path} is missing; `foldwise prepare "
             f"competition={settings.competition.name}` makes it, and `foldwise train` trains on it too"
         )
-    return dataset.read(path)
+    return checked(settings, dataset.read(path))
 
 
 def data_key(settings: Settings, keep_digests: bool = False) -> str:
