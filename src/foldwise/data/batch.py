@@ -60,7 +60,7 @@ def by_image(dataset: Dataset) -> Dataset:
         return dataset
     if dataset.task in ONE_CLASS:
         raise FoldwiseError(
-            f"one image answers {r} rows of a {dataset.task} task; expected binary, multilabel or regression, "
+            f"one image answers {r} rows of a task of classes ({dataset.task}); expected binary, multilabel or regression, "
             "or images that answer one row each"
         )
     targets = [f"{target}_{row}" for row in range(r) for target in dataset.targets]

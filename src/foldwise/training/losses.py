@@ -91,7 +91,7 @@ def check_fit(fit: FitSettings, task: Task) -> None:
     if regression and fit.loss == "focal":
         raise ConfigError("fit.loss=focal: a regression is trained by auto, squared, absolute or huber")
     if not regression and fit.loss in OF_VALUES:
-        raise ConfigError(f"fit.loss={fit.loss}: a {task} task has classes and is trained by auto or focal")
+        raise ConfigError(f"fit.loss={fit.loss}: the task is {task}, and classes are trained by auto or focal")
     if fit.loss != "focal" and fit.focal_gamma != FitSettings.focal_gamma:
         raise ConfigError(f"fit.focal_gamma={fit.focal_gamma:g}: nothing reads it without fit.loss=focal")
     if regression and fit.label_smoothing:
@@ -104,9 +104,8 @@ def check_fit(fit: FitSettings, task: Task) -> None:
         )
     if (regression or several) and fit.positive_weight != 1:
         raise ConfigError(
-            f"fit.positive_weight={fit.positive_weight:g}: a {task} task has no positive label, as binary and "
-            "multilabel tasks have; "
-            + ("set 1" if regression else "fit.class_weights=true makes all classes weigh the same")
+            f"fit.positive_weight={fit.positive_weight:g}: the task is {task}, and only binary and multilabel tasks have "
+            + ("positive labels; set 1" if regression else "positive labels; fit.class_weights=true weighs classes")
         )
 
 
