@@ -91,9 +91,13 @@ def test_weights_of_rows_go_with_a_loss_of_our_own():
 @pytest.mark.parametrize(
     ("fit", "task", "message"),
     [
-        ({"loss": "squared"}, "binary", "fit.loss=squared: a binary task has classes and is trained by auto or focal"),
-        ({"positive_weight": 2.0}, "ordinal", "a ordinal task has no positive label.*fit.class_weights=true"),
-        ({"positive_weight": 2.0}, "multiclass", "fit.positive_weight=2: a multiclass task has no positive label"),
+        (
+            {"loss": "squared"},
+            "binary",
+            "fit.loss=squared: the task is binary, and classes are trained by auto or focal",
+        ),
+        ({"positive_weight": 2.0}, "ordinal", "the task is ordinal, and only binary.*fit.class_weights=true"),
+        ({"positive_weight": 2.0}, "multiclass", "fit.positive_weight=2: the task is multiclass, and only"),
     ],
 )
 def test_what_does_not_fit_the_task_is_refused(fit, task, message):

@@ -98,7 +98,7 @@ def test_what_goes_with_classes_goes_with_values(augment, fit):
 
 @pytest.mark.parametrize("model", ["small_cnn", "mlp", "logistic_regression", "multi_view"])
 def test_every_model_ends_in_a_linear_layer(model):
-    data = make_values(((1.0, 0.0), (2.0, 0.0)), shape=(12, 12, 1))
+    data = make_values(((1.0, 0.0), (2.0, 0.0)), shape=(25, 25, 1))
     built = build.build_model(make_recipe(model), data)
     assert built.outputs[0].shape == (None, 2)
     assert built.get_layer("logits").get_config().get("activation", "linear") == "linear"
@@ -218,7 +218,7 @@ def test_a_column_of_that_name_that_a_model_takes_weighs_nothing():
         (["fit.loss=focal"], "fit.loss=focal: a regression is trained by auto, squared, absolute or huber"),
         (["fit.label_smoothing=0.1"], "fit.label_smoothing=0.1: a regression has no classes"),
         (["fit.class_weights=true"], "fit.class_weights=true: a regression has no classes"),
-        (["fit.positive_weight=2"], "fit.positive_weight=2: a regression task has no positive label"),
+        (["fit.positive_weight=2"], "fit.positive_weight=2: the task is regression, and only binary"),
         (["fit.focal_gamma=1"], "fit.focal_gamma=1: nothing reads it without fit.loss=focal"),
         (["pseudo=confident", "pseudo.runs=[a-1]"], "pseudo.labels=hard .*choose pseudo=distill"),
     ],

@@ -56,7 +56,7 @@ def compare(
     unknown = [name for name in names if name not in fitting]
     if unknown:
         raise ConfigError(
-            f"ensemble.options.methods={unknown[0]}: no such method for a {problem.task} task; "
+            f"ensemble.options.methods={unknown[0]}: no such method of task={problem.task}; "
             f"{choices(unknown[0], fitting)}"
         )
     scores: dict[str, Score] = {}

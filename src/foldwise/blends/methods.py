@@ -78,7 +78,7 @@ single, mean, greedy, convex, by_output, linear, files, compare
     """
     fitting = [name for name, method in METHODS.items() if task in method.tasks] + ["compare"]
     if settings.name not in fitting:
-        what = "the values of a regression" if task == "regression" else f"the probabilities of a {task} task"
+        what = "the values of a regression" if task == "regression" else "probabilities of classes"
         raise ConfigError(f"ensemble={settings.name}: it does not blend {what}; choose one of {', '.join(fitting)}")
     if task != "regression":
         return

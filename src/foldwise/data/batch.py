@@ -60,8 +60,8 @@ def by_image(dataset: Dataset) -> Dataset:
         return dataset
     if dataset.task in ONE_CLASS:
         raise FoldwiseError(
-            f"one image answers {r} rows of a task of classes ({dataset.task}); expected binary, multilabel or regression, "
-            "or images that answer one row each"
+            f"one image answers {r} rows of {'an' if dataset.task == 'ordinal' else 'a'} {dataset.task} task; expected "
+            "a binary, a multilabel or a regression task, or images that answer one row each"
         )
     targets = [f"{target}_{row}" for row in range(r) for target in dataset.targets]
     labels = pd.DataFrame(dataset.labels.reshape(-1, len(targets)), columns=targets)

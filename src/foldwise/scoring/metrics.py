@@ -419,13 +419,13 @@ def check_metric(name: MetricName, task: Task, key: str = "competition.metric") 
     >>> check_metric("log_loss", "regression")
     Traceback (most recent call last):
         ...
-    foldwise.errors.ConfigError: competition.metric=log_loss: a regression task is not scored by log loss; \
+    foldwise.errors.ConfigError: competition.metric=log_loss: the task is regression, which log loss does not score; \
 set competition.metric=rmse, or another: rmsle, mae, rmse, r2
     """
     if task in METRICS[name].tasks:
         return
     fitting = [other for other, metric in METRICS.items() if task in metric.tasks]
     raise ConfigError(
-        f"{key}={name}: a {task} task is not scored by {METRICS[name].label}; set {key}="
-        f"{usual_metric(task)}, or another: {', '.join(fitting)}"
+        f"{key}={name}: the task is {task}, which {METRICS[name].label} does not score; set {key}={usual_metric(task)}, "
+        f"or another: {', '.join(fitting)}"
     )

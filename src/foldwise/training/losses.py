@@ -104,8 +104,8 @@ def check_fit(fit: FitSettings, task: Task) -> None:
         )
     if (regression or several) and fit.positive_weight != 1:
         raise ConfigError(
-            f"fit.positive_weight={fit.positive_weight:g}: the task is {task}, and only binary and multilabel tasks have "
-            + ("positive labels; set 1" if regression else "positive labels; fit.class_weights=true weighs classes")
+            f"fit.positive_weight={fit.positive_weight:g}: the task is {task}, and only binary and multilabel tasks "
+            f"have positive labels; {'set 1' if regression else 'fit.class_weights=true weighs classes'}"
         )
 
 
