@@ -426,6 +426,6 @@ set competition.metric=rmse, or another: rmsle, mae, rmse, r2
         return
     fitting = [other for other, metric in METRICS.items() if task in metric.tasks]
     raise ConfigError(
-        f"{key}={name}: the task is {task}, which {METRICS[name].label} does not score; set {key}={usual_metric(task)}, "
-        f"or another: {', '.join(fitting)}"
+        f"{key}={name}: the task is {task}, which {METRICS[name].label} does not score; set {key}="
+        f"{usual_metric(task)}, or another: {', '.join(fitting)}"
     )
