@@ -1,4 +1,4 @@
-"""Blends of a regression: arithmetic by themselves, least squares on the simplex; what needs probabilities is refused."""
+"""Blends of a regression: arithmetic by themselves, least squares on the simplex; methods of probabilities refused."""
 
 from dataclasses import replace
 from unittest.mock import patch
