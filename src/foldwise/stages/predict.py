@@ -16,7 +16,7 @@ from foldwise.config.check import checked_options
 from foldwise.data import dataset as datasets
 from foldwise.data.dataset import Dataset
 from foldwise.data.folds import folds_path, read_folds
-from foldwise.data.records import Record
+from foldwise.data.records import Record, Records
 from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.execution.prediction import PredictionTask
 from foldwise.execution.queue import predict_fits
@@ -47,7 +47,8 @@ def predict(settings: Settings) -> dict[str, Any]:
     work = settings.prepared_dir  # on the disk of the data, which is large
     with tempfile.TemporaryDirectory(dir=work, prefix=".new-") as folder:
         new = Path(folder)
-        datasets.write_test(new_records(settings, known), new, known.train.images[0], known.structure.rows_per_image)
+        records = replace(_as_known(known), test=new_records(settings, known))
+        datasets.write_test(records, new, known.train.images[0])
         data = replace(known, test=datasets.read_split(new, "test"))
         _predict_by_members(settings, recipes, known, split, new, len(data.test.images))
         predictions = _blended(settings, about, runs, data, split, new)
@@ -82,6 +83,11 @@ def _recipe(run: Run) -> Recipe:
     builder = function_named("models", recipe.model.name, "model.name")
     options = checked_options(builder, recipe.model.options, f"{run.name}: model.options")
     return replace(recipe, model=replace(recipe.model, options=options))
+
+
+def _as_known(known: Dataset) -> Records:
+    """Return records of the task, the targets and the structure of known data."""
+    return Records(known.task, known.targets, [], [], known.auxiliary, structure=known.structure)
 
 
 def new_records(settings: Settings, known: Dataset) -> Iterator[Record]:

@@ -17,6 +17,7 @@ from foldwise.plugins import competition_module, default_options
 from foldwise.runs import submission
 from foldwise.scoring.metrics import METRICS
 from foldwise.settings import Settings, differences
+from foldwise.stages.check_task import check_task, checked
 from foldwise.stages.simulate import generated_by, host_files, raw_files
 from foldwise.storage import content_key, sha256, write_json, written_aside
 
@@ -36,6 +37,7 @@ def prepare(settings: Settings) -> Dataset:
             try:
                 records = reader.read(raw_dir, *kept, **settings.competition.options)
                 _check_order(settings, records)
+                check_task(settings, records.task)
                 submission.try_layout(reader, records, settings.competition.options)
                 dataset.write(records, aside, key, source_key(settings))
             except FileNotFoundError as error:
@@ -67,7 +69,7 @@ def prepared(settings: Settings) -> Dataset:
 
 
 def _opened(settings: Settings, path: Path) -> Dataset:
-    data = dataset.read(path)
+    data = checked(settings, dataset.read(path))
     _check_order(settings, data)  # the metric may be another than when the data were prepared
     return data
 

@@ -1,0 +1,38 @@
+"""Whether the settings fit the task of the data: asked as soon as the task is known, before any image is decoded."""
+
+from __future__ import annotations
+
+from foldwise.blends import methods
+from foldwise.data.dataset import Dataset
+from foldwise.errors import FoldwiseError
+from foldwise.scoring.metrics import check_metric
+from foldwise.settings import Settings, Task
+from foldwise.training import losses
+
+
+def check_task(settings: Settings, task: Task) -> None:
+    """Raise ConfigError where the metrics, the loss, the pseudo-labels or the way to blend do not fit the task."""
+    check_metric(settings.competition.metric, task)
+    for name in settings.competition.shown:
+        check_metric(name, task, "competition.shown")
+    losses.check_fit(settings.fit, task)
+    losses.check_pseudo(settings.pseudo, task)
+    methods.check_task(settings.ensemble, task)
+
+
+def checked(settings: Settings, dataset: Dataset) -> Dataset:
+    """Return the data, whose task and labels fit the settings.
+
+    Raises ConfigError as `check_task` does, and FoldwiseError for a negative target where RMSLE is the objective.
+    """
+    check_task(settings, dataset.task)
+    if settings.competition.metric == "rmsle" and dataset.task == "regression":
+        wrong = (dataset.labels < 0).any(axis=1)
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise FoldwiseError(
+                f"competition.metric=rmsle: {wrong.sum()} training rows have a negative target, for example "
+                f"{dataset.train.table['id'].iloc[row]!r} with {dataset.labels[row].tolist()}; RMSLE needs targets "
+                "of 0 or more: set competition.metric=rmse"
+            )
+    return dataset
