@@ -15,7 +15,7 @@ from foldwise.errors import FoldwiseError
 from foldwise.plugins import competition_module, default_options
 from foldwise.settings import Settings, differences
 from foldwise.stages.simulate import generated_by, host_files, raw_files
-from foldwise.storage import content_key, sha256, write_json, written_aside
+from foldwise.storage import content_key, own_files, sha256, write_json, written_aside
 
 log = logging.getLogger(__name__)
 
@@ -95,18 +95,18 @@ def _raw_url(settings: Settings) -> str | None:
 
 
 def _digests(raw_dir: Path, cache: Path, keep: bool) -> dict[str, str]:
-    """Hash every raw file; a file of unchanged size and time is not read again."""
+    """Hash every raw file but foreign ones; a file of unchanged size and time is not read again."""
     known = json.loads(cache.read_text()) if cache.is_file() else {}
     found: dict[str, list[Any]] = {}
-    for path in sorted(p for p in raw_dir.rglob("*") if p.is_file() and p.suffix not in (".7z", ".zip")):
-        name, status = path.relative_to(raw_dir).as_posix(), path.stat()
-        state = [status.st_size, status.st_mtime_ns]
-        if name == "solution.csv":  # the answers that only `grade` reads decide nothing here
+    for name, status in sorted(own_files(raw_dir)):
+        # archives are read when they are unpacked, and the answers are read by `grade` alone
+        if name.endswith((".7z", ".zip")) or name == "solution.csv":
             continue
+        state = [status.st_size, status.st_mtime_ns]
         if known.get(name, [])[:2] == state:
             found[name] = known[name]
         else:
-            found[name] = [*state, sha256(path)]
+            found[name] = [*state, sha256(raw_dir / name)]
     if keep and found != known:
         write_json(cache, found)
     return {name: digest for name, (_, _, digest) in found.items()}
