@@ -195,9 +195,7 @@ def test_what_operating_systems_leave_is_foreign(name):
     assert is_foreign(Path(name))
 
 
-@pytest.mark.parametrize(
-    "name", ["7.png", ".hidden.png", "a/_7.png", "DS_Store", "thumbs/7.db", "macosx/7.png", "..._7"]
-)
+@pytest.mark.parametrize("name", ["7.png", ".hidden.png", "a/_7.png", "DS_Store", "thumbs/7.db", "macosx/7.png"])
 def test_what_people_name_is_their_own(name):
     assert not is_foreign(Path(name))
 

@@ -88,7 +88,7 @@ def sha256(path: Path) -> str:
 
 
 def is_foreign(path: Path) -> bool:
-    """Tell whether a file, its path relative to the folder of the data, belongs to an operating system, not to the data.
+    """Tell whether a file was left by an operating system; path: relative to the folder of the data.
 
     >>> is_foreign(Path("images/._7.png")), is_foreign(Path("__MACOSX/7.png")), is_foreign(Path("images/7.png"))
     (True, True, False)

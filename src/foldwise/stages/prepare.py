@@ -15,7 +15,7 @@ from foldwise.errors import FoldwiseError
 from foldwise.plugins import competition_module, default_options
 from foldwise.settings import Settings, differences
 from foldwise.stages.simulate import generated_by, host_files, raw_files
-from foldwise.storage import content_key, own_files, sha256, write_json, written_aside
+from foldwise.storage import content_key, is_foreign, own_files, sha256, write_json, written_aside
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,11 @@ def prepare(settings: Settings) -> Dataset:
                 records = reader.read(raw_dir, *kept, **settings.competition.options)
                 dataset.write(records, aside, key, source_key(settings))
             except FileNotFoundError as error:
-                raise FoldwiseError(_missing(settings, raw_dir, error)) from None
+                raise FoldwiseError(_packed(settings, raw_dir) or _missing(settings, raw_dir, error)) from None
+            except FoldwiseError as error:
+                if hint := _packed(settings, raw_dir):
+                    raise FoldwiseError(f"{error}; {hint}") from None
+                raise
         for folder in kept:
             shutil.rmtree(folder, ignore_errors=True)
     return dataset.read(path)
@@ -112,9 +116,27 @@ def _digests(raw_dir: Path, cache: Path, keep: bool) -> dict[str, str]:
     return {name: digest for name, (_, _, digest) in found.items()}
 
 
+def _packed(settings: Settings, raw_dir: Path) -> str:
+    """Return what to do about archives of the host that are not unpacked; an empty string where there is none."""
+    if settings.source.kind != "kaggle" or not raw_dir.is_dir():
+        return ""
+    from foldwise.kaggle import archives  # only where something is missing
+
+    try:
+        found = archives.packed(raw_dir)
+    except FoldwiseError as error:
+        return str(error)
+    if not found:
+        return ""
+    return (
+        f"{raw_dir} holds {', '.join(one.relative_to(raw_dir).as_posix() for one in found[:8])}, not unpacked: "
+        f"`foldwise download competition={settings.competition.name}` unpacks it and fetches nothing"
+    )
+
+
 def _missing(settings: Settings, raw_dir: Path, error: FileNotFoundError) -> str:
     name = Path(str(error.filename)).name
-    held = ", ".join(sorted(p.name for p in raw_dir.iterdir())[:8])
+    held = ", ".join(sorted(p.name for p in raw_dir.iterdir() if not is_foreign(Path(p.name)))[:8])
     return (
         f"{raw_dir / name} is missing; the folder holds {held}. "
         f"`foldwise download competition={settings.competition.name}` fetches and unpacks the host's files"
