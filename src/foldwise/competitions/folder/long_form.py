@@ -104,7 +104,7 @@ def is_long(sample: pd.DataFrame, targets: Sequence[str], separator: str) -> boo
     >>> is_long(sample, ["x", "y"], "_"), is_long(sample, ["x", "y", "z"], "_"), is_long(sample, ["x"], "_")
     (True, False, False)
     """
-    if len(targets) < 2 or sample.shape[1] != 2 or len(sample) % len(targets):
+    if len(targets) < 2 or sample.shape[1] != 2 or sample.empty or len(sample) % len(targets):
         return False
     ids = sample.iloc[:, 0]
     return all(int(ids.str.endswith(separator + target).sum()) >= len(sample) // len(targets) for target in targets)
