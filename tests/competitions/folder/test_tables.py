@@ -325,7 +325,7 @@ def test_without_a_test_set(folder) -> None:
     assert [record.id for record in records.train] == ["t0", "t1"]
     assert (list(records.test), records.sample_submission, records.test_ids) == ([], None, [])
     empty = folder({"train.csv": "id,label\nt0,0\nt1,1\n", "sample_submission.csv": "id,label\n"})
-    with pytest.raises(FoldwiseError, match="hidden needs competition.options.test=none"):
+    with pytest.raises(FoldwiseError, match=r"hidden needs competition\.options\.test=none"):
         prepare(empty)
 
 

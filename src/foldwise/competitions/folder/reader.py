@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import BeforeValidator, Field
 
-from foldwise.competitions.folder import faces, samples, tables
-from foldwise.competitions.folder.image_files import settle
+from foldwise.competitions.folder import faces, tables
 from foldwise.competitions.folder.image_rules import Broken, Channels, Depth, Fit, ImageRules, Pages
 from foldwise.competitions.folder.labels import encode, learnable
 from foldwise.competitions.folder.layout import Layout, lay_out
 from foldwise.competitions.folder.rows import NO_TEST, Join, labelled_rows, test_rows, training_rows
+from foldwise.competitions.folder.samples import find_samples, records_of
 from foldwise.data.records import Records
 from foldwise.data.structure import Structure
 from foldwise.errors import ConfigError
@@ -132,17 +132,13 @@ def read(
     train_side, test_side, names = tables.side_columns(train, test_table, auxiliary, categories, name, sample)
 
     rules = ImageRules(channels, depth, (side, side) if side else size, fit, pages, upright, window, broken, draft)
-    wanted = list(image_columns) or ["id"]
-    files = samples.image_files_of(raw_dir, images, train, wanted, name)
-    test_files = samples.image_files_of(raw_dir, test_images or images, test_table, wanted, sample)
-    boxes, test_boxes = samples.boxes_of(train, crop_columns, name), samples.boxes_of(test_table, crop_columns, sample)
-    rules = settle(rules, [*files, *test_files])
-    test_rules = samples.answering(rules)
+    where = test_images or images
+    of_train = find_samples(raw_dir, images, train, extra | train_side, image_columns, crop_columns, name)
+    of_test = find_samples(raw_dir, where, test_table, test_side, image_columns, crop_columns, sample)
     return Records(
         task,
         learned.targets,
-        samples.records(train, extra | train_side, files, rules, boxes, len(wanted), name),
-        samples.records(test_table, test_side, test_files, test_rules, test_boxes, len(wanted), sample),
+        *records_of(rules, of_train, of_test),
         list(auxiliary),
         None if test == NO_TEST else raw_dir / sample,
         structure=Structure(categories={column: len(names[column]) for column in categories}),
