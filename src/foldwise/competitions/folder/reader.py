@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -58,6 +58,7 @@ def read(
     image_columns: tuple[str, ...] = (),
     crop_columns: tuple[str, str, str, str] | None = None,
     kept_columns: tuple[str, ...] = (),
+    train_prefix: str = "",
     size: tuple[Side, Side] | None = None,
     fit: Fit = "stretch",
     depth: Depth | None = None,
@@ -96,6 +97,7 @@ def read(
     image_columns: columns that name the image files; several are views of one sample. By default the id names it.
     crop_columns: left, top, width and height in pixels of the part of the image that is kept.
     kept_columns: columns of the sample submission whose values a submission keeps.
+    train_prefix: put before the ids of training rows, where test rows have the same ones; the files have none.
     size: height and width to resize to.
     fit: stretch, pad (with zeros) or crop (the middle) where the proportions differ.
     depth: 8, 16 or float: bits of all pixels; by default those of the files.
@@ -118,7 +120,7 @@ def read(
     )
     train = training_rows(raw_dir, name, id_column, own, shared, join, labelled)
     learned = learnable(encode(train, task, columns, classes, name, separator, empty_label), task, name)
-    extra: dict[str, Sequence[Any]] = dict(zip(learned.targets, learned.values.T, strict=True))
+    extra: dict[str, Any] = dict(zip(learned.targets, learned.values.T, strict=True))
     if (groups := tables.groups(train, group_column, group_pattern, name)) is not None:
         extra["group"] = groups.tolist()
     if weight_column:
@@ -127,13 +129,22 @@ def read(
     if test != NO_TEST:
         from_join = [column for column in shared if column not in labelled] if join else []
         test_table = test_rows(
-            raw_dir, sample, test, id_column, shared, join, from_join, train["id"], learned.targets, separator
+            raw_dir,
+            sample,
+            test,
+            id_column,
+            shared,
+            join,
+            from_join,
+            train_prefix + train["id"],
+            learned.targets,
+            separator,
         )
     train_side, test_side, names = tables.side_columns(train, test_table, auxiliary, categories, name, sample)
 
     rules = ImageRules(channels, depth, (side, side) if side else size, fit, pages, upright, window, broken, draft)
     where = test_images or images
-    of_train = find_samples(raw_dir, images, train, extra | train_side, image_columns, crop_columns, name)
+    of_train = find_samples(raw_dir, images, train, extra | train_side, image_columns, crop_columns, name, train_prefix)
     of_test = find_samples(raw_dir, where, test_table, test_side, image_columns, crop_columns, sample)
     return Records(
         task,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -32,7 +32,7 @@ class Samples:
     """
 
     table: DataFrame
-    columns: dict[str, Sequence[Any]]
+    columns: Mapping[str, Any]  # (n,) each
     files: list[ImageFile]
     boxes: list[Box | None] | None
     views: int
@@ -43,12 +43,15 @@ def find_samples(
     raw_dir: Path,
     images: str | Sequence[str],
     table: pd.DataFrame,
-    columns: dict[str, Sequence[Any]],
+    columns: Mapping[str, Any],
     image_columns: Sequence[str],
     crop_columns: Sequence[str] | None,
     name: str,
+    prefix: str = "",
 ) -> Samples:
     """Find the image files of all rows.
+
+    prefix: of the records' ids, which the names of the files lack.
 
     Raises FoldwiseError, naming the rows, where an image or its name is missing or its box is not one.
     """
@@ -70,7 +73,7 @@ def find_samples(
             f"{error}; the ids look like IMAGE_LABEL, which needs competition.options.label_form=long"
         ) from None
     of_files = None if boxes is None else [box for box in boxes for _ in named]
-    return Samples(table, columns, files, of_files, len(named), name)
+    return Samples(table.assign(id=prefix + table["id"]), columns, files, of_files, len(named), name)
 
 
 def records_of(rules: ImageRules, train: Samples, test: Samples) -> tuple[Iterator[Record], Iterator[Record]]:
