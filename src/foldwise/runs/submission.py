@@ -63,11 +63,8 @@ def write_like(
     ordered = laid_out.set_index(sample.columns[0], drop=False).loc[sample.iloc[:, 0]]
     files = {path: (ordered, form)}
     values = laid_out.iloc[:, 1:]
-    if (
-        answers is not predictions
-        or list(values) != dataset.targets
-        or len(values.select_dtypes("number").T) < len(values.T)
-    ):
+    are_probabilities = list(values) == dataset.targets and all(kind.kind == "f" for kind in values.dtypes)
+    if answers is not predictions or not are_probabilities:
         files[path.with_name(f"{stem}_probabilities.csv")] = predictions, CsvForm(line_end=form.line_end)
     write_json(path.with_suffix(".json"), about)
     for file, (table, how) in reversed(files.items()):

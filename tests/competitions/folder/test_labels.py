@@ -47,6 +47,7 @@ def test_binary(cells: list[str], options: dict) -> None:
         (["1.5", "10.0", "2.0"], ["1.5", "2.0", "10.0"], True),
         (["01", "1", "2"], ["01", "1", "2"], True),
         (["NA", "None", "nan", "1e5"], ["1e5", "NA", "None", "nan"], False),
+        (["1", "NA", "10"], ["1", "10", "NA"], False),
         (["b", "a", "10"], ["10", "a", "b"], False),
     ],
 )
@@ -128,7 +129,12 @@ MANY = ["1", *["x"] * 9]
 WRONG: dict[str, tuple[Any, str, dict[str, Any], str]] = {
     "missing": (["0", "", "1", ""], "binary", {}, "train.csv, row 2: the label 'y' is missing (2 such rows: 2, 4)"),
     "NaN": (["0.0", "NaN", "1.0"], "binary", {}, "train.csv, row 2: the label 'y' is missing"),
-    "NaN among numbers": (["0", "1", "2", "nan"], "multiclass", {}, "row 4: the label 'y' is missing; 'nan' is no num"),
+    "NaN among numbers": (
+        ["0", "1", "2", "nan"],
+        "multiclass",
+        {},
+        "row 4: the label 'y' is missing; 'nan' is",
+    ),
     "NaN of a regression": (["0.5", "NaN"], "regression", {}, "train.csv, row 2: the label 'y' is missing"),
     "infinite": (["0.5", "inf"], "regression", {}, "train.csv, row 2: y is 'inf', expected a number"),
     "no number": (["0.5", "high"], "regression", {}, "train.csv, row 2: y is 'high', expected a number"),

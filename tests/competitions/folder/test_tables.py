@@ -144,9 +144,19 @@ def test_labels_that_contain_the_separator(folder) -> None:
     assert (data.targets, data.labels.tolist()) == (["b", "a_b"], [[0, 1], [1, 0]])
 
 
+def test_a_row_for_each_label_that_an_image_has(folder) -> None:
+    names = [f"images/{name}.png" for name in ("t0", "t1", "t2", "u0")]
+    files = csvs("ID,label/t0,cat/t0,dog/t1,dog/t2,cat/t0,cat", "ID,cat,dog/u0,0,0")
+    data = prepare(folder(files, names, **long_options()))
+    assert data.train.table["id"].tolist() == ["t0", "t1", "t2"]
+    assert (data.targets, data.labels.tolist()) == (["cat", "dog"], [[1, 1], [0, 1], [1, 0]])
+
+
 @pytest.mark.parametrize(
     ("rows", "options", "expected"),
     [
+        (LONG.replace("t0_any,1", "t0_any,"), long_options(), "train.csv, row 1: the label 'label' is missing"),
+        ("ID,label/t0,cat/t1,cta", long_options(classes="[cat,dog]"), "row 2: the label 'label' is 'cta', which is no"),
         (f"{LONG}/t1_sub,0", long_options(), "train.csv, row 7: label of 't1_sub' is '0', in a row before it another"),
         (LONG.replace("/t1_sub,1", ""), long_options(), "train.csv, row 3: 't1' has no row for the label 'sub'"),
         (f"{LONG}/t3,0", long_options(), "train.csv, row 7: the id 't3' does not end with _LABEL"),
@@ -325,8 +335,20 @@ def test_without_a_test_set(folder) -> None:
     assert [record.id for record in records.train] == ["t0", "t1"]
     assert (list(records.test), records.sample_submission, records.test_ids) == ([], None, [])
     empty = folder({"train.csv": "id,label\nt0,0\nt1,1\n", "sample_submission.csv": "id,label\n"})
-    with pytest.raises(FoldwiseError, match=r"hidden needs competition.options.test=none"):
+    with pytest.raises(FoldwiseError, match=r"hidden needs competition\.options\.test=none"):
         prepare(empty)
+
+
+def test_test_images_with_the_ids_of_training_images(folder) -> None:
+    names = [f"images/{name}.png" for name in ("train/0", "train/1", "test/0")]
+    files = csvs("id,label/0,0/1,1", "id,label/0,0.5")
+    options = {"images": "images/train", "test_images": "images/test"}
+    with pytest.raises(FoldwiseError, match=r"'0' is also in train; if these are other images, .*train_prefix=train_"):
+        prepare(folder(files, names, **options))
+    data = prepare(folder(files, names, train_prefix="train_", **options))
+    assert (data.train.table["id"].tolist(), data.test.table["id"].tolist()) == (["train_0", "train_1"], ["0"])
+    assert data.train.images[:, 0, 0, 0].tolist() == [5, 15]
+    assert data.test.images[:, 0, 0, 0].tolist() == [25]
 
 
 # Before any image is read

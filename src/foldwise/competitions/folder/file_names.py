@@ -7,65 +7,26 @@ import unicodedata
 from collections.abc import Iterator
 
 SUFFIXES = frozenset(
-    {
-        ".png",
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".tif",
-        ".tiff",
-        ".bmp",
-        ".dib",
-        ".webp",
-        ".gif",
-        ".avif",
-        ".ico",
-        ".tga",
-    }
-    | {".jp2", ".j2k", ".jpf", ".jpx", ".ppm", ".pgm", ".pbm", ".pnm", ".ras", ".sr", ".hdr", ".exr"}
+    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".dib", ".webp", ".gif", ".avif", ".ico"}
+    | {".jp2", ".j2k", ".jpf", ".jpx", ".ppm", ".pgm", ".pbm", ".pnm", ".ras", ".sr", ".hdr", ".exr", ".tga"}
     | {".npy", ".npz", ".dcm", ".dicom", ".nii", ".nii.gz"}
 )
 # files that lie beside images under the same names: annotations, tables, archives
 NO_IMAGES = frozenset(
-    {
-        ".csv",
-        ".tsv",
-        ".txt",
-        ".json",
-        ".jsonl",
-        ".xml",
-        ".yaml",
-        ".yml",
-        ".md",
-        ".html",
-        ".pdf",
-        ".log",
-        ".py",
-        ".ipynb",
-    }
-    | {
-        ".zip",
-        ".7z",
-        ".tar",
-        ".gz",
-        ".db",
-        ".ini",
-        ".parquet",
-        ".h5",
-        ".hdf5",
-        ".pkl",
-        ".sqlite",
-        ".crdownload",
-        ".part",
-    }
+    {".csv", ".tsv", ".txt", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".md", ".html", ".pdf", ".log", ".py"}
+    | {".zip", ".7z", ".tar", ".gz", ".db", ".ini", ".parquet", ".h5", ".hdf5", ".pkl", ".sqlite", ".crdownload"}
+    | {".ipynb", ".part"}
 )
 FOREIGN_FOLDERS = frozenset({"__MACOSX", "@eaDir"})
 FOREIGN_FILES = frozenset({"thumbs.db", "desktop.ini"})
 
 
 def normal(name: str) -> str:
-    """Return a name with forward slashes and composed letters (Unicode NFC), as names are compared."""
+    """Return a name with forward slashes and composed letters (Unicode NFC), as names are compared.
+
+    >>> normal("./train\\\\a.png")
+    'train/a.png'
+    """
     if "\\" in name:
         name = name.replace("\\", "/")
     if not name.isascii():
@@ -74,18 +35,35 @@ def normal(name: str) -> str:
 
 
 def split_suffix(name: str) -> tuple[str, str]:
-    """Return the name without the suffix of an image or of another known kind, and the suffix in small letters."""
+    """Return the name without the suffix of an image or of another known kind, and the suffix in small letters.
+
+    >>> split_suffix("a/IMG_1.JPG"), split_suffix("brain.nii.gz"), split_suffix("v1.5")
+    (('a/IMG_1', '.jpg'), ('brain', '.nii.gz'), ('v1.5', ''))
+    """
     at = name.rfind(".")
-    if at <= name.rfind("/") + 1:
+    if at < 1:
         return name, ""
     suffix = name[at:].lower()
     if suffix == ".gz" and name[:at].lower().endswith(".nii"):
         return name[: at - 4], ".nii.gz"
-    return (name[:at], suffix) if suffix in SUFFIXES or suffix in NO_IMAGES else (name, "")
+    if (suffix in SUFFIXES or suffix in NO_IMAGES) and name[at - 1] != "/":
+        return name[:at], suffix
+    return name, ""
 
 
-def walk(folder: str, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield (path inside the folder, path) of every file, but those that file managers leave."""
+def bare_key(name: str) -> str:
+    """Return what two spellings of an image's name share: no folder, no suffix, small letters, composed.
+
+    >>> bare_key("a/IMG_1.JPG")
+    'img_1'
+    """
+    stem = split_suffix(name)[0]
+    stem = stem[stem.rfind("/") + 1 :]
+    return stem.lower() if stem.isascii() else unicodedata.normalize("NFC", stem.casefold())
+
+
+def walk(folder: str) -> Iterator[os.DirEntry[str]]:
+    """Yield every file of a folder and its sub-folders, but those that file managers leave."""
     inner = []
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -94,8 +72,8 @@ def walk(folder: str, prefix: str = "") -> Iterator[tuple[str, str]]:
                 continue
             if entry.is_dir():
                 if name not in FOREIGN_FOLDERS:
-                    inner.append((entry.path, f"{prefix}{normal(name)}/"))
+                    inner.append(entry.path)
             elif name.lower() not in FOREIGN_FILES:
-                yield prefix + normal(name), entry.path
-    for path, below in inner:
-        yield from walk(path, below)
+                yield entry
+    for path in sorted(inner):
+        yield from walk(path)

@@ -4,43 +4,19 @@ from __future__ import annotations
 
 import bisect
 import difflib
+import gc
 import glob
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 
 from foldwise.competitions.folder import containers
-from foldwise.competitions.folder.file_names import NO_IMAGES, SUFFIXES, normal, split_suffix, walk
+from foldwise.competitions.folder.file_names import NO_IMAGES, SUFFIXES, bare_key, normal, split_suffix, walk
 from foldwise.competitions.folder.image_rules import ImageFile
 from foldwise.errors import FoldwiseError
 
-Place = tuple[str, str]  # the path of a file, and the member of a container or ""
-
-
-@dataclass
-class Names:
-    """The places of each name; those that share a name are kept apart, since a million names have one each."""
-
-    first: dict[str, Place] = field(default_factory=dict)
-    more: dict[str, list[Place]] = field(default_factory=dict)
-
-    def add(self, name: str, place: Place) -> None:
-        """Add a place of a name."""
-        if self.first.setdefault(name, place) is not place:
-            self.more.setdefault(name, []).append(place)
-
-    def get(self, name: str) -> list[Place]:
-        """Return all places of a name."""
-        place = self.first.get(name)
-        return [] if place is None else [place, *self.more.get(name, ())] if self.more else [place]
-
-    def items(self) -> Iterator[tuple[str, Place]]:
-        """Yield every name with each of its places."""
-        yield from self.first.items()
-        for name, places in self.more.items():
-            for place in places:
-                yield name, place
+Place = str | tuple[str, str]  # the path of a file; or that of a container, and the member
+Table = dict[str, Place | list[Place]]  # by `bare_key`; a list where several files share it
 
 
 def find_images(
@@ -53,116 +29,155 @@ def find_images(
     where: the place of each id in the tables, for messages.
 
     An id is a file's name or its path in the folder or in `raw_dir`, with or without a suffix, which may be another
-    image suffix than the file's. A file at exactly that place comes first; then names in sub-folders count, and
-    then names that differ in upper and lower case. Raises FoldwiseError for the ids without an image, all at once,
-    and for an id that two files answer.
+    image suffix than the file's. Where several files share a name, one at exactly the id's place comes first; then
+    the path decides, then upper and lower case, then the suffix. Raises FoldwiseError for the ids without an image,
+    all at once, and for an id that two files answer.
     """
     folders = [images] if isinstance(images, str) else list(images)
-    exact, stems = Names(), Names()
-    for name, place in _all_places(raw_dir, folders, ids):
-        exact.add(name, place)
-        stem, suffix = split_suffix(name)
-        if suffix not in NO_IMAGES:
-            stems.add(stem, place)
-    by_name: dict[str, list[tuple[str, Place]]] | None = None
+    collecting = gc.isenabled()
+    gc.disable()  # a million new tuples would be looked through again and again
+    try:
+        return _find(raw_dir, folders, ids, where)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _find(raw_dir: Path, folders: list[str], ids: Sequence[str], where: Sequence[str]) -> list[ImageFile]:
+    roots = _roots(raw_dir, folders)
+    table = _table(roots, ids)
+    shared: dict[str, list[Place]] | None = None
     found: list[ImageFile] = []
     missing: list[int] = []
     for i, id_ in enumerate(ids):
         name = normal(id_)
-        places = exact.get(name) or stems.get(name) or _other_suffix(name, stems)
-        if not places:
-            by_name = _by_name(raw_dir, exact) if by_name is None else by_name
-            places = _elsewhere(name, by_name)
+        held = table.get(bare_key(name))
+        if isinstance(held, str) and "/" not in name:
+            found.append(ImageFile(held, id_, where[i]))
+            continue
+        if held is None:  # the id ends like a suffix, but the file has a suffix after that
+            held = table.get(bare_key(f"{name}.png"))
+        if isinstance(held, list) and shared is None:
+            shared = _shared(raw_dir, roots, table)
+        places = _choose(raw_dir, name, held if isinstance(held, list) else [held] if held else [], shared)
         if len(places) > 1:
             raise _ambiguous(raw_dir, id_, where[i], places)
         if places:
-            found.append(ImageFile(places[0][0], id_, where[i], places[0][1]))
+            path, member = (places[0], "") if isinstance(places[0], str) else places[0]
+            found.append(ImageFile(path, id_, where[i], member))
         else:
             missing.append(i)
     if missing:
-        raise _missing(folders, [(ids[i], where[i]) for i in missing], len(ids), exact)
+        raise _missing(raw_dir, folders, [(ids[i], where[i]) for i in missing], len(ids), table)
     return found
 
 
 def ids_of_images(folder: Path) -> list[str]:
     """Return an id for each image file in a folder and its sub-folders: its path there without suffix, in order."""
-    return sorted(stem for stem, suffix in (split_suffix(name) for name, _ in walk(str(folder))) if suffix in SUFFIXES)
+    names = (split_suffix(normal(os.path.relpath(entry.path, folder))) for entry in walk(str(folder)))
+    return sorted(stem for stem, suffix in names if suffix in SUFFIXES)
 
 
-def _all_places(raw_dir: Path, names: Sequence[str], ids: Sequence[str]) -> Iterator[tuple[str, Place]]:
-    """Yield the key and the place of every image of the option `images`; a folder given twice counts once."""
-    seen = set()
-    for name in names:
-        pattern = str(raw_dir / name)
-        paths = [pattern]
-        if not os.path.exists(pattern) and glob.has_magic(name):  # noqa: PTH110
-            paths = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207
-        if not paths or not os.path.exists(paths[0]):  # noqa: PTH110
+def _roots(raw_dir: Path, folders: list[str]) -> list[tuple[str, str]]:
+    """Return (the folder that names are relative to, path) of all that the option `images` names; each path once."""
+    found: dict[str, str] = {}
+    for name in folders:
+        path = raw_dir / name
+        if path.exists():
+            found.setdefault(os.path.normpath(path), str(path if path.is_dir() else path.parent))
+            continue
+        matching = sorted(glob.glob(str(path), recursive=True)) if glob.has_magic(name) else []  # noqa: PTH207
+        if not matching:
             raise _no_folder(raw_dir, name)
-        base = _constant_part(pattern) if len(paths) > 1 or paths[0] != pattern else ""
-        for path in (os.path.normpath(path) for path in paths):
-            if path in seen:
-                continue
-            seen.add(path)
-            if os.path.isdir(path):  # noqa: PTH112
-                for key, file in walk(path):
-                    yield key, (file, "")
-            elif containers.is_container(path):
-                for key, member in containers.members(path, ids):
-                    yield normal(key), (path, member)
-            else:
-                yield normal(os.path.relpath(path, base or str(raw_dir))), (path, "")
+        parts = path.parts
+        fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
+        for one in matching:
+            found.setdefault(os.path.normpath(one), str(Path(*parts[:fixed])))
+    # what another one contains is already walked through
+    paths = {path for path in found if not any(str(above) in found for above in Path(path).parents)}
+    return [(os.path.normpath(base), path) for path, base in found.items() if path in paths]
 
 
-def _constant_part(pattern: str) -> str:
-    """Return the folder of a glob in front of its first wildcard."""
-    parts = Path(pattern).parts
-    fixed = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
-    return str(Path(*parts[:fixed]))
+def _table(roots: list[tuple[str, str]], ids: Sequence[str]) -> Table:
+    table: Table = {}
+    for _, root in roots:
+        if Path(root).is_dir():
+            for entry in walk(root):
+                name = entry.name
+                at = name.rfind(".")
+                suffix = name[at:].lower() if at > 0 else ""
+                if suffix in NO_IMAGES and suffix != ".gz":
+                    continue
+                key = name[:at].lower() if suffix in SUFFIXES and name.isascii() else bare_key(name)
+                if key in table:
+                    _add(table, key, entry.path)
+                else:
+                    table[key] = entry.path
+        elif containers.is_container(root):
+            for name, member in containers.members(root, ids):
+                _add(table, bare_key(normal(name)), (root, member))
+        else:
+            _add(table, bare_key(normal(root)), root)
+    return table
 
 
-def _other_suffix(name: str, stems: Names) -> list[Place]:
-    """Return the images of a name whose image suffix is another than theirs, or differs in upper and lower case."""
+def _add(table: Table, key: str, place: Place) -> None:
+    held = table.get(key)
+    table[key] = place if held is None else [*(held if isinstance(held, list) else [held]), place]
+
+
+def _shared(raw_dir: Path, roots: list[tuple[str, str]], table: Table) -> dict[str, list[Place]]:
+    """Return the files that share a bare name by each of their paths: in the folder and in `raw_dir`, with suffix
+    and without."""
+    result: dict[str, list[Place]] = {}
+    bases = sorted({os.path.normpath(raw_dir), *(base for base, _ in roots)})
+    for held in table.values():
+        for place in held if isinstance(held, list) else ():
+            path = _path_of(place)
+            inside = (
+                {path.removeprefix(normal(base) + "/") for base in bases if path.startswith(normal(base) + "/")}
+                if isinstance(place, str)
+                else {path}
+            )
+            for name in inside | {split_suffix(name)[0] for name in inside}:
+                result.setdefault(name, []).append(place)
+    return result
+
+
+def _path_of(place: Place) -> str:
+    """Return the path of a file, or the name of a member of a container."""
+    return normal(place if isinstance(place, str) else place[1])
+
+
+def _choose(raw_dir: Path, name: str, places: list[Place], shared: dict[str, list[Place]] | None) -> list[Place]:
+    """Return the places that answer an id among those of its bare name: none, one, or several that are equally fit."""
     stem, suffix = split_suffix(name)
-    return _of_suffix(stems.get(stem), suffix) if suffix in SUFFIXES else []
+    stem = stem if suffix in SUFFIXES else name
+    if len(places) > 1 and shared is not None:
+        for key in (name, stem):
+            fit = [place for place in shared.get(key, []) if place in places] if key in shared else []
+            if fit:
+                return _of_suffix(fit, suffix)
+    if len(places) < 2 and (not places or not isinstance(places[0], str)):
+        return places  # the member of a parquet file is a row
+    start = normal(str(raw_dir)).rstrip("/") + "/"
+    for fold in (str, str.casefold):
+        wanted = "/" + fold(stem).strip("/")
+        paths = ["/" + fold(split_suffix(_path_of(place).removeprefix(start))[0]).lstrip("/") for place in places]
+        fit = [p for p, path in zip(places, paths, strict=True) if path.endswith(wanted) or wanted.endswith(path)]
+        if fit:
+            return _of_suffix(fit, suffix)
+    return []
 
 
 def _of_suffix(places: list[Place], suffix: str) -> list[Place]:
     """Return the places with a suffix, upper or lower case; all of them where none or several have it."""
-    same = [place for place in places if split_suffix(place[1] or place[0])[1] == suffix]
+    same = [place for place in places if split_suffix(_path_of(place))[1] == suffix]
     return same if len(same) == 1 else places
 
 
-def _by_name(raw_dir: Path, exact: Names) -> dict[str, list[tuple[str, Place]]]:
-    """Return (path in the raw folder without suffix, place) of the images of each bare name, in small letters."""
-    result: dict[str, list[tuple[str, Place]]] = {}
-    start = normal(str(raw_dir)).rstrip("/") + "/"
-    for name, place in exact.items():
-        stem, suffix = split_suffix(name if place[1] else normal(place[0]).removeprefix(start))
-        if suffix not in NO_IMAGES:
-            result.setdefault(stem.rpartition("/")[2].casefold(), []).append((stem, place))
-    return result
-
-
-def _elsewhere(name: str, by_name: dict[str, list[tuple[str, Place]]]) -> list[Place]:
-    """Return the images whose path ends as the id does, or whose whole path the id ends with; upper case may differ."""
-    stem, suffix = split_suffix(name)
-    stem = stem if suffix in SUFFIXES else name
-    candidates = by_name.get(stem.rpartition("/")[2].casefold(), [])
-    for fold in (str, str.casefold):
-        wanted = "/" + fold(stem).strip("/")
-        fitting = [
-            place
-            for path, place in candidates
-            if ("/" + fold(path)).endswith(wanted) or wanted.endswith("/" + fold(path))
-        ]
-        if fitting:
-            return _of_suffix(fitting, suffix)
-    return []
-
-
 def _ambiguous(raw_dir: Path, id_: str, where: str, places: list[Place]) -> FoldwiseError:
-    names = [os.path.relpath(path, raw_dir) + (f"[{member}]" if member else "") for path, member in places]
+    names = sorted(_shown(raw_dir, place) for place in places)
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return FoldwiseError(
         f"{where}: {len(names)} images answer the id {id_!r}: {', '.join(names[:3])}{more}; expected one: name their "
@@ -170,37 +185,47 @@ def _ambiguous(raw_dir: Path, id_: str, where: str, places: list[Place]) -> Fold
     )
 
 
-def _missing(folders: Sequence[str], missing: Sequence[tuple[str, str]], n_ids: int, exact: Names) -> FoldwiseError:
+def _shown(raw_dir: Path, place: Place) -> str:
+    if isinstance(place, str):
+        return os.path.relpath(place, raw_dir)
+    return f"{os.path.relpath(place[0], raw_dir)}[{place[1]}]"
+
+
+def _missing(
+    raw_dir: Path, folders: Sequence[str], missing: Sequence[tuple[str, str]], n_ids: int, table: Table
+) -> FoldwiseError:
     first, where = missing[0]
-    names = [name for name in exact.first if split_suffix(name)[1] not in NO_IMAGES]
     several = ""
     if len(missing) > 1:
         others = ", ".join(f"{id_!r} ({place})" for id_, place in missing[1:4])
         several = f"; {len(missing):,} of {n_ids:,} ids have none, also {others}{', ...' if len(missing) > 4 else ''}"
-    if names:
-        there = f"there are {len(names):,} images, the nearest names are {', '.join(map(repr, _near(first, names)))}"
+    if table:
+        n = sum(len(held) if isinstance(held, list) else 1 for held in table.values())
+        near = [table[key] for key in _near(bare_key(normal(first)), list(table))]
+        names = [repr(_shown(raw_dir, held[0] if isinstance(held, list) else held)) for held in near]
+        there = f"there are {n:,} images, the nearest names are {', '.join(names)}"
     else:
-        held = ", ".join(list(exact.first)[:5]) or "nothing"
-        there = f"there is {held}; competition.options.images names the folder, a list of folders or a glob"
+        there = f"there is no image; {_holds(raw_dir)}; competition.options.images names a folder, several, or a glob"
     return FoldwiseError(f"{where}: no image of {first!r} in {', '.join(folders)}{several}; {there}")
 
 
-def _near(name: str, names: Sequence[str]) -> list[str]:
-    """Return up to three names like the given one; of very many, only those next to it in order are compared."""
-    ordered = sorted(names)
-    at = bisect.bisect(ordered, name)
+def _near(key: str, keys: list[str]) -> list[str]:
+    """Return three keys like the given one; of very many, only those next to it in order are compared."""
+    ordered = sorted(keys)
+    at = bisect.bisect(ordered, key)
     some = ordered[max(0, at - 50) : at + 50] + ordered[:: max(1, len(ordered) // 500)]
-    bare = {split_suffix(key)[0].rpartition("/")[2]: key for key in reversed(some)}
-    near = difflib.get_close_matches(split_suffix(name)[0].rpartition("/")[2], bare, n=3, cutoff=0.6)
-    return [bare[stem] for stem in near] or ordered[:3]
+    return difflib.get_close_matches(key, list(dict.fromkeys(some)), n=3, cutoff=0.5) or ordered[:3]
+
+
+def _holds(raw_dir: Path) -> str:
+    held = sorted(path.name + ("/" if path.is_dir() else "") for path in raw_dir.iterdir() if path.name[0] != ".")
+    return f"{raw_dir} holds {', '.join(held[:10])}{', ...' if len(held) > 10 else ''}"
 
 
 def _no_folder(raw_dir: Path, name: str) -> FoldwiseError:
-    held = sorted(path.name + ("/" if path.is_dir() else "") for path in raw_dir.iterdir() if path.name[0] != ".")
-    near = difflib.get_close_matches(name, [one.rstrip("/") for one in held], n=1)
+    near = difflib.get_close_matches(name, [path.name for path in raw_dir.iterdir()], n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return FoldwiseError(
-        f"competition.options.images: there is no {name!r} in {raw_dir}{hint}; it holds {', '.join(held[:10])}"
-        f"{', ...' if len(held) > 10 else ''}; expected a folder, a list of folders, a glob, or a parquet, HDF5 or zip "
-        "file"
+        f"competition.options.images={name}: there is no such folder or file{hint}; {_holds(raw_dir)}; expected a "
+        "folder, a list of folders, a glob, or a parquet, HDF5 or zip file"
     )

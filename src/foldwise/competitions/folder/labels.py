@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+NOT_A_NUMBER = ("NaN", "nan", "<NA>")
 NUMBER = r"[+-]?\d+(\.\d+)?"
 WHOLE = r"([+-]?\d+)\.0+"
 TRUTH = {"false": "0", "no": "0", "off": "0", "true": "1", "yes": "1", "on": "1"}
@@ -98,10 +99,13 @@ def _named_classes(table: pd.DataFrame, task: Task, column: str, classes: Sequen
     cells = _without_zeros(table[column])
     names = list(classes or [])
     if not names:
-        are_missing = cells.isin(MISSING)
+        are_missing = cells.isin(NOT_A_NUMBER)  # what programs write for a missing number; NA may be a name
         if are_missing.any() and cells[~are_missing].str.fullmatch(NUMBER).all():
             what = f"the label {column!r} is missing"
-            refuse_rows(table, are_missing, name, what, f"; {cells[are_missing].iloc[0]!r} is no number")
+            found = cells[are_missing].iloc[0]
+            refuse_rows(
+                table, are_missing, name, what, f"; {found!r} is a class where competition.options.classes lists it"
+            )
         names = sorted_names(cells.unique())
         _point_out_names(names, column, name)
     cells = _matched(cells, names)

@@ -10,7 +10,7 @@ import numpy as np
 
 from foldwise.competitions.folder.labels import sorted_names
 from foldwise.competitions.folder.tables import refuse_rows
-from foldwise.errors import ConfigError
+from foldwise.errors import ConfigError, choices
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,17 +18,29 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SEPARATOR = "_"
+BIT = r"[01](\.0+)?|true|false"
 
 
 def widen(
-    table: pd.DataFrame, id_column: str, value_column: str, classes: Sequence[str] | None, separator: str, name: str
+    table: pd.DataFrame,
+    id_column: str,
+    value_column: str,
+    classes: Sequence[str] | None,
+    separator: str,
+    name: str,
+    task: str = "multilabel",
 ) -> tuple[pd.DataFrame, list[str]]:
     """Turn rows such as `ID_1_epidural, 0` into a row for each image with a column for each label; name the columns.
 
-    The first row of an image gives its place and its number. A row that is given twice with one value is left out.
+    Rows such as `ID_1, epidural`, whose values are no numbers, name the labels that an image has. The first row of an
+    image gives its place and its number. A row that is given twice with one value is left out.
 
     Raises FoldwiseError where a row is given twice with two values, or an image lacks a label.
     """
+    refuse_rows(table, table[value_column] == "", name, f"the label {value_column!r} is missing")
+    if task == "multilabel" and not table[value_column].str.fullmatch(BIT, case=False).all():
+        wide = _gather(table, id_column, value_column, classes, name)
+        return wide, list(wide.columns[1:])
     images, labels = split_ids(table[id_column], classes, separator, name)
     order = list(classes or sorted_names(labels.unique()))
     keys = table.assign(image=images, label=labels, value=table[value_column])[["image", "label", "value"]]
@@ -85,6 +97,30 @@ def split_ids(ids: pd.Series, classes: Sequence[str] | None, separator: str, nam
     return pd.Series(images, ids.index), pd.Series(labels, ids.index)
 
 
+def _gather(
+    table: pd.DataFrame, id_column: str, label_column: str, classes: Sequence[str] | None, name: str
+) -> pd.DataFrame:
+    """Turn rows that each name one label of an image into a row for each image with a 0/1 column for each label."""
+    import pandas as pd
+
+    order = list(classes or sorted_names(table[label_column].unique()))
+    cells = table[label_column]
+    refuse_rows(
+        table,
+        ~cells.isin(order),
+        name,
+        lambda row: (
+            f"the label {label_column!r} is {cells.iloc[row]!r}, which is no class; {choices(cells.iloc[row], order)}"
+        ),
+    )
+    present = pd.crosstab(table[id_column], table[label_column]).clip(upper=1).astype(str)
+    first = table[~table[id_column].duplicated()]
+    wide = present.loc[first[id_column]].reindex(columns=order, fill_value="0").set_axis(first.index)
+    wide.columns.name = None
+    wide.insert(0, id_column, first[id_column])
+    return wide
+
+
 def lengthen(predictions: pd.DataFrame, sample: pd.DataFrame, separator: str) -> pd.DataFrame:
     """Return a row for each image and target, with the two columns of the sample."""
     import pandas as pd
@@ -104,7 +140,7 @@ def is_long(sample: pd.DataFrame, targets: Sequence[str], separator: str) -> boo
     >>> is_long(sample, ["x", "y"], "_"), is_long(sample, ["x", "y", "z"], "_"), is_long(sample, ["x"], "_")
     (True, False, False)
     """
-    if len(targets) < 2 or sample.shape[1] != 2 or len(sample) % len(targets):
+    if len(targets) < 2 or sample.shape[1] != 2 or sample.empty or len(sample) % len(targets):
         return False
     ids = sample.iloc[:, 0]
     return all(int(ids.str.endswith(separator + target).sum()) >= len(sample) // len(targets) for target in targets)

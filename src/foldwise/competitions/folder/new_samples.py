@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from foldwise.competitions.folder import samples, tables
 from foldwise.competitions.folder.find_images import ids_of_images
-from foldwise.competitions.folder.image_files import settle
+from foldwise.competitions.folder.image_rules import ImageRules
 from foldwise.competitions.folder.rows import NO_TEST, test_rows, with_columns
 from foldwise.data.records import Record
 from foldwise.errors import FoldwiseError, choices
@@ -49,11 +49,16 @@ def read_new(
     for column in options["categories"]:
         columns[column] = _numbered(table, column, category_names[column], name)
     places = new_images or options["test_images"] or options["images"]
-    wanted = list(options["image_columns"]) or ["id"]
-    files = samples.image_files_of(raw_dir, places, table, wanted, name)
-    boxes = samples.boxes_of(table, options["crop_columns"], name)
-    rules = samples.answering(settle(samples.rules_of(options), files))
-    return samples.records(table, columns, files, rules, boxes, len(wanted), name)
+    new = samples.find_samples(
+        raw_dir, places, table, columns, options["image_columns"], options["crop_columns"], name
+    )
+    return samples.records_of_new(_rules(options), new)
+
+
+def _rules(options: Mapping[str, Any]) -> ImageRules:
+    side, names = options["side"], ("fit", "pages", "upright", "window", "broken", "draft")
+    size = (side, side) if side else options["size"]
+    return ImageRules(options["channels"], options["depth"], size, **{name: options[name] for name in names})
 
 
 def _rows_of_sample(

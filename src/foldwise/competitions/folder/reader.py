@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BeforeValidator, Field
 
-from foldwise.competitions.folder import faces, new_samples, samples, tables
-from foldwise.competitions.folder.image_files import settle
+from foldwise.competitions.folder import faces, new_samples, tables
 from foldwise.competitions.folder.image_rules import Broken, Channels, Depth, Fit, ImageRules, Pages
 from foldwise.competitions.folder.labels import encode, learnable
 from foldwise.competitions.folder.layout import Layout, lay_out
 from foldwise.competitions.folder.rows import NO_TEST, Join, labelled_rows, test_rows, training_rows
+from foldwise.competitions.folder.samples import find_samples, records_of
 from foldwise.data.records import Records
 from foldwise.data.structure import Structure
 from foldwise.errors import ConfigError
@@ -59,6 +59,7 @@ def read(
     image_columns: tuple[str, ...] = (),
     crop_columns: tuple[str, str, str, str] | None = None,
     kept_columns: tuple[str, ...] = (),
+    train_prefix: str = "",
     size: tuple[Side, Side] | None = None,
     fit: Fit = "stretch",
     depth: Depth | None = None,
@@ -97,6 +98,7 @@ def read(
     image_columns: columns that name the image files; several are views of one sample. By default the id names it.
     crop_columns: left, top, width and height in pixels of the part of the image that is kept.
     kept_columns: columns of the sample submission whose values a submission keeps.
+    train_prefix: put before the ids of training rows, where test rows have the same ones; the files have none.
     size: height and width to resize to.
     fit: stretch, pad (with zeros) or crop (the middle) where the proportions differ.
     depth: 8, 16 or float: bits of all pixels; by default those of the files.
@@ -119,7 +121,7 @@ def read(
     )
     train = training_rows(raw_dir, name, id_column, own, shared, join, labelled)
     learned = learnable(encode(train, task, columns, classes, name, separator, empty_label), task, name)
-    extra: dict[str, Sequence[Any]] = dict(zip(learned.targets, learned.values.T, strict=True))
+    extra: dict[str, Any] = dict(zip(learned.targets, learned.values.T, strict=True))
     if (groups := tables.groups(train, group_column, group_pattern, name)) is not None:
         extra["group"] = groups.tolist()
     if weight_column:
@@ -128,22 +130,27 @@ def read(
     if test != NO_TEST:
         from_join = [column for column in shared if column not in labelled] if join else []
         test_table = test_rows(
-            raw_dir, sample, test, id_column, shared, join, from_join, train["id"], learned.targets, separator
+            raw_dir,
+            sample,
+            test,
+            id_column,
+            shared,
+            join,
+            from_join,
+            train_prefix + train["id"],
+            learned.targets,
+            separator,
         )
     train_side, test_side, names = tables.side_columns(train, test_table, auxiliary, categories, name, sample)
 
     rules = ImageRules(channels, depth, (side, side) if side else size, fit, pages, upright, window, broken, draft)
-    wanted = list(image_columns) or ["id"]
-    files = samples.image_files_of(raw_dir, images, train, wanted, name)
-    test_files = samples.image_files_of(raw_dir, test_images or images, test_table, wanted, sample)
-    boxes, test_boxes = samples.boxes_of(train, crop_columns, name), samples.boxes_of(test_table, crop_columns, sample)
-    rules = settle(rules, [*files, *test_files])
-    test_rules = samples.answering(rules)
+    where = test_images or images
+    of_train = find_samples(raw_dir, images, train, extra | train_side, image_columns, crop_columns, name, train_prefix)
+    of_test = find_samples(raw_dir, where, test_table, test_side, image_columns, crop_columns, sample)
     return Records(
         task,
         learned.targets,
-        samples.records(train, extra | train_side, files, rules, boxes, len(wanted), name),
-        samples.records(test_table, test_side, test_files, test_rules, test_boxes, len(wanted), sample),
+        *records_of(rules, of_train, of_test),
         list(auxiliary),
         None if test == NO_TEST else raw_dir / sample,
         structure=Structure(categories={column: len(names[column]) for column in categories}),

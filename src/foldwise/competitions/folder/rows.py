@@ -79,7 +79,7 @@ def labelled_rows(
     table = read_table(raw_dir / labels, [id_column, *columns])
     if label_form == "long":
         table, columns = long_form.widen(
-            table, id_column, columns[0], classes, separator or long_form.SEPARATOR, labels
+            table, id_column, columns[0], classes, separator or long_form.SEPARATOR, labels, task
         )
     return table, columns, labels
 

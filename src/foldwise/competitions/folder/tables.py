@@ -56,7 +56,7 @@ def refuse_rows(
     if len(rows) > 1:
         listed = ", ".join(map(str, rows[:SHOWN])) + (", ..." if len(rows) > SHOWN else "")
         count = f" ({len(rows)} such rows: {listed})"
-    raise FoldwiseError(f"{name}, row {rows[0]}: {text}{more}{count}")
+    raise FoldwiseError(f"{name}, row {rows[0]}: {text}{count}{more}")
 
 
 def check_ids(table: pd.DataFrame, name: str, split: str, other: pd.Series | None = None) -> None:
@@ -65,7 +65,9 @@ def check_ids(table: pd.DataFrame, name: str, split: str, other: pd.Series | Non
     refuse_rows(table, ids == "", name, "the id is missing")
     refuse_rows(table, ids.duplicated(), name, lambda row: f"duplicate id {ids.iloc[row]!r} in {split}")
     if other is not None:
-        refuse_rows(table, ids.isin(set(other)), name, lambda row: f"the {split} id {ids.iloc[row]!r} is also in train")
+        hint = "; if these are other images, competition.options.train_prefix=train_ keeps them apart"
+        also = ids.isin(set(other))
+        refuse_rows(table, also, name, lambda row: f"the {split} id {ids.iloc[row]!r} is also in train", hint)
 
 
 def numbers(table: pd.DataFrame, column: str, name: str) -> np.ndarray:
