@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from foldwise.competitions.folder.decoded import Decoded, Undecodable, chosen_pages, span_of
-from foldwise.competitions.folder.headers import Kind, jpeg_header, orientation_of, png_colour_type
+from foldwise.competitions.folder.headers import JpegHeader, Kind, jpeg_header, orientation_of, png_colour_type
 from foldwise.competitions.folder.image_rules import ImageRules
 
 # `auto` decodes as the file is, to see whether it has colours
@@ -37,10 +37,18 @@ def decode_opencv(data: bytes, kind: Kind, rules: ImageRules, boxed: bool = Fals
     Raises Undecodable.
     """
     channels = "auto" if rules.sampled else rules.channels
-    flags, turned = FLAGS[channels], False
-    if rules.draft and kind == "jpeg" and rules.size is not None and not boxed:
-        flags = _draft_flags(data, rules, flags)
-        turned = flags not in FLAGS.values()  # reduced images come in BGR order
+    flags, orientation, turned = FLAGS[channels], 1, False
+    if kind == "jpeg":
+        header = jpeg_header(data)
+        if header is not None:
+            orientation = header.orientation
+            if flags == cv2.IMREAD_UNCHANGED and header.components == 3:
+                flags = FLAGS["colour"]  # the same values, in RGB order
+            if rules.draft and rules.size is not None and not boxed:
+                reduced = _reduced(header, rules, rules.size)
+                flags, turned = (reduced, True) if reduced else (flags, False)
+    elif rules.upright:
+        orientation = orientation_of(data, kind)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     except cv2.error:  # a size that OpenCV refuses
@@ -56,7 +64,7 @@ def decode_opencv(data: bytes, kind: Kind, rules: ImageRules, boxed: bool = Fals
         elif kind == "gif":
             colour = bool((image[..., :3] != image[..., :1]).any())  # every GIF has a palette
     if rules.upright:
-        image = upright(image, orientation_of(data, kind))
+        image = upright(image, orientation)
     n = image.shape[2]
     return Decoded(image[None], span_of(image.dtype), colour=colour, alpha=n == 4 and kind != "tiff")
 
@@ -83,15 +91,14 @@ def upright(image: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(image)
 
 
-def _draft_flags(data: bytes, rules: ImageRules, flags: int) -> int:
-    """Return the flags for the smallest decode that is not below `size` in either direction."""
-    header = jpeg_header(data)
-    if header is None or rules.size is None or header.components not in (1, 3):
-        return flags
-    height, width = rules.size if header.orientation < 5 or not rules.upright else rules.size[::-1]
+def _reduced(header: JpegHeader, rules: ImageRules, size: tuple[int, int]) -> int | None:
+    """Return the flags for the smallest decode that is not below `size` in either direction; None for a full one."""
+    if header.components not in (1, 3):
+        return None
+    height, width = size[::-1] if rules.upright and header.orientation > 4 else size
     factor = next((f for f in (8, 4, 2) if header.height >= f * height and header.width >= f * width), 1)
     if factor == 1:
-        return flags
+        return None
     grey = rules.channels == "grey" or (rules.channels != "colour" and header.components == 1)
     return REDUCED[factor, grey] | cv2.IMREAD_IGNORE_ORIENTATION
 

@@ -74,10 +74,7 @@ def png_colour_type(data: bytes) -> int:
 
 
 def orientation_of(data: bytes, kind: Kind) -> int:
-    """Return the EXIF orientation (1 to 8) of a JPEG, PNG or WEBP; 1, upright as stored, where it has none."""
-    if kind == "jpeg":
-        header = jpeg_header(data)
-        return header.orientation if header else 1
+    """Return the EXIF orientation (1 to 8) of a PNG or WEBP; 1, upright as stored, where it has none."""
     if kind == "png":
         at = 8
         while at + 8 <= len(data):

@@ -25,7 +25,8 @@ def shaped(image: Decoded, name: str, rules: ImageRules, box: Box | None = None)
     depth = 8 if rules.depth is None and image.span == (0.0, 1.0) else rules.depth  # 0 to 1: windowed DICOM
     pixels = to_depth(pixels, image.span, depth, name)
     if rules.size is not None:
-        pixels = np.stack([resized(page, rules.size, rules.fit) for page in pixels])
+        pages = [resized(page, rules.size, rules.fit) for page in pixels]
+        pixels = pages[0][None] if len(pages) == 1 else np.stack(pages)
     pixels = pixels if pixels.dtype == np.uint8 else pixels.astype(np.float32)
     return pixels if rules.pages == "all" else pixels[0]
 
