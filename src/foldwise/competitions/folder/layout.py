@@ -188,8 +188,8 @@ def _given(values: pd.Series) -> set[str]:
     return {str(value) for value in values.unique()} - {*MISSING}
 
 
-def _are_numbers(values: Sequence[object] | pd.Series | pd.Index) -> bool:
-    return all(NUMBER.fullmatch(str(value)) or str(value) in MISSING for value in set(values))
+def _are_numbers(values: pd.Series | pd.Index) -> bool:
+    return all(NUMBER.fullmatch(str(value)) or str(value) in MISSING for value in values.unique())
 
 
 def _folded(name: str) -> str:
