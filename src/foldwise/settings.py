@@ -20,7 +20,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
-Metric = Literal["log_loss", "auc", "accuracy", "f1", "kappa", "rmsle", "mae", "rmse"]
+Metric = Literal["log_loss", "auc", "accuracy", "f1", "kappa", "rmsle", "mae", "rmse", "r2"]
 
 Options = dict[str, Any]
 Optimizer = Literal["adam", "adamw", "sgd", "rmsprop", "nadam", "lion", "lamb", "muon", "adagrad", "adadelta", "adamax"]
@@ -105,6 +105,11 @@ class FitSettings:
     weight_decay: decoupled from the gradient (AdamW).
     schedule: of the learning rate after the warm-up: constant, or cosine to 0.
     warmup_epochs: epochs in which the learning rate rises from 0.
+    loss: auto (cross-entropy, or squared for a regression), focal for classes, or squared, absolute or huber (of errors
+        in standard deviations of the target) for a regression.
+    label_smoothing: share of each label that is spread over all classes (Szegedy et al. 2016); 0 is off.
+    focal_gamma: of the focal loss, the power of 1 - p of the true label by which sure rows count less.
+    positive_weight: of positive labels in the loss of a binary or multilabel task, where negative ones have 1.
     class_weights: weigh rows so that all classes weigh the same.
     ema: momentum of the moving average of the weights; 0 is off.
     mixed_precision: 16-bit floats except for the inputs, the head and the loss.
@@ -122,6 +127,10 @@ class FitSettings:
     weight_decay: NonNegative = 0.0
     schedule: Literal["constant", "cosine"] = "cosine"
     warmup_epochs: NonNegative = 0.0
+    loss: Literal["auto", "squared", "absolute", "huber", "focal"] = "auto"
+    label_smoothing: Fraction = 0.0
+    focal_gamma: NonNegative = 2.0
+    positive_weight: Positive = 1.0
     class_weights: bool = False
     ema: Fraction = 0.0
     mixed_precision: bool = False
@@ -354,3 +363,6 @@ def plain(value: Any) -> Any:
 
 
 Task = Literal["binary", "multiclass", "multilabel", "regression", "ordinal"]
+
+# tasks whose rows have one class of several: labels are one-hot, and probabilities sum to 1
+ONE_CLASS: tuple[Task, ...] = ("multiclass", "ordinal")

@@ -159,3 +159,32 @@ def test_near_identical_images_share_a_fold(tmp_path):
     table = folds.read_folds(dataset, SplitSettings(n_folds=4, near_duplicates=2)).set_index("id")["fold"]
     assert all(table[f"r{i}"] == table[f"r{i + 20}"] for i in range(20))
     assert len(set(table)) == 4
+
+
+def test_folds_of_a_regression_share_the_quantiles_of_the_first_target():
+    rng = np.random.default_rng(0)
+    y = np.stack([rng.gamma(0.5, 100, 103), rng.normal(size=103)], axis=1)
+    assigned = folds.assign_folds(y, None, SplitSettings(n_folds=5), seed=0, task="regression")
+    # 103 // 10 = 10 bins of 10 or 11 rows: 2 or 3 of each in every fold
+    bins = np.searchsorted(np.quantile(y[:, 0], np.arange(1, 10) / 10), y[:, 0], side="right")
+    counts = np.array([np.bincount(bins[assigned == f], minlength=10) for f in range(5)])
+    assert set(counts.ravel().tolist()) == {2, 3}
+
+
+def test_equal_targets_share_a_bin_and_few_rows_have_one():
+    zeros = np.concatenate([np.zeros(60), np.arange(1, 41)])[:, None]
+    assigned = folds.assign_folds(zeros, None, SplitSettings(n_folds=5), seed=0, task="regression")
+    assert [int((zeros[assigned == f] == 0).sum()) for f in range(5)] == [12] * 5
+    few = folds.assign_folds(np.arange(6.0)[:, None], None, SplitSettings(n_folds=3), seed=0, task="regression")
+    assert np.bincount(few).tolist() == [2] * 3
+
+
+@pytest.mark.parametrize("kind", ["group", "stratified_group"])
+def test_groups_with_a_value_each_are_split(kind):
+    """Each value lies in one fold alone: that is no reason to refuse a regression."""
+    groups = np.repeat(np.arange(6), 10)
+    assigned = folds.assign_folds(
+        groups[:, None] * 1.0, groups, SplitSettings(kind=kind, n_folds=3), seed=0, task="regression"
+    )
+    assert np.bincount(assigned).tolist() == [20] * 3
+    assert folds.split_problem(assigned, np.empty((60, 0)), groups, 3) == ""

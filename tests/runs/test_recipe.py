@@ -34,7 +34,7 @@ def test_a_new_option_at_its_default_trains_nothing_anew(monkeypatch):
 
     @dataclass
     class MoreFitSettings(FitSettings):
-        label_smoothing: float = 0.0
+        lookahead: float = 0.0
 
     def more_radar(
         *, shift: int = 4, rotate: float = 0.0, zoom: float = 0.0, quarter_turns: bool = False, blur: int = 0
@@ -46,7 +46,7 @@ def test_a_new_option_at_its_default_trains_nothing_anew(monkeypatch):
     made = recipe.make_recipe(configure(*WORDS, "fit.epochs=3", "augment=radar"), "data", "split")
     assert made.augment.options["blur"] == 0
     assert recipe.run_name(replace(made, fit=MoreFitSettings(**plain(made.fit)))) == before
-    assert recipe.run_name(replace(made, fit=MoreFitSettings(**plain(made.fit), label_smoothing=0.1))) != before
+    assert recipe.run_name(replace(made, fit=MoreFitSettings(**plain(made.fit), lookahead=0.1))) != before
     blurred = replace(made.augment, options=made.augment.options | {"blur": 1})
     assert recipe.run_name(replace(made, augment=blurred)) != before
 
@@ -89,6 +89,10 @@ def test_a_new_option_of_a_split_or_a_reader_at_its_default_changes_no_key(monke
                 "weight_decay": 0.0,
                 "schedule": "cosine",
                 "warmup_epochs": 0.0,
+                "loss": "auto",
+                "label_smoothing": 0.0,
+                "focal_gamma": 2.0,
+                "positive_weight": 1.0,
                 "class_weights": False,
                 "ema": 0.0,
                 "mixed_precision": False,

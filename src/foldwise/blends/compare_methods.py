@@ -14,7 +14,7 @@ from foldwise.scoring.compare_runs import cost_difference, gain
 from foldwise.scoring.metrics import METRICS
 from foldwise.scoring.objective import Score, cost, cost_in_sample, interval, score_of
 from foldwise.scoring.rows import Problem, Rows
-from foldwise.settings import EnsembleSettings
+from foldwise.settings import EnsembleSettings, Task
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +31,7 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     "convex": {"name": "convex"},
     "arithmetic convex": {"name": "convex", "average": "arithmetic"},
     "by_output": {"name": "by_output"},
+    "linear": {"name": "linear"},
     "logistic": {"name": "logistic"},
     "boosted": {"name": "boosted"},
     "neighbours": {"name": "neighbours"},
@@ -47,15 +48,17 @@ def compare(
     The gain is that over the single run that is best on the other folds, with its paired-bootstrap interval. Chosen
     is the first candidate whose score is within one standard error, of the paired difference, of the best.
 
-    Raises ConfigError for a name that is no candidate.
+    Raises ConfigError for a name that is no candidate, or none for the task.
     """
-    if methods == "all":
-        names = [name for name, given in CANDIDATES.items() if METHODS[given["name"]].applies(problem, rows)]
-    else:
-        names = methods
-    unknown = [name for name in names if name not in CANDIDATES]
+    fitting = candidates(problem.task)
+    names = [name for name in fitting if METHODS[CANDIDATES[name]["name"]].applies(problem, rows)]
+    names = names if methods == "all" else methods
+    unknown = [name for name in names if name not in fitting]
     if unknown:
-        raise ConfigError(f"ensemble.options.methods={unknown[0]}: no such method; {choices(unknown[0], CANDIDATES)}")
+        raise ConfigError(
+            f"ensemble.options.methods={unknown[0]}: no such method of task={problem.task}; "
+            f"{choices(unknown[0], fitting)}"
+        )
     scores: dict[str, Score] = {}
     reports = {}
     for name in dict.fromkeys(["single", *sorted(names, key=list(CANDIDATES).index)]):
@@ -78,6 +81,20 @@ def compare(
     for name, report in reports.items():
         report["chosen"] = name == near[0]
     return method_settings(near[0], settings), list(reports.values())
+
+
+def candidates(task: Task) -> list[str]:
+    """Return the names of the candidates that fit a task.
+
+    >>> candidates("regression")
+    ['single', 'mean', 'greedy', 'convex', 'by_output', 'linear']
+    """
+    values_alone = {"calibrate", "average"} if task == "regression" else set()  # settings that nothing reads then
+    return [
+        name
+        for name, given in CANDIDATES.items()
+        if task in METHODS[given["name"]].tasks and not values_alone & given.keys()
+    ]
 
 
 def chosen_settings(

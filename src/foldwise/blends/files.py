@@ -10,6 +10,7 @@ from foldwise.blends.averages import minmax, pushout
 from foldwise.blends.blended import Blended
 from foldwise.scoring.rows import Problem, Rows
 from foldwise.scoring.scale import normalise, weighted
+from foldwise.settings import ONE_CLASS
 
 How = Literal["mean", "geometric", "rank", "median", "minmax", "pushout"]
 
@@ -36,7 +37,7 @@ def files(
         p = ranked(other.predictions())
     else:
         p = {"minmax": minmax, "pushout": pushout}[how](problem, train, other).probabilities
-    return Blended(normalise(p) if problem.task == "multiclass" else p)
+    return Blended(normalise(p) if problem.task in ONE_CLASS else p)
 
 
 def ranked(stack: np.ndarray) -> np.ndarray:

@@ -71,7 +71,8 @@ def assign_folds(
 ) -> np.ndarray:
     """Assign each of the n rows, labels (n, k), to one of `split.n_folds` folds: int8 (n,).
 
-    Rows are stratified by their classes and, with kinds int (n,), by both: each kind shares out its own classes.
+    Rows are stratified by their classes (in a regression, the quantile bins of the first target) and, with kinds int
+    (n,), by both: each kind shares out its own classes.
     With groups (n,), all rows of a group share a fold, and of `split.tries` seeded assignments the one
     whose folds are most alike in size and in class shares is kept.
 
@@ -84,13 +85,16 @@ def assign_folds(
     ([0, 1], [0, 1])
     """
     strata = _strata(labels, task, split.n_folds)
+    known = labels
+    if task == "regression":  # folds are balanced by the bins, and none of these must be in every part
+        labels, known = np.eye(strata.max() + 1)[strata], labels[:, :0]
     if kinds is not None:
         strata = _merge_rare(np.unique(np.column_stack([strata, kinds]), axis=0, return_inverse=True)[1], split.n_folds)
     tries = 1 if groups is None else split.tries
     best: tuple[float, np.ndarray] | None = None
     problem = ""
     for assignment in _assignments(strata, groups, split, seed, tries):
-        problem = split_problem(assignment, labels, groups, split.n_folds)
+        problem = split_problem(assignment, known, groups, split.n_folds)
         if not problem:
             imbalance = _imbalance(assignment, labels, split.n_folds)
             if best is None or imbalance < best[0]:
@@ -204,7 +208,19 @@ def _join_groups(groups: np.ndarray | None, pairs: np.ndarray, n: int) -> np.nda
 
 
 def _strata(labels: np.ndarray, task: Task, n_folds: int) -> np.ndarray:
-    """Return a class number for each row; combinations of labels too rare to stratify share one."""
+    """Return a class number for each row; combinations of labels too rare to stratify share one.
+
+    The classes of a regression are quantile bins of its first target: min(10, rows // (2 folds)) of them, at least 1.
+    Rows of equal value share a bin.
+
+    >>> _strata(np.array([[0.5], [7.0], [3.0], [0.1], [9.0], [8.0], [2.0], [1.0]]), "regression", n_folds=2).tolist()
+    [0, 1, 1, 0, 1, 1, 0, 0]
+    """
+    if task == "regression":
+        n_bins = max(1, min(10, len(labels) // (2 * n_folds)))
+        edges = np.quantile(labels[:, 0], np.arange(1, n_bins) / n_bins)
+        bins = np.searchsorted(edges, labels[:, 0], side="right")
+        return np.unique(_merge_rare(bins, n_folds), return_inverse=True)[1]
     if task != "multilabel":
         return labels.argmax(axis=1) if labels.shape[1] > 1 else labels[:, 0].astype(int)
     return _merge_rare(pd.factorize(pd.Series(map(bytes, labels.astype(np.uint8))))[0], n_folds)

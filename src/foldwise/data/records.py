@@ -19,7 +19,7 @@ class Record:
 
     id: str
     image: np.ndarray | None  # ([v,] h, w, c); None for a row that the image of a row before it answers
-    columns: dict[str, Any]  # targets (train), group, scored, auxiliary columns
+    columns: dict[str, Any]  # targets and weight (train), group, scored, auxiliary columns
     where: str
 
 

@@ -89,6 +89,9 @@ def train_one(task: FoldTask, report: Report) -> None:
     about = {"seconds": seconds, "images_per_second": rate, "device": backend.device_name(), "versions": versions()}
     if pseudo_labels is not None:
         about["pseudo_images"] = n_pseudo
+    if result.target_scale is not None:  # the stored models predict standardised values
+        scale = result.target_scale
+        about["target_scale"] = {"mean": scale.mean.tolist(), "sd": scale.sd.tolist()}
     ids, targets = dataset.train.table["id"][held_out], dataset.targets
     store.write_fold(
         task.run,

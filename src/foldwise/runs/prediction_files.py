@@ -8,16 +8,18 @@ import numpy as np
 import pandas as pd
 
 from foldwise.errors import FoldwiseError
+from foldwise.settings import ONE_CLASS, Task
 from foldwise.storage import clear_csv_errors
 
 SUFFIXES = (".csv", ".parquet")
 SUM_TOLERANCE = 1e-3  # of the sum of a multiclass row, which files round
 
 
-def read_predictions(path: Path, ids: pd.Series, targets: list[str], task: str) -> pd.DataFrame:
+def read_predictions(path: Path, ids: pd.Series, targets: list[str], task: Task) -> pd.DataFrame:
     """Read a CSV or parquet of predictions: id first, the targets, and `fold` where it is there; in the order of ids.
 
-    Raises FoldwiseError, naming the file, where it is not one prediction in [0, 1] for each of the ids.
+    Raises FoldwiseError, naming the file, where it is not one prediction for each of the ids: in [0, 1], or a finite
+    number in a regression.
     """
     table = _table(path)
     key = "id" if "id" in table else table.columns[0]
@@ -44,16 +46,18 @@ def read_predictions(path: Path, ids: pd.Series, targets: list[str], task: str) 
     table = table.set_index("id", drop=False).loc[ids].reset_index(drop=True)
     numbers = table[targets].apply(pd.to_numeric, errors="coerce").astype(np.float64)
     p = numbers.to_numpy()
-    wrong = ~((p >= 0) & (p <= 1)).all(axis=1)
-    if task == "multiclass":
+    wrong = ~np.isfinite(p).all(axis=1) if task == "regression" else ~((p >= 0) & (p <= 1)).all(axis=1)
+    if task in ONE_CLASS:
         wrong |= abs(p.sum(axis=1) - 1) > SUM_TOLERANCE
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
+        expected = "probabilities in [0, 1]" + (" that sum to 1" if task in ONE_CLASS else "")
+        expected = "finite numbers" if task == "regression" else expected
         raise FoldwiseError(
-            f"{path}: the prediction for {table['id'].iloc[row]!r} is {p[row].tolist()}, expected probabilities in "
-            f"[0, 1]{' that sum to 1' if task == 'multiclass' else ''} and none missing"
+            f"{path}: the prediction for {table['id'].iloc[row]!r} is {p[row].tolist()}, expected {expected} and none "
+            "missing"
         )
-    if task == "multiclass":
+    if task in ONE_CLASS:
         numbers = numbers.div(numbers.sum(axis=1), axis=0)
     table[targets] = numbers
     return table

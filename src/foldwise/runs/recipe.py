@@ -42,6 +42,7 @@ DECIDING = (
     "training/finetune",
     "training/fit",
     "training/inputs",
+    "training/losses",
     "training/optimizer",
     "training/predict",
     "training/pseudo",

@@ -189,7 +189,8 @@ def write_fold(
     held_out, test: as `held_out_table` and `test_table` make them; a refit has no `held_out`.
     history: a row for each seed and epoch, see `foldwise.training.fit.FoldResult`.
     models: Keras models, whose weights are written.
-    about: what `fold.json` holds: seconds, images_per_second, device, versions, pseudo_images.
+    about: what `fold.json` holds: seconds, images_per_second, device, versions, and where they are known
+        pseudo_images and target_scale (mean and sd of a regression, by which outputs of the models become values).
     """
     with written_aside(run.fold_path(fold_number)) as aside:
         aside.mkdir()

@@ -17,7 +17,7 @@ from foldwise.data.records import Records
 from foldwise.errors import FoldwiseError
 from foldwise.plugins import competition_module
 from foldwise.scoring.decisions import decide
-from foldwise.settings import Settings
+from foldwise.settings import ONE_CLASS, Settings
 from foldwise.storage import write_json, written_aside
 
 ROWS_COMPARED = 1000  # of a submission, whose kinds of values are compared with the sample's
@@ -26,8 +26,8 @@ ROWS_COMPARED = 1000  # of a submission, whose kinds of values are compared with
 def write(settings: Settings, dataset: Dataset, predictions: pd.DataFrame, stem: str, about: dict[str, Any]) -> Path:
     """Write `submissions/<stem>.csv`, its probabilities where the host wants labels, and `<stem>.json`.
 
-    predictions: id and a column of probabilities for each target, a row for each test sample. Where `about` has
-    thresholds, the objective counts decisions, and those are what is submitted.
+    predictions: id and a column of probabilities, or values, for each target, a row for each test sample. Where `about`
+    has thresholds, the objective counts decisions, and those are what is submitted.
     Raises FoldwiseError where the result does not agree with the sample submission; nothing is written then.
     """
     sample, form = read_csv(dataset.path / "sample_submission.csv")
@@ -100,16 +100,27 @@ def _are_numbers(values: pd.Series) -> pd.Series:
 
 
 def check_probabilities(predictions: pd.DataFrame, dataset: Dataset) -> None:
-    """Raise FoldwiseError unless all probabilities lie in [0, 1], and rows sum to 1 in a multiclass task."""
+    """Raise FoldwiseError unless all probabilities lie in [0, 1], and rows sum to 1 where they are those of classes.
+
+    The predictions of a regression must be finite numbers.
+    """
     values = predictions[dataset.targets].to_numpy(np.float64)
+    if dataset.task == "regression":
+        infinite = np.flatnonzero(~np.isfinite(values).all(axis=1))
+        if len(infinite):
+            raise FoldwiseError(
+                f"the prediction for {predictions['id'].iloc[infinite[0]]!r} is {values[infinite[0]].tolist()}, "
+                "expected finite numbers"
+            )
+        return
     wrong = ~((values >= 0) & (values <= 1)).all(axis=1)
-    if dataset.task == "multiclass":
+    if dataset.task in ONE_CLASS:
         wrong |= abs(values.sum(axis=1) - 1) > 1e-6
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
         raise FoldwiseError(
             f"the prediction for {predictions['id'].iloc[row]!r} is {values[row].tolist()}, expected probabilities "
-            f"in [0, 1]{' that sum to 1' if dataset.task == 'multiclass' else ''}"
+            f"in [0, 1]{' that sum to 1' if dataset.task in ONE_CLASS else ''}"
         )
 
 

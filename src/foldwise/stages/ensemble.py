@@ -21,6 +21,7 @@ from foldwise.errors import ConfigError
 from foldwise.runs import submission
 from foldwise.runs.members import choose, runs_of, stacked
 from foldwise.runs.report import score_of as reported_score
+from foldwise.runs.report import usual_metric_of
 from foldwise.runs.store import Run
 from foldwise.scoring import breakdown, decisions, metrics, objective
 from foldwise.scoring.metrics import METRICS
@@ -58,6 +59,8 @@ def ensemble(settings: Settings) -> dict[str, Any]:
         return blend_files.ensemble(settings)
     reports = score(settings)
     dataset = prepared(settings)
+    if dataset.task == "regression":  # values have no other average
+        settings = replace(settings, ensemble=replace(settings.ensemble, average="arithmetic"))
     folds = read_folds(dataset, settings.split)
     members = choose(runs_of(settings.runs_dir, reports), settings.ensemble)
     with tempfile.TemporaryDirectory() as folder:
@@ -82,6 +85,8 @@ def ensemble(settings: Settings) -> dict[str, Any]:
         "source": settings.source.kind,
     }
     predictions = pd.DataFrame(blended.test.probabilities, columns=dataset.targets)
+    if dataset.task == "regression" and problem.metric == "rmsle":  # as the score counts them
+        predictions = predictions.clip(lower=0)
     predictions.insert(0, "id", dataset.test.table["id"])
     stem = f"{settings.competition.name}_{about['nested_score']:.5f}_{_key(settings, dataset, members)}"
     path = submission.write(settings, dataset, predictions, stem, about)
@@ -118,14 +123,14 @@ def scored_blend(problem: Problem, train: Rows, test: Rows, settings: EnsembleSe
 def _describe_members(
     members: list[Run], reports: list[dict[str, Any]], weights: np.ndarray | None
 ) -> list[dict[str, Any]]:
-    """Return run, weight (None where the method weighs no members), log loss and score of each member."""
+    """Return run, weight (None where the method weighs no members), log loss (RMSE) and score of each member."""
     by_name = {f"{report['model']}-{report['run_key']}": report for report in reports}
     numbers = [None] * len(members) if weights is None else [float(weight) for weight in weights]
     return [
         {
             "run": run.name,
             "weight": weight,
-            "log_loss": by_name[run.name]["log_loss"],
+            usual_metric_of(by_name[run.name]): by_name[run.name][usual_metric_of(by_name[run.name])],
             "score": reported_score(by_name[run.name]),
         }
         for run, weight in zip(members, numbers, strict=True)
@@ -133,12 +138,12 @@ def _describe_members(
 
 
 def _breakdown(settings: Settings, dataset: Dataset, predictions: np.ndarray) -> dict[str, Any]:
-    """Return the log loss by value of the column that is set, if one is."""
+    """Return the log loss, or the RMSE, by value of the column that is set, if one is."""
     if settings.by is None:
         return {}
-    losses = metrics.row_losses(dataset.labels, predictions, dataset.task)
+    losses = metrics.usual_losses(np.asarray(dataset.labels, np.float64), predictions, dataset.task)
     parts = breakdown.breakdown(dataset.train.table, settings.by, dataset.labels, losses, dataset.task)
-    return {"by": settings.by, "log_loss_by": parts}
+    return {"by": settings.by, f"{metrics.usual_metric(dataset.task)}_by": parts}
 
 
 def _key(settings: Settings, dataset: Dataset, members: list[Run]) -> str:
@@ -163,7 +168,7 @@ def show(result: dict[str, Any], width: int) -> str:
     if absent:
         lines.append(f"  and {absent} without weight")
     compared = compare_methods.table(result["compared"]) if "compared" in result else []
-    label = METRICS[result["metric"]].label
+    label, parts = METRICS[result["metric"]].label, result.get("log_loss_by") or result.get("rmse_by")
     variants = [f"  {found['score']:.4f}  {name}" for name, found in result.get("beside", {}).items()]
     return "\n".join(
         [
@@ -173,7 +178,7 @@ def show(result: dict[str, Any], width: int) -> str:
             f"nested {label} {result['nested_score']:.4f} (95 % interval {low:.4f} to {high:.4f})"
             + (", approximate: a member was made on other folds" if result["approximate"] else ""),
             *(["for comparison, nested too:", *variants] if variants else []),
-            *([breakdown.show(result["by"], {"nested": result["log_loss_by"]}, width)] if "by" in result else []),
+            *([breakdown.show(result["by"], {"nested": parts}, width)] if parts else []),
             f"submission: {result['file']}",
         ]
     )

@@ -15,6 +15,7 @@ from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.runs.prediction_files import SUFFIXES, _table, read_predictions
 from foldwise.runs.report import write_report
 from foldwise.runs.store import OTHER, Run, write_fold
+from foldwise.scoring.metrics import METRICS, usual_metric
 from foldwise.settings import Settings, plain
 from foldwise.stages.prepare import prepare
 from foldwise.storage import content_key, written_aside
@@ -29,8 +30,8 @@ def import_predictions(settings: Settings) -> list[dict[str, Any]]:
     those of the split. With split=other they may be any: all scores that use the run are approximate.
     test: id and the targets; rows in any order. A binary target's column may have any name if it is the only one.
 
-    Raises FoldwiseError for unknown, missing and duplicate ids, NaN, values outside [0, 1] and another split, before
-    anything is written.
+    Raises FoldwiseError for unknown, missing and duplicate ids, NaN, probabilities outside [0, 1] and another split,
+    before anything is written.
     """
     if settings.imports.oof is None or settings.imports.test is None:
         raise ConfigError(
@@ -49,7 +50,9 @@ def import_predictions(settings: Settings) -> list[dict[str, Any]]:
             reports.append(write_report(run, dataset, folds))
         else:  # on whatever folds: it is scored on its own
             reports.append(write_report(run, dataset, held_out[["id", "repeat", "fold"]]))
-        log.info("imported %s: log loss %.4f%s", run.name, reports[-1]["log_loss"], " (approximate)" if other else "")
+        metric = usual_metric(dataset.task)
+        score, approximate = reports[-1][metric], " (approximate)" if other else ""
+        log.info("imported %s: %s %.4f%s", run.name, METRICS[metric].label, score, approximate)
     return reports
 
 

@@ -12,7 +12,7 @@ from foldwise.execution.queue import train_folds
 from foldwise.execution.task import FoldTask
 from foldwise.runs.members import labelling_runs
 from foldwise.runs.recipe import make_recipe, run_name
-from foldwise.runs.report import effect_line, full_report, score_of, write_report
+from foldwise.runs.report import effect_line, full_report, score_of, usual_metric_of, write_report
 from foldwise.runs.store import Run, open_run, take_folds
 from foldwise.scoring.metrics import METRICS
 from foldwise.scoring.objective import cost
@@ -73,8 +73,9 @@ def train_runs(sweep: list[Settings]) -> dict[Run, dict[str, Any]]:
         folds = read_folds(dataset, settings.split)
         write_report(run, dataset, folds)
         reports[run] = report = full_report(run, dataset, folds, settings)
-        shown = [("log loss", report["log_loss"], *report["log_loss_interval"])]
-        if settings.competition.metric != "log_loss":
+        usual = usual_metric_of(report)
+        shown = [(METRICS[usual].label, report[usual], *report[f"{usual}_interval"])]
+        if settings.competition.metric != usual:
             shown.insert(0, (METRICS[settings.competition.metric].label, report["score"], *report["score_interval"]))
         scores = ("{} {:.4f} (95 % interval {:.4f} to {:.4f})".format(*one) for one in shown)
         log.info("%s: out-of-fold %s", run.name, ", ".join(scores))

@@ -23,7 +23,8 @@ from foldwise.training.backend import traced_step
 from foldwise.training.batches import Batches
 from foldwise.training.build import build_model, check_values, set_scale
 from foldwise.training.features import Features, with_new_head
-from foldwise.training.inputs import model_inputs, with_class_weights
+from foldwise.training.inputs import TargetScale, model_inputs, with_class_weights, with_row_weights
+from foldwise.training.losses import loss_of
 from foldwise.training.optimizer import optimizer
 from foldwise.training.pseudo import PseudoLabels, with_pseudo_labels
 from foldwise.training.source import Source
@@ -37,16 +38,18 @@ Report = Callable[[int, int, float], None]  # epoch, images trained so far, mean
 class FoldResult:
     """What the training of a fold gives, averaged over its models.
 
-    held_out: (n_f, k) probabilities of the held-out rows, in the order of the data; n_f is 0 for a refit.
-    test: (n_test, k) probabilities of the test rows.
+    held_out: (n_f, k) probabilities or values of the held-out rows, in the order of the data; n_f is 0 for a refit.
+    test: (n_test, k) probabilities or values of the test rows.
     history: a row for each seed and epoch, with seed, epoch (from 1), loss, learning_rate and seconds.
     models: one for each seed, and with `fit.snapshots` one for each of its cycles.
+    target_scale: of a regression, by which the outputs of the models become values; None for classes.
     """
 
     held_out: np.ndarray
     test: np.ndarray
     history: pd.DataFrame
     models: list[keras.Model]
+    target_scale: TargetScale | None = None
 
 
 def train_fold(
@@ -60,8 +63,9 @@ def train_fold(
 ) -> FoldResult:
     """Train on the rows outside `held_out` (n,) bool and predict those inside it, if any, and the test rows.
 
-    The labels of the held-out rows are never looked at. With `fit.n_seeds` several models are trained, with
-    `fit.snapshots` several are kept of each training, and the probabilities of all are averaged.
+    The labels of the held-out rows are never looked at; the targets of a regression are standardised by the training
+    rows. With `fit.n_seeds` several models are trained, with `fit.snapshots` several are kept of each training, and the
+    predictions of all are averaged.
 
     fold_number: counts on over repeats; a refit has the number after the last. With `recipe.fit.seed` it decides
         every random number.
@@ -81,9 +85,14 @@ def train_fold(
         source = Source.from_features(recipe, dataset, features)
     positions = np.flatnonzero(~held_out)
     inputs, test_inputs = model_inputs(dataset, auxiliary, positions)
-    rows = TrainingRows(source.batches, inputs, dataset.labels[positions], positions, structure=structure_of(dataset))
+    labels, row_weights = dataset.labels[positions], dataset.row_weights
+    rows = TrainingRows(source.batches, inputs, labels, positions, structure=structure_of(dataset))
+    rows = with_row_weights(rows, None if row_weights is None else row_weights[positions])
     if pseudo_labels is not None:
         rows = with_pseudo_labels(rows, pseudo_labels, dataset.test.images, test_inputs)
+    target_scale = TargetScale.of(labels) if dataset.task == "regression" else None
+    if target_scale is not None:
+        rows = replace(rows, labels=target_scale.standardised(rows.labels))
     if recipe.fit.class_weights:
         rows = with_class_weights(rows, dataset.task)
     held_out_parts, test_parts, histories = [], [], []
@@ -98,12 +107,11 @@ def train_fold(
             test_parts.append(predict(source.test, test_inputs, np.arange(len(source.test))))
         models += trained
         histories.append(pd.DataFrame(watch.history).assign(seed=recipe.fit.seed + number))
-    return FoldResult(
-        np.mean(held_out_parts, axis=0).reshape(-1, k),
-        np.mean(test_parts, axis=0).reshape(-1, k),
-        pd.concat(histories, ignore_index=True),
-        models,
-    )
+    held_out_mean, test_mean = np.mean(held_out_parts, axis=0), np.mean(test_parts, axis=0)
+    if target_scale is not None:
+        held_out_mean, test_mean = target_scale.restored(held_out_mean), target_scale.restored(test_mean)
+    history = pd.concat(histories, ignore_index=True)
+    return FoldResult(held_out_mean.reshape(-1, k), test_mean.reshape(-1, k), history, models, target_scale)
 
 
 def _train_one_seed(
@@ -117,7 +125,6 @@ def _train_one_seed(
     own = rows.positions[rows.positions < len(images)]  # without pseudo-labelled images
     set_scale(model, images, own, present(rows.inputs))
     check_values(model, images[own[: fit.batch_size]])
-    loss = keras.losses.CategoricalCrossentropy if dataset.task == "multiclass" else keras.losses.BinaryCrossentropy
     kept = snapshots.KeptWeights(model)
     phases = finetune.phases(recipe.finetune, fit, model)
     for phase in phases:
@@ -128,7 +135,7 @@ def _train_one_seed(
         phase_fit = finetune.fit_of_phase(fit, recipe.finetune, phase)
         phase_fit = replace(phase_fit, snapshots=fit.snapshots if phase is phases[-1] else 1)
         kept.epochs = [phase.first + end for end in snapshots.cycle_ends(phase_fit)[:-1]]
-        trained.compile(optimizer(phase_fit, len(batches), variables, shares), loss(from_logits=True))
+        trained.compile(optimizer(phase_fit, len(batches), variables, shares), loss_of(fit, dataset.task))
         # else TensorFlow traces the training step twice: a first time to create the optimizer's variables
         trained.optimizer.build(variables)
         for epoch in _epochs(trained, batches, phase.first, phase.last, watch):
