@@ -94,8 +94,8 @@ def check(table: pd.DataFrame, sample: pd.DataFrame) -> None:
     """
     if list(table.columns) != list(sample.columns):
         raise FoldwiseError(f"the submission has the columns {', '.join(table)}, the sample {', '.join(sample)}")
-    given, wanted = Counter(table.iloc[:, 0]), Counter(sample.iloc[:, 0])
-    if given != wanted:
+    given, wanted = Counter(table.iloc[:, 0].tolist()), Counter(sample.iloc[:, 0].tolist())
+    if dict(given) != dict(wanted):
         wrong = min((given - wanted) + (wanted - given))
         raise FoldwiseError(
             f"the submission's ids are not the sample's: {wrong!r} is {given[wrong]} times in the submission and "

@@ -122,8 +122,9 @@ def show(result: dict[str, Any], width: int) -> str:
     """Return the grade as a line for each score."""
     lines = [f"graded {result['file']}: {result['n_scored']} rows are scored"]
     ours = f"true {METRICS[result['metric']].label}" if "metric" in result else ""
-    usual = [(f"true {METRICS[name].label}", name) for name in ("log_loss", "rmse")]
-    for name, key in ((ours, "score"), *usual, ("nested score", "nested_score")):
+    usual: Metric = "rmse" if "rmse" in result else "log_loss"
+    label = f"true {METRICS[usual].label}"
+    for name, key in ((ours, "score"), (label, usual), ("nested score", "nested_score")):
         if result.get(key) is not None:
             low, high = result[f"{key}_interval"]
             lines.append(f"  {name:<15}{result[key]:.4f}  (95 % interval {low:.4f} to {high:.4f})")
@@ -131,8 +132,7 @@ def show(result: dict[str, Any], width: int) -> str:
         if result.get(name) is not None:
             lines.append(f"  {name.replace('_', ' '):<15}{result[name]:.4f}")
     if "by" in result:
-        name = "rmse" if "rmse" in result else "log_loss"
-        lines.append(breakdown.show(result["by"], {f"true {METRICS[name].label}": result[f"{name}_by"]}, width))
+        lines.append(breakdown.show(result["by"], {label: result[f"{usual}_by"]}, width))
     return "\n".join(lines)
 
 

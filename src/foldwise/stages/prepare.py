@@ -11,13 +11,11 @@ from typing import Any
 from foldwise.config.check import generator
 from foldwise.data import dataset, remote
 from foldwise.data.dataset import Dataset
-from foldwise.data.records import Records
 from foldwise.errors import FoldwiseError
 from foldwise.plugins import competition_module, default_options
 from foldwise.runs import submission
-from foldwise.scoring.metrics import METRICS
 from foldwise.settings import Settings, differences
-from foldwise.stages.check_task import check_task, checked
+from foldwise.stages.check_task import check_order, check_task, checked
 from foldwise.stages.simulate import generated_by, host_files, raw_files
 from foldwise.storage import content_key, is_foreign, own_files, sha256, write_json, written_aside
 
@@ -36,8 +34,8 @@ def prepare(settings: Settings) -> Dataset:
         with written_aside(path) as aside:
             try:
                 records = reader.read(raw_dir, *kept, **settings.competition.options)
-                _check_order(settings, records)
                 check_task(settings, records.task)
+                check_order(settings, records)
                 submission.try_layout(reader, records, settings.competition.options)
                 dataset.write(records, aside, key, source_key(settings))
             except FileNotFoundError as error:
@@ -48,7 +46,7 @@ def prepare(settings: Settings) -> Dataset:
                 raise
         for folder in kept:
             shutil.rmtree(folder, ignore_errors=True)
-    return _opened(settings, path)
+    return checked(settings, dataset.read(path))
 
 
 def show(data: Dataset, width: int) -> str:
@@ -69,25 +67,7 @@ def prepared(settings: Settings) -> Dataset:
             f"{settings.competition.name}: this data is not prepared: {path} is missing; `foldwise prepare "
             f"competition={settings.competition.name}` makes it, and `foldwise train` trains on it too"
         )
-    return _opened(settings, path)
-
-
-def _opened(settings: Settings, path: Path) -> Dataset:
-    data = checked(settings, dataset.read(path))
-    _check_order(settings, data)  # the metric may be another than when the data were prepared
-    return data
-
-
-def _check_order(settings: Settings, data: Dataset | Records) -> None:
-    """Raise FoldwiseError where a metric needs the order of classes whose names were sorted as text."""
-    competition = settings.competition
-    ordered = [name for name in (competition.metric, *competition.shown) if METRICS[name].ordered_classes]
-    if ordered and not data.ordered and len(data.targets) > 1:
-        raise FoldwiseError(
-            f"{ordered[0]} depends on the order of the classes, and {', '.join(data.targets)} were sorted as text; "
-            f"list them from the lowest to the highest: competition.options.classes=[{','.join(data.targets)}] in your "
-            "order"
-        )
+    return checked(settings, dataset.read(path))
 
 
 def data_key(settings: Settings, keep_digests: bool = False) -> str:

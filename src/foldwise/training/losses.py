@@ -13,9 +13,7 @@ from foldwise.errors import ConfigError
 from foldwise.settings import ONE_CLASS, FitSettings, PseudoSettings, Task
 
 if TYPE_CHECKING:
-    from keras import losses
-
-    Loss = losses.Loss | Callable[[Any, Any], Any]
+    import keras
 
 
 VERSION = 1  # enters the run key; raised by an edit that changes what a recipe predicts
@@ -23,7 +21,7 @@ VERSION = 1  # enters the run key; raised by an edit that changes what a recipe 
 OF_VALUES = ("squared", "absolute", "huber")
 
 
-def loss_of(fit: FitSettings, task: Task) -> Loss:
+def loss_of(fit: FitSettings, task: Task) -> keras.losses.Loss | Callable[[Any, Any], Any]:
     """Return the loss of labels and logits (n, k), or of standardised values; a row's is the mean over its outputs.
 
     label_smoothing s turns a label y into (1 - s) y + s / 2, or + s / k between k classes.

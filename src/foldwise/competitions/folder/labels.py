@@ -13,7 +13,7 @@ import numpy as np
 
 from foldwise.competitions.folder.tables import MISSING, numbers, refuse_rows
 from foldwise.errors import ConfigError, FoldwiseError, choices
-from foldwise.settings import Task
+from foldwise.settings import ONE_CLASS, Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +68,7 @@ def encode(
         refuse_rows(table, table[column] == "", name, f"the label {column!r} is missing")
     if task == "regression":
         return Labels(columns, np.stack([_values(table, column, name) for column in columns], axis=1))
-    if task in ("multiclass", "ordinal"):
+    if task in ONE_CLASS:
         if len(columns) > 1:
             return _one_hot(table, columns, classes, name)
         return _named_classes(table, task, columns[0], classes, name)
@@ -191,7 +191,7 @@ def learnable(labels: Labels, task: Task, name: str) -> Labels:
     if task == "regression":
         return labels
     counts = labels.values.sum(axis=0)
-    if task in ("multiclass", "ordinal"):
+    if task in ONE_CLASS:
         absent = [target for target, count in zip(labels.targets, counts, strict=True) if not count]
         if absent:
             listed = ", ".join(map(repr, absent))

@@ -13,7 +13,7 @@ import numpy as np
 from foldwise.competitions.folder import long_form
 from foldwise.competitions.folder.tables import MISSING
 from foldwise.errors import FoldwiseError, choices
-from foldwise.settings import Task
+from foldwise.settings import ONE_CLASS, Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,7 +75,7 @@ def _answers(predictions: pd.DataFrame, sample: pd.DataFrame, columns: list[str]
             return {column: _one_target(predictions[targets[0]], sample[column], layout)}
         if layout.task == "multilabel" and layout.separator is not None:
             return {column: _joined(predictions[targets], layout)}
-        if layout.task in (None, "multiclass", "ordinal"):
+        if layout.task not in ("multilabel", "regression"):
             if column in targets and _are_numbers(sample[column]) and not _given(sample[column]) <= set(targets):
                 return {column: predictions[column]}  # the probability of one class
             return {column: _class_names(predictions[targets], sample[column], layout)}
@@ -83,7 +83,7 @@ def _answers(predictions: pd.DataFrame, sample: pd.DataFrame, columns: list[str]
         negative, positive = layout.classes or ("0", "1")
         return {negative: 1 - predictions[targets[0]], positive: predictions[targets[0]]}
     listed = [one for one in layout.classes or () if one not in targets]  # classes that no training row has
-    known = {*targets, *(listed if layout.task in ("multiclass", "ordinal") else ())}
+    known = {*targets, *(listed if layout.task in ONE_CLASS else ())}
     if not set(targets) <= set(columns) or not set(columns) <= known:
         raise FoldwiseError(_unanswerable(columns, targets, layout))
     return {column: predictions[column] if column in targets else 0.0 for column in columns}
@@ -164,14 +164,14 @@ def _unanswerable(columns: list[str], targets: list[str], layout: Layout) -> str
         )
     if len(columns) == 1 and layout.task == "multilabel":
         return f"{text}; labels that are joined in one column need competition.options.separator=' ' or another"
-    if len(lacking) == len(targets) and layout.task in ("multiclass", "ordinal"):
+    if len(lacking) == len(targets) and layout.task in ONE_CLASS:
         return (
             f"{text}; for one column with the name of the likeliest class, the others keep the sample's values by "
             f"competition.options.kept_columns=[{','.join(extra[1:])}]"
         )
     if extra and lacking:
         return f"{text}; {extra[0]!r} is none of them: {choices(extra[0], lacking)}"
-    if extra and layout.task in ("multiclass", "ordinal"):
+    if extra and layout.task in ONE_CLASS:
         classes = ",".join([*targets, *extra])
         return (
             f"{text}; {extra[0]!r} has no training row: as a class, competition.options.classes=[{classes}] answers it "
@@ -188,8 +188,8 @@ def _given(values: pd.Series) -> set[str]:
     return {str(value) for value in values.unique()} - {*MISSING}
 
 
-def _are_numbers(values: Sequence[object] | pd.Series | pd.Index) -> bool:
-    return all(NUMBER.fullmatch(str(value)) or str(value) in MISSING for value in set(values))
+def _are_numbers(values: pd.Series | pd.Index) -> bool:
+    return all(NUMBER.fullmatch(str(value)) or str(value) in MISSING for value in values.unique())
 
 
 def _folded(name: str) -> str:

@@ -49,9 +49,7 @@ def read_new(
     for column in options["categories"]:
         columns[column] = _numbered(table, column, category_names[column], name)
     places = new_images or options["test_images"] or options["images"]
-    new = samples.find_samples(
-        raw_dir, places, table, columns, options["image_columns"], options["crop_columns"], name
-    )
+    new = samples.find_samples(raw_dir, places, table, columns, options["image_columns"], options["crop_columns"], name)
     return samples.records_of_new(_rules(options), new)
 
 

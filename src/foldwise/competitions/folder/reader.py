@@ -18,7 +18,7 @@ from foldwise.competitions.folder.samples import find_samples, records_of
 from foldwise.data.records import Records
 from foldwise.data.structure import Structure
 from foldwise.errors import ConfigError
-from foldwise.settings import Task
+from foldwise.settings import ONE_CLASS, Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -194,7 +194,7 @@ def truth(
 
     A solution of labels in long form has a row for each image and a column for each label.
     """
-    names_are_targets = task in ("multiclass", "ordinal") or (separator is not None and task == "multilabel")
+    names_are_targets = task in ONE_CLASS or (separator is not None and task == "multilabel")
     classes = tuple(targets) if names_are_targets else classes
     columns = targets if label_form == "long" or len(label_columns) > 1 else label_columns
     text = solution.astype(str)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from foldwise.competitions.folder import long_form
 from foldwise.competitions.folder.tables import check_ids, read_table, refuse_rows
 from foldwise.errors import ConfigError, FoldwiseError, choices
+from foldwise.settings import ONE_CLASS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +70,7 @@ def labelled_rows(
                 f"and one of label_columns, received {label_form} and {', '.join(columns)}"
             )
         return class_folders(raw_dir, images, id_column, columns[0]), columns, ", ".join(images)
-    if label_form == "one_hot" and (task not in ("multiclass", "ordinal") or len(columns) < 2):
+    if label_form == "one_hot" and (task not in ONE_CLASS or len(columns) < 2):
         raise ConfigError(
             f"competition.options.label_form=one_hot: expected task=multiclass and a column for each class in "
             f"label_columns, received task={task} and {', '.join(columns)}"

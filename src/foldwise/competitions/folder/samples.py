@@ -63,7 +63,7 @@ def find_samples(
         f"the name of an image is missing in {', '.join(named)}",
     )
     boxes = _boxes(table, crop_columns, name)
-    where = [f"{name}, row {index + 1}" for index in np.repeat(table.index.to_numpy(), len(named))]
+    where = [f"{name}, row {index + 1}" for index in np.repeat(table.index.to_numpy(), len(named)).tolist()]
     try:
         files = find_images(raw_dir, images, table[named].to_numpy().ravel().tolist(), where)
     except FoldwiseError as error:
