@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from foldwise.blends import methods
 from foldwise.data.dataset import Dataset
-from foldwise.errors import FoldwiseError
+from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.scoring.metrics import check_metric
 from foldwise.settings import Settings, Task
 from foldwise.training import losses
@@ -16,6 +16,11 @@ def check_task(settings: Settings, task: Task) -> None:
     for name in settings.competition.shown:
         check_metric(name, task, "competition.shown")
     losses.check_fit(settings.fit, task)
+    if task == "regression" and settings.augment.options.get("transplant"):
+        raise ConfigError(
+            f"augment.options.transplant={settings.augment.options['transplant']}: it moves what makes a label 1, which "
+            "no row of a regression has; set augment.options.transplant=0"
+        )
     losses.check_pseudo(settings.pseudo, task)
     methods.check_task(settings.ensemble, task)
 
