@@ -34,7 +34,7 @@ class CompetitionSettings:
     reader: a package of foldwise.competitions, such as folder, statoil, passenger_screening, digit_recognizer.
     slug: the competition's name on Kaggle, the last part of its address. None: it is not on Kaggle.
     options: keyword arguments of the reader's function `read`.
-    metric: the objective, by which runs and blends are ranked and chosen.
+    metric: the objective, by which runs and blends are ranked and chosen; rmse, mae, r2 or rmsle of a regression.
     shown: further metrics that `foldwise score` shows.
     """
 
@@ -209,7 +209,7 @@ class EnsembleSettings:
 
     name: a function of foldwise.blends.
     options: its keyword arguments.
-    average: scale on which weighted members are averaged: logit (a geometric mean) or arithmetic.
+    average: scale on which weighted members are averaged: logit (a geometric mean) or arithmetic, as values always are.
     members: all, or a list of runs or models.
     best: take only so many members, those best by the objective, chosen inside the folds too. None: all.
     calibrate: curve that is fitted to the blend inside the folds; auto takes one that wins out of fold, if any does.

@@ -11,7 +11,7 @@ from foldwise.blends.nested import blend, nested
 from foldwise.errors import ConfigError, choices
 from foldwise.plugins import default_options
 from foldwise.scoring.compare_runs import cost_difference, gain
-from foldwise.scoring.metrics import METRICS
+from foldwise.scoring.metrics import METRICS, as_text
 from foldwise.scoring.objective import Score, cost, cost_in_sample, interval, score_of
 from foldwise.scoring.rows import Problem, Rows
 from foldwise.settings import EnsembleSettings, Task
@@ -73,7 +73,7 @@ def compare(
             "gain_interval": gained["interval"],
             "in_sample_score": _in_sample_score(problem, rows, candidate),
         }
-        log.info("  %s: nested %s %.4f", name, METRICS[problem.metric].label, scores[name].value)
+        log.info("  %s: nested %s %s", name, METRICS[problem.metric].label, as_text(scores[name].value))
     allowed = [name for name in reports if not METHODS[CANDIDATES[name]["name"]].is_risky]
     best = min(allowed, key=lambda name: cost(problem.metric, scores[name].value))
     gaps = {name: cost_difference(scores[name], scores[best]) for name in allowed}
@@ -122,9 +122,9 @@ def table(reports: list[dict[str, Any]]) -> list[str]:
         low, high = report["gain_interval"]
         in_sample = report["in_sample_score"]
         lines.append(
-            f"{'*' if report['chosen'] else ' '} {report['method']:<18}{report['nested_score']:>8.4f}"
-            f"{report['gain']:>+9.4f}  {f'{low:+.4f} to {high:+.4f}':<20}"
-            f"{'-' if in_sample is None else f'{in_sample:.4f}':>9}"
+            f"{'*' if report['chosen'] else ' '} {report['method']:<18}{as_text(report['nested_score']):>8}"
+            f"{as_text(report['gain'], '+'):>9}  {as_text(low, '+') + ' to ' + as_text(high, '+'):<20}"
+            f"{'-' if in_sample is None else as_text(in_sample):>9}"
         )
     return lines
 

@@ -48,12 +48,11 @@ def stacked(
     """
     targets, splits = dataset.targets, (dataset.train, dataset.test)
     sizes = [len(split.table) * len(targets) * len(members) * 8 for split in splits]
+    kind = np.float64 if dataset.task == "regression" else np.float32  # values may be large, and differ by little
     stacks = [
         np.empty((len(members), len(split.table), len(targets)))
         if sum(sizes) <= IN_MEMORY
-        else np.lib.format.open_memmap(
-            folder / f"{i}.npy", "w+", np.float32, (len(members), len(split.table), len(targets))
-        )
+        else np.lib.format.open_memmap(folder / f"{i}.npy", "w+", kind, (len(members), len(split.table), len(targets)))
         for i, split in enumerate(splits)
     ]
     for j, run in enumerate(members):

@@ -13,7 +13,7 @@ from foldwise.runs import store
 from foldwise.runs.members import labelling_runs
 from foldwise.runs.store import Run
 from foldwise.scoring import breakdown, compare_runs, metrics, objective
-from foldwise.scoring.metrics import METRICS
+from foldwise.scoring.metrics import METRICS, as_text
 from foldwise.scoring.objective import Score
 from foldwise.scoring.rows import Problem, Rows, make_rows
 from foldwise.settings import Metric, Settings, Task
@@ -43,8 +43,8 @@ def effect_line(report: dict[str, Any]) -> str:
     label, (low, high) = METRICS[usual_metric_of(about)].label, about["interval"]
     verdict = "better" if high < 0 else "worse" if low > 0 else "no significant difference"
     return (
-        f"{report['model']}-{report['run_key']}: {label} {about['difference']:+.4f} (95 % interval {low:+.4f} to "
-        f"{high:+.4f}, {verdict}) against {', '.join(about['runs'])}, which labelled "
+        f"{report['model']}-{report['run_key']}: {label} {as_text(about['difference'], '+')} (95 % interval "
+        f"{as_text(low, '+')} to {as_text(high, '+')}, {verdict}) against {', '.join(about['runs'])}, which labelled "
         f"{min(about['n_images'])} to {max(about['n_images'])} test images a fold"
     )
 

@@ -54,8 +54,8 @@ def show(column: str, parts_of: dict[str, list[Part]], width: int) -> str:
     for i, part in enumerate(parts):
         found = [parts_of[name][i][loss] for name in names]
         has_share = part["constant"] > 1e-9  # of one class alone it is 0
-        shares = [f"{one:.4f}" + (f" ({one / part['constant']:.2f})" if has_share else "") for one in found]
-        cells.append([str(part["value"]), str(part["n_rows"]), f"{part['constant']:.4f}", *shares])
+        shares = [metrics.as_text(one) + (f" ({one / part['constant']:.2f})" if has_share else "") for one in found]
+        cells.append([str(part["value"]), str(part["n_rows"]), metrics.as_text(part["constant"]), *shares])
     cells[0][0] = column
     widths = [max(len(row[c]) for row in cells) for c in range(len(cells[0]))]
     lines = [

@@ -394,6 +394,16 @@ METRICS: dict[MetricName, Metric] = {
 }
 
 
+def as_text(value: float, sign: str = "", decimals: int = 4) -> str:
+    """Return a score for a table: with so many decimals below 100, and of larger errors with as many digits in all.
+
+    >>> as_text(0.25), as_text(0.25, "+", 3), as_text(1443.99549), as_text(-2e7)
+    ('0.2500', '+0.250', '1444.00', '-20000000')
+    """
+    size = len(str(int(abs(value)))) if np.isfinite(value) else 1
+    return f"{value:{sign}.{max(0, decimals - max(0, size - 2))}f}"
+
+
 def usual_metric(task: Task) -> MetricName:
     """Return the metric that every report of a task has, whatever the objective is.
 

@@ -23,7 +23,7 @@ from foldwise.runs.report import score_of as reported_score
 from foldwise.runs.report import usual_metric_of
 from foldwise.runs.store import Run, test_table
 from foldwise.scoring import breakdown, decisions, metrics, objective
-from foldwise.scoring.metrics import METRICS
+from foldwise.scoring.metrics import METRICS, as_text
 from foldwise.scoring.objective import Score
 from foldwise.scoring.rows import Problem, Rows
 from foldwise.settings import EnsembleSettings, Settings, plain
@@ -58,14 +58,14 @@ def ensemble(settings: Settings) -> dict[str, Any]:
         return blend_files.ensemble(settings)
     reports = score(settings)
     dataset = prepared(settings)
-    if dataset.task == "regression":  # values have no other average
-        settings = replace(settings, ensemble=replace(settings.ensemble, average="arithmetic"))
     folds = read_folds(dataset, settings.split)
     members = choose(runs_of(settings.runs_dir, reports), settings.ensemble)
     with tempfile.TemporaryDirectory() as folder:
         train, test, problem = stacked(members, dataset, folds, Path(folder))
         problem = replace(problem, metric=settings.competition.metric)
         blended = scored_blend(problem, train, test, settings.ensemble)
+    # values have no other average, whatever the settings are
+    how = replace(blended.settings, average="arithmetic") if dataset.task == "regression" else blended.settings
     about = {
         "competition": settings.competition.name,
         "metric": problem.metric,
@@ -73,7 +73,7 @@ def ensemble(settings: Settings) -> dict[str, Any]:
         "nested_score_interval": objective.interval(blended.score),
         "n_rows": len(train),
         "approximate": any(run.is_approximate for run in members),
-        "ensemble": plain(blended.settings),
+        "ensemble": plain(how),
         "members": _describe_members(members, reports, blended.test.weights),
         "learned": blended.test.about,
         **blended.side_results,
@@ -160,7 +160,7 @@ def show(result: dict[str, Any], width: int) -> str:
     low, high = result["nested_score_interval"]
     method = result["ensemble"]
     lines = [
-        f"  {_weight(member['weight'])}  {member['run']} ({member['score']:.4f})"
+        f"  {_weight(member['weight'])}  {member['run']} ({as_text(member['score'])})"
         for member in result["members"]
         if member["weight"] != 0
     ]
@@ -169,13 +169,13 @@ def show(result: dict[str, Any], width: int) -> str:
         lines.append(f"  and {absent} without weight")
     compared = compare_methods.table(result["compared"]) if "compared" in result else []
     label, parts = METRICS[result["metric"]].label, result.get("log_loss_by") or result.get("rmse_by")
-    variants = [f"  {found['score']:.4f}  {name}" for name, found in result.get("beside", {}).items()]
+    variants = [f"  {as_text(found['score'])}  {name}" for name, found in result.get("beside", {}).items()]
     return "\n".join(
         [
             *([f"nested {label} of every method; * is the chosen one:", *compared] if compared else []),
             f"blend of {len(result['members'])} runs ({method['name']}, {method['average']} mean), weight and {label}:",
             *lines,
-            f"nested {label} {result['nested_score']:.4f} (95 % interval {low:.4f} to {high:.4f})"
+            f"nested {label} {as_text(result['nested_score'])} (95 % interval {as_text(low)} to {as_text(high)})"
             + (", approximate: a member was made on other folds" if result["approximate"] else ""),
             *(["for comparison, nested too:", *variants] if variants else []),
             *([breakdown.show(result["by"], {"nested": parts}, width)] if parts else []),

@@ -14,7 +14,7 @@ from foldwise.errors import FoldwiseError
 from foldwise.plugins import competition_module
 from foldwise.runs import submission
 from foldwise.scoring import breakdown, decisions, metrics, objective
-from foldwise.scoring.metrics import METRICS
+from foldwise.scoring.metrics import METRICS, as_text
 from foldwise.settings import Metric, Settings
 from foldwise.stages.prepare import prepared
 from foldwise.stages.simulate import found_files
@@ -127,10 +127,10 @@ def show(result: dict[str, Any], width: int) -> str:
     for name, key in ((ours, "score"), (label, usual), ("nested score", "nested_score")):
         if result.get(key) is not None:
             low, high = result[f"{key}_interval"]
-            lines.append(f"  {name:<15}{result[key]:.4f}  (95 % interval {low:.4f} to {high:.4f})")
+            lines.append(f"  {name:<15}{as_text(result[key])}  (95 % interval {as_text(low)} to {as_text(high)})")
     for name in ("public_score", "private_score", "accuracy", "mae", "r2"):
         if result.get(name) is not None:
-            lines.append(f"  {name.replace('_', ' '):<15}{result[name]:.4f}")
+            lines.append(f"  {name.replace('_', ' '):<15}{as_text(result[name])}")
     if "by" in result:
         lines.append(breakdown.show(result["by"], {label: result[f"{usual}_by"]}, width))
     return "\n".join(lines)

@@ -15,7 +15,7 @@ from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.runs.prediction_files import SUFFIXES, _table, read_predictions
 from foldwise.runs.report import write_report
 from foldwise.runs.store import OTHER, Run, write_fold
-from foldwise.scoring.metrics import METRICS, usual_metric
+from foldwise.scoring.metrics import METRICS, as_text, usual_metric
 from foldwise.settings import Settings, plain
 from foldwise.stages.prepare import prepare
 from foldwise.storage import content_key, written_aside
@@ -52,7 +52,7 @@ def import_predictions(settings: Settings) -> list[dict[str, Any]]:
             reports.append(write_report(run, dataset, held_out[["id", "repeat", "fold"]]))
         metric = usual_metric(dataset.task)
         score, approximate = reports[-1][metric], " (approximate)" if other else ""
-        log.info("imported %s: %s %.4f%s", run.name, METRICS[metric].label, score, approximate)
+        log.info("imported %s: %s %s%s", run.name, METRICS[metric].label, as_text(score), approximate)
     return reports
 
 

@@ -15,7 +15,7 @@ from foldwise.runs import store
 from foldwise.runs.members import runs_of
 from foldwise.runs.report import effect_line, full_report, score_of, usual_metric_of
 from foldwise.scoring import breakdown, objective
-from foldwise.scoring.metrics import METRICS
+from foldwise.scoring.metrics import METRICS, as_text
 from foldwise.settings import Metric, Settings
 from foldwise.stages.prepare import prepared
 
@@ -85,16 +85,16 @@ def show(reports: list[dict[str, Any]], width: int) -> str:
         folds = report[f"fold_{usual}"]
         approximate = "~" if report.get("split_key") == store.OTHER else ""
         cells = {
-            METRICS[usual].label: f"{approximate}{report[usual]:.4f}",
-            "95 % interval": f"{low:.3f}-{high:.3f}",
-            "folds, sd": f"{np.std(folds, ddof=1):.3f}" if len(folds) > 1 else "-",
+            METRICS[usual].label: approximate + as_text(report[usual]),
+            "95 % interval": f"{as_text(low, decimals=3)}-{as_text(high, decimals=3)}",
+            "folds, sd": as_text(float(np.std(folds, ddof=1)), decimals=3) if len(folds) > 1 else "-",
             "minutes": f"{report['seconds'] / 60:.1f}",
         }
         for name, label in {"accuracy": "accuracy", "f1": "F1", "auc": "AUC", "mae": "MAE", "r2": "R2"}.items():
             if name in report:
-                cells[label] = "-" if report[name] is None else f"{report[name]:.4f}"
+                cells[label] = "-" if report[name] is None else as_text(report[name])
         for name, value in report.get("metrics", {}).items():  # thresholds tuned inside folds replace one half
-            cells[METRICS[name].label] = f"{approximate}{value:.4f}"
+            cells[METRICS[name].label] = approximate + as_text(value)
         shown.add_row(f"{report['model']}-{report['run_key']}", *(cells.get(name, "-") for name in kept))
     console = Console(width=width, no_color=True)
     with console.capture() as captured:

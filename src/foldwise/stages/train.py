@@ -14,7 +14,7 @@ from foldwise.runs.members import labelling_runs
 from foldwise.runs.recipe import make_recipe, run_name
 from foldwise.runs.report import effect_line, full_report, score_of, usual_metric_of, write_report
 from foldwise.runs.store import Run, open_run, take_folds
-from foldwise.scoring.metrics import METRICS
+from foldwise.scoring.metrics import METRICS, as_text
 from foldwise.scoring.objective import cost
 from foldwise.settings import Settings
 from foldwise.stages.prepare import prepare
@@ -77,7 +77,7 @@ def train_runs(sweep: list[Settings]) -> dict[Run, dict[str, Any]]:
         shown = [(METRICS[usual].label, report[usual], *report[f"{usual}_interval"])]
         if settings.competition.metric != usual:
             shown.insert(0, (METRICS[settings.competition.metric].label, report["score"], *report["score_interval"]))
-        scores = ("{} {:.4f} (95 % interval {:.4f} to {:.4f})".format(*one) for one in shown)
+        scores = ("{} {} (95 % interval {} to {})".format(label, *map(as_text, numbers)) for label, *numbers in shown)
         log.info("%s: out-of-fold %s", run.name, ", ".join(scores))
         if "pseudo" in report:
             log.info(effect_line(report))

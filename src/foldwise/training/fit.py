@@ -86,12 +86,13 @@ def train_fold(
         source = Source.from_features(recipe, dataset, features)
     positions = np.flatnonzero(~held_out)
     inputs, test_inputs = model_inputs(dataset, auxiliary, positions)
-    labels, row_weights = dataset.labels[positions], dataset.row_weights
+    labels = dataset.labels[positions]
+    weights = None if dataset.row_weights is None else dataset.row_weights[positions]
     rows = TrainingRows(source.batches, inputs, labels, positions, structure=structure_of(dataset))
-    rows = with_row_weights(rows, None if row_weights is None else row_weights[positions])
+    rows = with_row_weights(rows, weights)
     if pseudo_labels is not None:
         rows = with_pseudo_labels(rows, pseudo_labels, dataset.test.images, test_inputs)
-    target_scale = TargetScale.of(labels) if dataset.task == "regression" else None
+    target_scale = TargetScale.of(labels, weights) if dataset.task == "regression" else None
     if target_scale is not None:
         rows = replace(rows, labels=target_scale.standardised(rows.labels))
     if recipe.fit.class_weights:

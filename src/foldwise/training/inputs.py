@@ -69,10 +69,14 @@ class TargetScale:
     sd: np.ndarray
 
     @classmethod
-    def of(cls, labels: np.ndarray) -> TargetScale:
-        """Return the scale of labels (m, k), those of the training rows of a fold; a constant target has an sd of 1."""
-        sd = labels.std(axis=0)
-        return cls(labels.mean(axis=0), np.where(sd > 0, sd, 1.0))
+    def of(cls, labels: np.ndarray, weights: np.ndarray | None = None) -> TargetScale:
+        """Return the scale of labels (m, k), those of the training rows of a fold; a constant target has an sd of 1.
+
+        weights: (m,) of the rows. None: all count the same.
+        """
+        mean = np.average(labels, axis=0, weights=weights)
+        sd = np.sqrt(np.average((labels - mean) ** 2, axis=0, weights=weights))
+        return cls(mean, np.where(sd > 0, sd, 1.0))
 
     def standardised(self, labels: np.ndarray) -> np.ndarray:
         """Return labels (m, k) as the network learns them, float32."""
