@@ -66,14 +66,14 @@ def test_a_new_option_of_a_split_or_a_reader_at_its_default_changes_no_key(monke
     def more(raw_dir, **options):
         return read(raw_dir, **options)
 
-    parameter = inspect.Parameter("pages", inspect.Parameter.KEYWORD_ONLY, default="first", annotation=str)
+    parameter = inspect.Parameter("mosaic", inspect.Parameter.KEYWORD_ONLY, default="first", annotation=str)
     signature = inspect.signature(read)
     more.__signature__ = signature.replace(parameters=[*signature.parameters.values(), parameter])
     more.__globals__.update({name: value for name, value in vars(reader).items() if name not in globals()})
     monkeypatch.setattr(reader, "read", more)
-    assert configure(*WORDS).competition.options["pages"] == "first"
+    assert configure(*WORDS).competition.options["mosaic"] == "first"
     assert prepare.data_key(configure(*WORDS)) == before
-    assert prepare.data_key(configure(*WORDS, "competition.options.pages=all")) != before
+    assert prepare.data_key(configure(*WORDS, "competition.options.mosaic=all")) != before
 
 
 @pytest.mark.parametrize(
