@@ -187,20 +187,29 @@ class PseudoSettings:
 class SplitSettings:
     """How training rows are assigned to folds.
 
-    kind: stratified (by class), group (whole groups), stratified_group (both), other (folds of imported predictions).
-    n_folds: folds.
+    kind: stratified (by class), group (whole groups), stratified_group (both), iterative (each label of many has its
+        share), iterative_group (that of whole groups), file (one's own), other (folds of imported predictions).
+    n_folds: folds; those of a file are counted.
     repeats: times that all rows are split anew.
     seed: of the first repeat; the others count on.
     tries: seeds that are tried for grouped splits, of which the best balanced is kept.
     near_duplicates: images share a fold if their perceptual hashes differ in at most so many of 64 bits. None: off.
+    rare: rows of a class with fewer rows (groups) than folds: spread over folds, or keep_in_train: never held out.
+    file: CSV or parquet with the fold of each training id, for split=file; fold -1 is never held out. None: not set.
+    column: of that file, which holds the folds. None: the one named fold, kfold or alike.
     """
 
-    kind: Literal["stratified", "group", "stratified_group", "other"] = "stratified"
+    kind: Literal["stratified", "group", "stratified_group", "iterative", "iterative_group", "file", "other"] = (
+        "stratified"
+    )
     n_folds: Annotated[int, Field(ge=2, le=100)] = 5
     repeats: Annotated[int, Field(ge=1, le=100)] = 1
     seed: Seed = 0
     tries: Count = 20
     near_duplicates: Annotated[int, Field(ge=0, le=64)] | None = None
+    rare: Literal["spread", "keep_in_train"] = "spread"
+    file: str | None = None
+    column: str | None = None
 
 
 @dataclass
@@ -252,12 +261,14 @@ class ImportsSettings:
     oof: file, or folder of files, of out-of-fold predictions (CSV or parquet). None: must be set.
     test: file or folder of the test predictions that go with them. None: must be set.
     folds: file (id, fold) of the folds that they were made on. None: they have a column fold.
+    ids: exact, or repaired: zeros that a number lost, suffixes and folders may differ where what is meant is certain.
     name: name of the run. None: that of the file.
     """
 
     oof: str | None = None
     test: str | None = None
     folds: str | None = None
+    ids: Literal["exact", "repaired"] = "exact"
     name: Annotated[str, Field(pattern=r"^[\w.-]+$")] | None = None
 
 

@@ -48,7 +48,10 @@ DIFFERENCES: dict[str, dict[str, Any]] = {
     "finetune/gradual": {"mode": "gradual"},
     "finetune/head": {"mode": "head"},
     "finetune/last_block": {"mode": "last_block", "layer_decay": 1.0},  # one stage trains: it has no earlier one
+    "split/file": {"kind": "file"},
     "split/group": {"kind": "group"},
+    "split/iterative": {"kind": "iterative"},
+    "split/iterative_group": {"kind": "iterative_group"},
     "split/other": {"kind": "other"},
     "split/stratified_group": {"kind": "stratified_group"},
 }

@@ -110,7 +110,17 @@ def test_a_new_option_of_a_split_or_a_reader_at_its_default_changes_no_key(monke
         (PseudoSettings(), {"runs": [], "labels": "hard", "confidence": 0.95, "weight": 1.0}),
         (
             SplitSettings(),
-            {"kind": "stratified", "n_folds": 5, "repeats": 1, "seed": 0, "tries": 20, "near_duplicates": None},
+            {
+                "kind": "stratified",
+                "n_folds": 5,
+                "repeats": 1,
+                "seed": 0,
+                "tries": 20,
+                "near_duplicates": None,
+                "rare": "spread",
+                "file": None,
+                "column": None,
+            },
         ),
     ],
     ids=["fit", "augment", "pseudo", "split"],

@@ -23,6 +23,7 @@ def files(
     folder: str | None = None,  # of CSV or parquet files: id and the targets
     how: How = "median",
     runs: bool = False,  # finished runs that `ensemble.members` names join the files
+    ids: Literal["exact", "repaired"] = "exact",  # as `imports.ids`
 ) -> Blended:
     """Blend the members of `other` without learning from any label.
 

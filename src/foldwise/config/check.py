@@ -17,7 +17,7 @@ from foldwise.plugins import (
     public_functions,
     weights_named,
 )
-from foldwise.settings import Options, PseudoSettings, Settings, SourceSettings
+from foldwise.settings import Options, PseudoSettings, Settings, SourceSettings, SplitSettings, changed
 
 
 def check(values: dict[str, Any]) -> Settings:
@@ -39,6 +39,7 @@ def check(values: dict[str, Any]) -> Settings:
     augmentation = function_named("augment", settings.augment.name, "augment.name")
     settings.augment.options = checked_options(augmentation, settings.augment.options, "augment.options")
     _check_pseudo(settings)
+    _check_split(settings.split)
     method = function_named("blends", settings.ensemble.name, "ensemble.name")
     settings.ensemble.options = checked_options(method, settings.ensemble.options, "ensemble.options")
     return settings
@@ -189,6 +190,28 @@ def _check_pseudo(settings: Settings) -> None:
         raise ConfigError(
             f"augment.options.transplant={settings.augment.options['transplant']}: it needs true labels to find "
             "images that are empty; set augment.options.transplant=0 with pseudo.runs"
+        )
+
+
+def _check_split(split: SplitSettings) -> None:
+    """Raise ConfigError where a split by a file has no file, or more than that, and where another one has a file."""
+    if split.kind != "file":
+        for name in ("file", "column"):
+            if getattr(split, name) is not None:
+                raise ConfigError(
+                    f"split.{name}={getattr(split, name)}: split.kind={split.kind} reads no file; choose split=file"
+                )
+        return
+    if split.file is None:
+        raise ConfigError(
+            "split.file=null: expected a CSV or parquet with the columns id and fold, for example split.file=folds.csv"
+        )
+    others = changed(split).keys() - {"kind", "file", "column"}
+    if others:
+        name = min(others)
+        raise ConfigError(
+            f"split.{name}={getattr(split, name)}: {split.file} gives the folds as they are; leave it out (a row that "
+            "is never held out has fold -1 there)"
         )
 
 

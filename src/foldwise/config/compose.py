@@ -32,6 +32,7 @@ TEXTS = (
     "imports.oof",
     "imports.test",
     "imports.folds",
+    "split.file",
     "ensemble.options.folder",
 )
 NOTHING = ("tuned=null", "experiment=null")  # Hydra cannot leave a group empty that is empty anyway

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from foldwise.data.dataset import Dataset
+from foldwise.data.dataset import Dataset, Split
+from foldwise.data.fold_files import NEVER, read_fold_file
+from foldwise.data.iterative import iterative_folds
 from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.settings import SplitSettings, Task, changed
 from foldwise.storage import content_key, written_aside
@@ -20,9 +25,10 @@ VERSION = 1
 
 
 def read_folds(dataset: Dataset, split: SplitSettings) -> pd.DataFrame:
-    """Return the folds of `split`: columns id, repeat and fold, a row for each sample and repeat.
+    """Return the folds of `split`: columns id, repeat and fold, a row for each held-out sample and repeat.
 
-    They are those that `write_folds` wrote, or else those that it would write.
+    They are those that `write_folds` wrote, or else those that it would write. Samples that are never held out, and so
+    train every fold, are not in it: see `held_out_part`.
 
     Raises ConfigError for split=other, and FoldwiseError where no valid assignment is found.
     """
@@ -42,7 +48,32 @@ def write_folds(dataset: Dataset, split: SplitSettings) -> pd.DataFrame:
         with written_aside(path) as aside:
             table.to_parquet(aside, index=False)
         log.info("folds written to %s\n%s", path, balance.to_string(index=False, float_format="%.4f"))
+        _log_rare(table, dataset, split)
     return table
+
+
+def read_scored(dataset: Dataset, split: SplitSettings) -> tuple[Dataset, pd.DataFrame]:
+    """Return the part of the data that the split holds out, which alone has out-of-fold predictions, and the folds."""
+    folds = read_folds(dataset, split)
+    return held_out_part(dataset, folds), folds
+
+
+def held_out_part(dataset: Dataset, folds: pd.DataFrame) -> Dataset:
+    """Return the data with those training rows alone that some fold holds out, without their images."""
+    table = dataset.train.table
+    is_held_out = table["id"].isin(folds["id"])
+    if is_held_out.all():
+        return dataset
+    part = Split(dataset.train.images[:0], table[is_held_out].reset_index(drop=True))
+    return replace(dataset, train=part)
+
+
+def counted_split(dataset: Dataset, split: SplitSettings) -> SplitSettings:
+    """Return the settings of the split with the numbers of folds and repeats that its file has, if it has one."""
+    if split.kind != "file":
+        return split
+    folds = _file_folds(dataset, split)
+    return replace(split, n_folds=int(folds["fold"].max()) + 1, repeats=int(folds["repeat"].max()) + 1)
 
 
 def folds_path(dataset: Dataset, split: SplitSettings) -> Path:
@@ -56,7 +87,10 @@ def first_folds(folds: pd.DataFrame, ids: pd.Series) -> np.ndarray:
 
 
 def split_key(dataset: Dataset, split: SplitSettings) -> str:
-    """Hash what decides the folds: the ids, labels and groups, and the split's settings."""
+    """Hash what decides the folds: the ids, labels and groups, and the split's settings, or the folds of its file."""
+    if split.kind == "file":
+        folds = _file_folds(dataset, split)["fold"].to_numpy(np.int8)
+        return content_key(["split", VERSION, dataset.ids_key, "file", hashlib.sha256(folds.tobytes()).hexdigest()])
     images = dataset.data_key if split.near_duplicates is not None else None
     return content_key(["split", VERSION, dataset.ids_key, images, changed(split)])
 
@@ -68,13 +102,17 @@ def assign_folds(
     seed: int,
     task: Task = "binary",
     kinds: np.ndarray | None = None,
+    targets: Sequence[str] = (),
 ) -> np.ndarray:
     """Assign each of the n rows, labels (n, k), to one of `split.n_folds` folds: int8 (n,).
 
     Rows are stratified by their classes (in a regression, the quantile bins of the first target) and, with kinds int
     (n,), by both: each kind shares out its own classes.
     With groups (n,), all rows of a group share a fold, and of `split.tries` seeded assignments the one
-    whose folds are most alike in size and in class shares is kept.
+    whose folds are most alike in size and in class shares is kept. With `split.rare=keep_in_train`, rows of classes
+    that have fewer rows (groups) than there are folds have fold -1: they are never held out.
+
+    targets: names of the k labels, for messages.
 
     Raises FoldwiseError if no valid assignment is found: each fold must hold rows, each training part
     must hold every class.
@@ -84,47 +122,71 @@ def assign_folds(
     >>> sorted(fold[:2].tolist()), sorted(fold[2:].tolist())  # a row of each class in each fold
     ([0, 1], [0, 1])
     """
-    strata = _strata(labels, task, split.n_folds)
+    kept = np.zeros(len(labels), bool)
+    if split.rare == "keep_in_train" and task != "regression":
+        kept = _rare_rows(labels, groups, split.n_folds)
+        if _classes(labels[~kept]).any(axis=0).sum() < 2:
+            raise FoldwiseError(
+                f"split.rare=keep_in_train: fewer than two classes have {split.n_folds} rows, one for each fold; lower "
+                "split.n_folds"
+            )
+    strata = _strata(labels[~kept], task, split.n_folds)
     known = labels
     if task == "regression":  # folds are balanced by the bins, and none of these must be in every part
         labels, known = np.eye(strata.max() + 1)[strata], labels[:, :0]
     if kinds is not None:
+        kinds = kinds[~kept]
         strata = _merge_rare(np.unique(np.column_stack([strata, kinds]), axis=0, return_inverse=True)[1], split.n_folds)
+    some_groups = None if groups is None else groups[~kept]
     tries = 1 if groups is None else split.tries
     best: tuple[float, np.ndarray] | None = None
     problem = ""
-    for assignment in _assignments(strata, groups, split, seed, tries):
-        problem = split_problem(assignment, known, groups, split.n_folds)
+    for some in _assignments(strata, labels[~kept], some_groups, kinds, split, seed, tries):
+        assignment = np.full(len(labels), NEVER, np.int8)
+        assignment[~kept] = some
+        problem = split_problem(assignment, known, groups, split.n_folds, targets)
         if not problem:
-            imbalance = _imbalance(assignment, labels, split.n_folds)
+            imbalance = _imbalance(some, labels[~kept], split.n_folds)
             if best is None or imbalance < best[0]:
                 best = (imbalance, assignment)
     if best is None:
+        ways = ["split.rare=keep_in_train never holds such rows out"] if "lack" in problem and not kept.any() else []
         raise FoldwiseError(
             f"split.kind={split.kind} split.n_folds={split.n_folds}: no valid split in {tries} tries: {problem}; "
-            "lower split.n_folds or raise split.tries"
+            + "; ".join([*ways, "lower split.n_folds or raise split.tries"])
         )
     return best[1]
 
 
-def split_problem(assignment: np.ndarray, labels: np.ndarray, groups: np.ndarray | None, n_folds: int) -> str:
-    """Return why the assignment (n,) is no valid split, or an empty string.
+def split_problem(
+    assignment: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray | None,
+    n_folds: int,
+    targets: Sequence[str] = (),
+) -> str:
+    """Return why the assignment (n,) is no valid split, or an empty string; rows of fold -1 are never held out.
 
     >>> split_problem(np.array([0, 1, 1, 1]), np.array([[1], [0], [1], [0]]), np.array(list("aabb")), n_folds=2)
     'a group straddles folds'
     """
-    sizes = np.bincount(assignment, minlength=n_folds)
+    sizes = np.bincount(assignment[assignment >= 0], minlength=n_folds)
     if len(assignment) != len(labels) or len(sizes) != n_folds:
         return "it is no partition of the rows"
     if sizes.min() == 0:
         return f"fold {sizes.argmin()} is empty"
     if groups is not None and pd.DataFrame({"g": groups, "f": assignment}).groupby("g")["f"].nunique().max() > 1:
         return "a group straddles folds"
+    classes = _classes(labels)
     for fold in range(n_folds):
-        positives = labels[assignment != fold].sum(axis=0)
-        absent = (positives == 0) | ((positives == (assignment != fold).sum()) & (labels.shape[1] == 1))
+        absent = ~classes[assignment != fold].any(axis=0)
         if absent.any():
-            return f"the rows outside fold {fold} lack a class"
+            named = ""
+            if targets:
+                names = _class_names(targets)
+                shown = [f"{names[k]!r} ({_rows(classes[:, k].sum())})" for k in np.flatnonzero(absent)[:5]]
+                named = f": {', '.join(shown)}"
+            return f"the rows outside fold {fold} lack a class{named}"
     return ""
 
 
@@ -140,25 +202,103 @@ def balance_table(table: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
 
 
 def _assign_repeats(dataset: Dataset, split: SplitSettings) -> pd.DataFrame:
+    if split.kind == "file":
+        folds = _file_folds(dataset, split)
+        return folds[folds["fold"] != NEVER].reset_index(drop=True)
     groups = _groups(dataset, split)
     kinds = None
     if dataset.structure.categories:
         kinds = dataset.train.table.groupby(list(dataset.structure.categories)).ngroup().to_numpy()
     assigned = [
-        assign_folds(dataset.labels, groups, split, split.seed + repeat, dataset.task, kinds)
+        assign_folds(dataset.labels, groups, split, split.seed + repeat, dataset.task, kinds, dataset.targets)
         for repeat in range(split.repeats)
     ]
     ids = dataset.train.table["id"]
-    return pd.concat(
-        [pd.DataFrame({"id": ids, "repeat": np.int8(r), "fold": fold}) for r, fold in enumerate(assigned)],
-        ignore_index=True,
-    )
+    parts = [pd.DataFrame({"id": ids, "repeat": np.int8(r), "fold": fold}) for r, fold in enumerate(assigned)]
+    return pd.concat([part[part["fold"] != NEVER] for part in parts], ignore_index=True)
+
+
+def _file_folds(dataset: Dataset, split: SplitSettings) -> pd.DataFrame:
+    """Return the folds of `split.file` with a row for each sample and repeat; fold -1 is never held out.
+
+    Raises FoldwiseError, naming the file, where they are no valid split.
+    """
+    assert split.file is not None
+    path = Path(split.file)
+    folds = read_fold_file(path, dataset.train.table["id"], split.column)
+    for repeat, part in folds.groupby("repeat"):
+        assignment, groups = part["fold"].to_numpy(), dataset.train.groups
+        n_folds = int(assignment.max()) + 1
+        problem = split_problem(assignment, dataset.labels, groups, n_folds, dataset.targets)
+        if "straddles" in problem:
+            both = pd.DataFrame({"id": part["id"].to_numpy(), "group": groups, "fold": assignment})
+            mixed = both[both.groupby("group")["fold"].transform("nunique") > 1]
+            one = mixed[mixed["group"] == mixed["group"].iloc[0]].drop_duplicates("fold")[:2]
+            problem = (
+                f"{mixed['group'].nunique()} groups straddle folds: {one['id'].iloc[0]!r} and {one['id'].iloc[1]!r} of "
+                f"the group {one['group'].iloc[0]} are in the folds {one['fold'].iloc[0]} and {one['fold'].iloc[1]} "
+                "(counted from 0); a fold's rows would be predicted by a model that saw their group"
+            )
+        if problem:
+            raise FoldwiseError(f"{path}{f', repeat {repeat}' if repeat else ''}: no valid split: {problem}")
+    return folds
+
+
+def _rare_rows(labels: np.ndarray, groups: np.ndarray | None, n_folds: int) -> np.ndarray:
+    """Return the rows of classes with fewer rows than folds, and all rows of their groups: bool (n,).
+
+    Without them other classes may have become as rare: theirs follow.
+    """
+    classes = _classes(labels)
+    kept = np.zeros(len(labels), bool)
+    units = np.arange(len(labels)) if groups is None else groups
+    while True:
+        counts = np.array([len(np.unique(units[~kept & classes[:, k]])) for k in range(classes.shape[1])])
+        found = ~kept & classes[:, (counts > 0) & (counts < n_folds)].any(axis=1)
+        if not found.any():
+            return kept
+        kept |= np.isin(units, units[found])
+
+
+def _log_rare(table: pd.DataFrame, dataset: Dataset, split: SplitSettings) -> None:
+    """Log the classes that some folds cannot hold out, and the rows that none does."""
+    classes, names = _classes(dataset.labels), _class_names(dataset.targets)
+    counts, n_folds = classes.sum(axis=0), counted_split(dataset, split).n_folds
+    rare = [f"{names[k]!r} ({_rows(counts[k])})" for k in np.flatnonzero(counts < n_folds)]
+    n_never = int((~dataset.train.table["id"].isin(table["id"])).sum())
+    if n_never:
+        log.info(
+            "%d of %d training rows are never held out: they train every fold and have no out-of-fold prediction, so "
+            "that no score counts them",
+            n_never,
+            len(classes),
+        )
+    if rare and split.rare == "spread" and split.kind != "file":
+        log.warning(
+            "fewer rows than folds (%d): %s; some folds hold none out. split.rare=keep_in_train trains on them alone",
+            n_folds,
+            ", ".join(rare[:8]),
+        )
+
+
+def _classes(labels: np.ndarray) -> np.ndarray:
+    """Return which classes each row of labels (n, k) has: bool (n, k), or (n, 2) for one label: no and yes."""
+    is_one = labels > 0.5
+    return np.column_stack([~is_one, is_one]) if labels.shape[1] == 1 else is_one
+
+
+def _class_names(targets: Sequence[str]) -> list[str]:
+    return [f"{targets[0]}={value}" for value in (0, 1)] if len(targets) == 1 else list(targets)
+
+
+def _rows(count: int) -> str:
+    return f"{count} row{'s' if count != 1 else ''}"
 
 
 def _groups(dataset: Dataset, split: SplitSettings) -> np.ndarray | None:
     """Return a group number for each row, or None for a split by row."""
     groups = None
-    if split.kind != "stratified":
+    if split.kind not in ("stratified", "iterative"):
         if dataset.train.groups is None:
             raise ConfigError(
                 f"split.kind={split.kind}: the data has no column that groups rows; say split.kind=stratified, or "
@@ -232,12 +372,18 @@ def _merge_rare(strata: np.ndarray, n_folds: int) -> np.ndarray:
 
 
 def _assignments(
-    strata: np.ndarray, groups: np.ndarray | None, split: SplitSettings, seed: int, tries: int
+    strata: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray | None,
+    kinds: np.ndarray | None,
+    split: SplitSettings,
+    seed: int,
+    tries: int,
 ) -> Iterator[np.ndarray]:
     from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, StratifiedKFold
 
     counts = np.unique(strata, return_counts=True)[1]
-    if split.kind != "group" and counts.max() < split.n_folds:
+    if split.kind in ("stratified", "stratified_group") and counts.max() < split.n_folds:
         raise FoldwiseError(
             f"split.n_folds={split.n_folds}: the largest class has {counts.max()} rows; there must be at least as "
             "many rows of a class as folds"
@@ -246,19 +392,40 @@ def _assignments(
     if n_groups < split.n_folds:
         raise FoldwiseError(f"split.n_folds={split.n_folds}: there are only {n_groups} groups to share out")
     for attempt in range(tries):
-        options = {
-            "n_splits": split.n_folds,
-            "shuffle": True,
-            "random_state": (seed * 1000 + attempt) % 2**32,
-        }
+        number = (seed * 1000 + attempt) % 2**32
+        if split.kind in ("iterative", "iterative_group"):
+            yield _iterative(labels, groups, kinds, split.n_folds, np.random.default_rng(number))
+            continue
+        options = {"n_splits": split.n_folds, "shuffle": True, "random_state": number}
         if groups is None:
             splitter = StratifiedKFold(**options)
         else:
             splitter = (GroupKFold if split.kind == "group" else StratifiedGroupKFold)(**options)
         assignment = np.full(len(strata), -1, np.int8)
-        for fold, (_, held_out) in enumerate(splitter.split(strata, strata, groups)):
-            assignment[held_out] = fold
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The least populated class")  # it has no name there: see _log_rare
+            for fold, (_, held_out) in enumerate(splitter.split(strata, strata, groups)):
+                assignment[held_out] = fold
         yield assignment
+
+
+def _iterative(
+    labels: np.ndarray,
+    groups: np.ndarray | None,
+    kinds: np.ndarray | None,
+    n_folds: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Share out each label, and each kind of row, evenly, of whole groups where there are any: int8 (n,)."""
+    counts = _classes(labels)
+    if kinds is not None:
+        counts = np.column_stack([counts, kinds[:, None] == np.unique(kinds)])
+    if groups is None:
+        return iterative_folds(counts.astype(np.int64), np.ones(len(labels), np.int64), n_folds, rng)
+    number = np.unique(groups, return_inverse=True)[1]
+    together = np.zeros((number.max() + 1, counts.shape[1]), np.int64)
+    np.add.at(together, number, counts)
+    return iterative_folds(together, np.bincount(number), n_folds, rng)[number]
 
 
 def _imbalance(assignment: np.ndarray, labels: np.ndarray, n_folds: int) -> float:

@@ -158,6 +158,8 @@ def held_out(run: Run, folds: pd.DataFrame) -> pd.DataFrame:
 def out_of_fold(run: Run, folds: pd.DataFrame, ids: pd.Series, targets: list[str]) -> np.ndarray:
     """Return the out-of-fold probabilities (n, k) in the order of `ids`, averaged over repeats."""
     means = held_out(run, folds).groupby("id")[targets].mean()
+    if run.is_approximate:  # on folds of its own it may hold out more rows
+        means = means[means.index.isin(ids)]
     return aligned(means, ids, run.name)
 
 

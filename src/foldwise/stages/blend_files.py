@@ -43,7 +43,8 @@ def ensemble(settings: Settings) -> dict[str, Any]:
         )
     dataset = prepare(settings)
     ids, targets = dataset.test.table["id"], dataset.targets
-    tables = [read_predictions(path, ids, targets, dataset.task) for path in paths]
+    repair = {"repair": settings.ensemble.options["ids"], "repair_key": "ensemble.options.ids"}
+    tables = [read_predictions(path, ids, targets, dataset.task, **repair) for path in paths]
     stack = np.stack(
         [*(table[targets].to_numpy() for table in tables), *(test_predictions(run, ids, targets) for run in runs)]
     )

@@ -15,7 +15,7 @@ from foldwise.blends.blended import Blended
 from foldwise.blends.methods import METHODS
 from foldwise.blends.nested import blend, nested
 from foldwise.data.dataset import Dataset
-from foldwise.data.folds import read_folds, split_key
+from foldwise.data.folds import read_scored, split_key
 from foldwise.errors import ConfigError
 from foldwise.runs import submission
 from foldwise.runs.members import choose, runs_of, stacked
@@ -58,10 +58,10 @@ def ensemble(settings: Settings) -> dict[str, Any]:
         return blend_files.ensemble(settings)
     reports = score(settings)
     dataset = prepared(settings)
-    folds = read_folds(dataset, settings.split)
+    scored, folds = read_scored(dataset, settings.split)
     members = choose(runs_of(settings.runs_dir, reports), settings.ensemble)
     with tempfile.TemporaryDirectory() as folder:
-        train, test, problem = stacked(members, dataset, folds, Path(folder))
+        train, test, problem = stacked(members, scored, folds, Path(folder))
         problem = replace(problem, metric=settings.competition.metric)
         blended = scored_blend(problem, train, test, settings.ensemble)
     # values have no other average, whatever the settings are
@@ -77,7 +77,7 @@ def ensemble(settings: Settings) -> dict[str, Any]:
         "members": _describe_members(members, reports, blended.test.weights),
         "learned": blended.test.about,
         **blended.side_results,
-        **_breakdown(settings, dataset, blended.out_of_fold),
+        **_breakdown(settings, scored, blended.out_of_fold),
         "split_key": split_key(dataset, settings.split),
         "data_key": dataset.data_key,
         "ids_key": dataset.ids_key,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,14 @@ import numpy as np
 import pandas as pd
 
 from foldwise.data.dataset import Dataset
-from foldwise.data.folds import split_key, write_folds
+from foldwise.data.fold_files import read_fold_file
+from foldwise.data.folds import counted_split, first_folds, held_out_part, split_key, write_folds
 from foldwise.errors import ConfigError, FoldwiseError
-from foldwise.runs.prediction_files import SUFFIXES, _table, read_predictions
+from foldwise.runs.prediction_files import SUFFIXES, read_predictions
 from foldwise.runs.report import write_report
 from foldwise.runs.store import OTHER, Run, write_fold
 from foldwise.scoring.metrics import METRICS, as_text, usual_metric
-from foldwise.settings import Settings, plain
+from foldwise.settings import ImportsSettings, Settings, plain
 from foldwise.stages.prepare import prepare
 from foldwise.storage import content_key, written_aside
 
@@ -41,13 +43,15 @@ def import_predictions(settings: Settings) -> list[dict[str, Any]]:
     dataset = prepare(settings)
     other = settings.split.kind == "other"
     folds = None if other else write_folds(dataset, settings.split)
+    if not other:
+        settings = replace(settings, split=counted_split(dataset, settings.split))
     pairs = _pairs(Path(settings.imports.oof), Path(settings.imports.test), settings.imports.name)
-    checked = [(name, *_checked(oof, test, dataset, folds, settings.imports.folds)) for name, oof, test in pairs]
+    checked = [(name, *_checked(oof, test, dataset, folds, settings.imports)) for name, oof, test in pairs]
     reports = []
     for name, held_out, test in checked:
         run = _write(settings, dataset, name, held_out, test)
         if folds is not None:
-            reports.append(write_report(run, dataset, folds))
+            reports.append(write_report(run, held_out_part(dataset, folds), folds))
         else:  # on whatever folds: it is scored on its own
             reports.append(write_report(run, dataset, held_out[["id", "repeat", "fold"]]))
         metric = usual_metric(dataset.task)
@@ -83,20 +87,19 @@ def _pairs(oof: Path, test: Path, name: str | None) -> list[tuple[str, Path, Pat
 
 
 def _checked(
-    oof: Path, test: Path, dataset: Dataset, folds: pd.DataFrame | None, split_file: str | None
+    oof: Path, test: Path, dataset: Dataset, folds: pd.DataFrame | None, imports: ImportsSettings
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the held-out predictions (id, targets, repeat, fold) and the test predictions of a pair of files."""
-    held_out = read_predictions(oof, dataset.train.table["id"], dataset.targets, dataset.task)
-    outside = read_predictions(test, dataset.test.table["id"], dataset.targets, dataset.task)
+    ids = dataset.train.table["id"]
+    scored = ids if folds is None else held_out_part(dataset, folds).train.table["id"]
+    never = frozenset(ids) - frozenset(scored)
+    held_out = read_predictions(oof, scored, dataset.targets, dataset.task, repair=imports.ids, never_held_out=never)
+    outside = read_predictions(test, dataset.test.table["id"], dataset.targets, dataset.task, repair=imports.ids)
     if folds is None:
         return held_out.assign(repeat=np.int8(0), fold=np.int8(0)), outside
-    if split_file is not None:
-        given_folds = _table(Path(split_file))
-        if not {"id", "fold"} <= set(given_folds):
-            raise FoldwiseError(f"{split_file}: expected the columns id and fold; it has {', '.join(given_folds)}")
-        given_folds["id"] = given_folds["id"].astype(str)
-        given_folds = given_folds[given_folds["repeat"] == 0] if "repeat" in given_folds else given_folds
-        held_out["fold"] = held_out["id"].map(given_folds.drop_duplicates("id").set_index("id")["fold"])
+    if imports.folds is not None:
+        theirs = read_fold_file(Path(imports.folds), ids, key="imports.folds")
+        held_out["fold"] = first_folds(theirs, held_out["id"])
     elif "fold" not in held_out:
         raise FoldwiseError(
             f"{oof}: on which folds was it made? Add a column fold, or give folds=FILE (id, fold); split=other takes "

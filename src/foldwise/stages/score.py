@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from foldwise.data.folds import read_folds, split_key
+from foldwise.data.folds import read_scored, split_key
 from foldwise.errors import FoldwiseError
 from foldwise.runs import store
 from foldwise.runs.members import runs_of
@@ -34,7 +34,7 @@ def score(settings: Settings) -> list[dict[str, Any]]:
     Raises FoldwiseError where there is none.
     """
     dataset = prepared(settings)
-    folds = read_folds(dataset, settings.split)
+    scored, folds = read_scored(dataset, settings.split)
     key = split_key(dataset, settings.split)
     every = store.all_runs(settings.runs_dir)
     mine = [
@@ -58,7 +58,7 @@ def score(settings: Settings) -> list[dict[str, Any]]:
             f"no finished run of {settings.competition.name} on this data and split; "
             f"`foldwise train competition={settings.competition.name}` trains one"
         )
-    reports = [full_report(run, dataset, folds, settings) for run in finished]
+    reports = [full_report(run, scored, folds, settings) for run in finished]
     return sorted(reports, key=lambda report: objective.cost(settings.competition.metric, score_of(report)))
 
 
@@ -113,10 +113,10 @@ def details(settings: Settings, reports: list[dict[str, Any]]) -> str:
     from foldwise.runs.members import stacked
     from foldwise.scoring import compare_runs
 
-    dataset = prepared(settings)
+    scored, folds = read_scored(prepared(settings), settings.split)
     members = runs_of(settings.runs_dir, reports)
     with tempfile.TemporaryDirectory() as folder:
-        rows, _, problem = stacked(members, dataset, read_folds(dataset, settings.split), Path(folder))
+        rows, _, problem = stacked(members, scored, folds, Path(folder))
         problem = replace(problem, metric=settings.competition.metric)
         table = compare_runs.table([run.name for run in members], rows, problem)
     return table + "".join(f"{effect_line(report)}\n" for report in reports if "pseudo" in report)

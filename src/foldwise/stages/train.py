@@ -6,8 +6,10 @@ import logging
 from dataclasses import replace
 from typing import Any
 
+import pandas as pd
+
 from foldwise.data.dataset import Dataset
-from foldwise.data.folds import folds_path, read_folds, write_folds
+from foldwise.data.folds import counted_split, folds_path, held_out_part, write_folds
 from foldwise.execution.queue import train_folds
 from foldwise.execution.task import FoldTask
 from foldwise.runs.members import labelling_runs
@@ -39,18 +41,19 @@ def train_runs(sweep: list[Settings]) -> dict[Run, dict[str, Any]]:
     Returns the runs, without repetitions, and the report of each.
     """
     reports: dict[Run, dict[str, Any]] = {}
-    runs: dict[Run, tuple[Settings, Dataset]] = {}
+    runs: dict[Run, tuple[Settings, Dataset, pd.DataFrame]] = {}
     tasks: list[FoldTask] = []
     for settings in sweep:
         dataset = prepare(settings)
-        write_folds(dataset, settings.split)
+        folds = write_folds(dataset, settings.split)
         path = folds_path(dataset, settings.split)
+        settings = replace(settings, split=counted_split(dataset, settings.split))
         recipe = make_recipe(settings, dataset.data_key, path.stem.removeprefix("folds_"))
         labelling_runs(settings.runs_dir, recipe.pseudo.runs or [], recipe.split_key)
         run = open_run(settings.runs_dir, recipe)
         if run in runs:
             continue
-        runs[run] = settings, dataset
+        runs[run] = settings, held_out_part(dataset, folds), folds
         if recipe.fit.refit:
             take_folds(run, Run(settings.runs_dir / run_name(replace(recipe, fit=replace(recipe.fit, refit=False)))))
         missing = run.missing()
@@ -69,10 +72,9 @@ def train_runs(sweep: list[Settings]) -> dict[Run, dict[str, Any]]:
             )
 
     def score(run: Run) -> None:
-        settings, dataset = runs[run]
-        folds = read_folds(dataset, settings.split)
-        write_report(run, dataset, folds)
-        reports[run] = report = full_report(run, dataset, folds, settings)
+        settings, scored, folds = runs[run]
+        write_report(run, scored, folds)
+        reports[run] = report = full_report(run, scored, folds, settings)
         usual = usual_metric_of(report)
         shown = [(METRICS[usual].label, report[usual], *report[f"{usual}_interval"])]
         if settings.competition.metric != usual:
