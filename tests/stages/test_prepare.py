@@ -159,6 +159,24 @@ def test_foreign_files_do_not_make_a_simulation_the_users(settings) -> None:
     assert left_in(one.raw_dir) == ["sample_submission.csv", "solution.csv", "source.json", "test.csv", "train.csv"]
 
 
+@pytest.mark.parametrize(
+    ("sample", "expected"),
+    [
+        ("id,is_ship\na0000000,0.5\n", "the submission has the columns id, is_iceberg, the sample id, is_ship"),
+        ("id,is_iceberg\na0000000,ship\n", "holds the number 0.5 for 'a0000000', the sample's names such as 'ship'"),
+    ],
+)
+def test_a_sample_that_cannot_be_answered_is_refused_before_an_image_is_read(
+    settings, monkeypatch: pytest.MonkeyPatch, sample: str, expected: str
+) -> None:
+    one = settings(*KAGGLE)
+    write_files(one.raw_dir, statoil_files() | {"sample_submission.csv": sample})
+    monkeypatch.setattr("foldwise.competitions.statoil.reader.json_objects", None)  # would fail if it were called
+    with pytest.raises(FoldwiseError, match=expected):
+        prepare(one)
+    assert left_in(one.prepared_dir) == []
+
+
 # Generated files
 
 

@@ -120,12 +120,12 @@ def _with_our_ids(path: Path, table: pd.DataFrame, ids: pd.Series, repair: str |
 
 def _likely_cause(p: np.ndarray, task: str) -> str:
     """Return what values outside [0, 1] probably are, where they have a pattern."""
-    if not np.isfinite(p).all():
+    if task == "regression" or not np.isfinite(p).all():
         return ""
     if p.min() < 0:
         return "; they look like logits: give 1 / (1 + exp(-x)), or the softmax of a row"
     is_of_hundred = p.max() <= 100 + 100 * SUM_TOLERANCE and p.max() > 2
-    if task == "multiclass":
+    if task in ONE_CLASS:
         is_of_hundred &= bool((abs(p.sum(axis=1) - 100) < 100 * SUM_TOLERANCE).all())
     return "; they look like per cent: divide them by 100" if is_of_hundred else ""
 
@@ -141,5 +141,6 @@ def _table(path: Path, *text: str) -> pd.DataFrame:
         return pd.read_parquet(path)
     if path.suffix != ".csv":
         raise FoldwiseError(f"{path}: expected a .csv or a .parquet file")
+    as_text: dict[int | str, type] = {0: str, "id": str} | dict.fromkeys(text, str)
     with clear_csv_errors(str(path)):
-        return pd.read_csv(path, converters={0: str, "id": str, **dict.fromkeys(text, str)})
+        return pd.read_csv(path, converters=as_text)

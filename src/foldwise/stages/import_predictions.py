@@ -40,12 +40,12 @@ def import_predictions(settings: Settings) -> list[dict[str, Any]]:
             "import: expected oof=FILE and test=FILE, or two folders; test predictions without out-of-fold ones cannot "
             "be scored, but `foldwise ensemble ensemble=files ensemble.options.folder=FOLDER` blends them"
         )
+    pairs = _pairs(Path(settings.imports.oof), Path(settings.imports.test), settings.imports.name)
     dataset = prepare(settings)
     other = settings.split.kind == "other"
     folds = None if other else write_folds(dataset, settings.split)
     if not other:
         settings = replace(settings, split=counted_split(dataset, settings.split))
-    pairs = _pairs(Path(settings.imports.oof), Path(settings.imports.test), settings.imports.name)
     checked = [(name, *_checked(oof, test, dataset, folds, settings.imports)) for name, oof, test in pairs]
     reports = []
     for name, held_out, test in checked:

@@ -202,6 +202,26 @@ def test_no_class_folders(folder) -> None:
         prepare(one)
 
 
+def test_numbers_and_weights_of_a_regression(folder) -> None:
+    files = csvs("id,x,y,w/t0,0.5,1,1/t1,-2,3,0.25/t2,1e-3,2,2", "id,y,x/u0,0,0")
+    options = {"task": "regression", "label_columns": "[x,y]", "weight_column": "w"}
+    one = folder(files, metric="rmse", **options)
+    data = prepare(one)
+    assert (data.task, data.targets) == ("regression", ["x", "y"])
+    assert data.labels.tolist() == [[0.5, 1], [-2, 3], [0.001, 2]]
+    assert data.train.table["weight"].tolist() == [1, 0.25, 2]
+    assert submitted(one, data, x=[-1.5], y=[700.0]) == b"id,y,x\nu0,700.0,-1.5\n"
+
+
+def test_ordered_classes(folder) -> None:
+    files = csvs("id,label/t0,No/t1,Mild/t2,Severe", "id,label/u0,No")
+    one = folder(files, task="ordinal", metric="kappa", classes="[No,Mild,Severe]")
+    data = prepare(one)
+    assert (data.task, data.targets) == ("ordinal", ["No", "Mild", "Severe"])
+    assert data.labels.tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    assert submitted(one, data, No=[0.25], Mild=[0.5], Severe=[0.25]) == b"id,label\nu0,Mild\n"
+
+
 # Further columns
 
 
@@ -250,6 +270,21 @@ def test_bad_second_tables(folder, meta: str, options: dict[str, Any], expected:
     options = {"join": "[meta.csv,name]", "auxiliary": "[age]"} | options
     with pytest.raises(FoldwiseError, match=re.escape(expected)):
         prepare(folder(csvs("id,label/t0,0/t1,1", meta=meta), **options))
+
+
+def test_an_id_and_a_column_called_id(folder) -> None:
+    names = [f"images/{name}.png" for name in ("t0", "t1", "t2", "u0")]
+    files = csvs("file,label,id/t0,0,ann/t1,1,bob/t2,1,ann", "file,label/u0,0")
+    data = prepare(folder(files, names, id_column="file", group_column="id"))
+    assert data.train.table["id"].tolist() == ["t0", "t1", "t2"]
+    assert data.train.table["group"].tolist() == ["ann", "bob", "ann"]
+
+
+def test_groups_of_the_long_form(folder) -> None:
+    names = [f"images/{name}.png" for name in ("t0", "t1", "u0", "u1")]
+    files = csvs("ID,label,who/t0_any,1,ann/t0_sub,0,ann/t1_any,0,bob/t1_sub,1,bob", LONG_SAMPLE)
+    data = prepare(folder(files, names, **long_options(group_column="who")))
+    assert data.train.table["group"].tolist() == ["ann", "bob"]
 
 
 @pytest.mark.parametrize(

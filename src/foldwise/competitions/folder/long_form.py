@@ -33,14 +33,14 @@ def widen(
     """Turn rows such as `ID_1_epidural, 0` into a row for each image with a column for each label; name the columns.
 
     Rows such as `ID_1, epidural`, whose values are no numbers, name the labels that an image has. The first row of an
-    image gives its place and its number. A row that is given twice with one value is left out.
+    image gives its place, its number and its other columns. A row that is given twice with one value is left out.
 
     Raises FoldwiseError where a row is given twice with two values, or an image lacks a label.
     """
     refuse_rows(table, table[value_column] == "", name, f"the label {value_column!r} is missing")
     if task == "multilabel" and not table[value_column].str.fullmatch(BIT, case=False).all():
         wide = _gather(table, id_column, value_column, classes, name)
-        return wide, list(wide.columns[1:])
+        return wide, list(classes or sorted_names(table[value_column].unique()))
     images, labels = split_ids(table[id_column], classes, separator, name)
     order = list(classes or sorted_names(labels.unique()))
     keys = table.assign(image=images, label=labels, value=table[value_column])[["image", "label", "value"]]
@@ -71,9 +71,7 @@ def widen(
             f"{', '.join(order)}"
         ),
     )
-    wide.columns.name = None
-    wide.insert(0, id_column, first["image"])
-    return wide, order
+    return _with_first(wide, first["image"], table, id_column, value_column), order
 
 
 def split_ids(ids: pd.Series, classes: Sequence[str] | None, separator: str, name: str) -> tuple[pd.Series, pd.Series]:
@@ -116,9 +114,17 @@ def _gather(
     present = pd.crosstab(table[id_column], table[label_column]).clip(upper=1).astype(str)
     first = table[~table[id_column].duplicated()]
     wide = present.loc[first[id_column]].reindex(columns=order, fill_value="0").set_axis(first.index)
-    wide.columns.name = None
-    wide.insert(0, id_column, first[id_column])
-    return wide
+    return _with_first(wide, first[id_column], table, id_column, label_column)
+
+
+def _with_first(
+    wide: pd.DataFrame, images: pd.Series, table: pd.DataFrame, id_column: str, value_column: str
+) -> pd.DataFrame:
+    """Add the ids, and the other columns of the first row of each image."""
+    others = [column for column in table if column not in (id_column, value_column, *wide.columns)]
+    return wide.rename_axis(columns=None).assign(
+        **{id_column: images} | {column: table.loc[wide.index, column] for column in others}
+    )
 
 
 def lengthen(predictions: pd.DataFrame, sample: pd.DataFrame, separator: str) -> pd.DataFrame:

@@ -137,7 +137,7 @@ def read(
             shared,
             join,
             from_join,
-            train_prefix + train["id"],
+            train_prefix + train[tables.ID],
             learned.targets,
             separator,
         )
@@ -154,7 +154,7 @@ def read(
         list(auxiliary),
         None if test == NO_TEST else raw_dir / sample,
         structure=Structure(categories={column: len(names[column]) for column in categories}),
-        test_ids=test_table["id"].tolist(),
+        test_ids=test_table[tables.ID].tolist(),
         category_names=names,
         ordered=learned.ordered,
     )

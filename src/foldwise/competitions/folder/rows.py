@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foldwise.competitions.folder import long_form
-from foldwise.competitions.folder.tables import check_ids, read_table, refuse_rows
+from foldwise.competitions.folder.tables import ID, check_ids, read_table, refuse_rows
 from foldwise.errors import ConfigError, FoldwiseError, choices
 from foldwise.settings import ONE_CLASS
+from foldwise.storage import own_files
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FOREIGN = ("Thumbs.db", "desktop.ini")  # that operating systems leave in folders
 NO_TEST = "none"
 Join = tuple[str, str]  # a file and the column of its ids
 
@@ -28,22 +28,22 @@ def training_rows(
     join: Join | None,
     labelled: pd.DataFrame,
 ) -> pd.DataFrame:
-    """Return the labelled rows with the columns that they need, and their ids in the column `id`.
+    """Return the labelled rows with the columns that they need, and their ids in the column `ID`.
 
     own, shared: columns of the training rows alone, and of all rows; those that the labels file lacks are looked for
         in the second table.
     """
     wanted = list(dict.fromkeys([*own, *shared]))
-    table = labelled if id_column == "id" else labelled.assign(id=labelled[id_column])
+    table = labelled.assign(**{ID: labelled[id_column]})
     absent = [column for column in wanted if column not in labelled]
     if absent and join is None:
         raise FoldwiseError(
             f"{name}: the column {absent[0]!r} is missing; {choices(absent[0], labelled.columns)}; a column of another "
             "table needs competition.options.join=[FILE,ITS_ID_COLUMN]"
         )
-    if table["id"].duplicated().any() and long_form.looks_long(table["id"]):
+    if table[ID].duplicated().any() and long_form.looks_long(table[ID]):
         raise FoldwiseError(
-            f"{name}: ids such as {table['id'].iloc[0]!r} have an image and a label; a row for each image and label "
+            f"{name}: ids such as {table[ID].iloc[0]!r} have an image and a label; a row for each image and label "
             "needs competition.options.label_form=long and competition.options.task=multilabel"
         )
     check_ids(table, name, "train")
@@ -112,9 +112,9 @@ def test_rows(
         ) from None
     ids, between = given.iloc[:, 0], separator or long_form.SEPARATOR
     if long_form.is_long(given, targets, between):
-        check_ids(given.assign(id=ids), sample, "test")
+        check_ids(given.assign(**{ID: ids}), sample, "test")
         ids = long_form.split_ids(ids, targets, between, sample)[0].drop_duplicates()
-    table = ids.to_frame("id")
+    table = ids.to_frame(ID)
     check_ids(table, sample, "test", train_ids)
     from_test = [column for column in shared if column not in from_join]
     if from_test:
@@ -131,7 +131,7 @@ def joined(table: pd.DataFrame, columns: Sequence[str], path: Path, key: str, na
     """
     second = read_table(path, [key, *columns])
     known = set(second[key])
-    forms = (table["id"], table["id"].str.replace(r"^.*[/\\]", "", regex=True))
+    forms = (table[ID], table[ID].str.replace(r"^.*[/\\]", "", regex=True))
     forms = (*forms, *(form.str.replace(r"\.[A-Za-z0-9]{1,5}$", "", regex=True) for form in forms))
     wanted = max(forms, key=lambda form: int(form.isin(known).sum()))
     refuse_rows(
@@ -167,11 +167,11 @@ def with_columns(table: pd.DataFrame, columns: Sequence[str], path: Path, id_col
     extra = extra.set_index(id_column)
     refuse_rows(
         table,
-        ~table["id"].isin(extra.index),
+        ~table[ID].isin(extra.index),
         name,
-        lambda row: f"{table['id'].iloc[row]!r} is not in {path.name}, which gives {', '.join(columns)}",
+        lambda row: f"{table[ID].iloc[row]!r} is not in {path.name}, which gives {', '.join(columns)}",
     )
-    found = extra.loc[table["id"], list(columns)]
+    found = extra.loc[table[ID], list(columns)]
     return table.assign(**{column: found[column].to_numpy() for column in columns})
 
 
@@ -187,13 +187,8 @@ def class_folders(raw_dir: Path, images: Sequence[str], id_column: str, label_co
     rows = []
     for folder in images:
         root = raw_dir / folder
-        paths = (path for path in sorted(root.rglob("*")) if path.is_file())
-        parts = [path.relative_to(root).parts for path in paths]
-        rows += [
-            ("/".join(one), one[0])
-            for one in parts
-            if len(one) > 1 and not any(part.startswith(".") for part in one) and one[-1] not in FOREIGN
-        ]
+        parts = (name.split("/") for name in sorted(name for name, _ in own_files(root)))
+        rows += [("/".join(one), one[0]) for one in parts if len(one) > 1 and not one[-1].startswith(".")]
     if not rows:
         held = [path.name for path in sorted((raw_dir / images[0]).iterdir())[:8]]
         raise FoldwiseError(

@@ -13,7 +13,7 @@ import numpy as np
 from foldwise.competitions.folder import long_form
 from foldwise.competitions.folder.image_files import find_images, read_images, settle
 from foldwise.competitions.folder.image_rules import Box, ImageFile, ImageRules
-from foldwise.competitions.folder.tables import numbers, refuse_rows
+from foldwise.competitions.folder.tables import ID, numbers, refuse_rows
 from foldwise.data.records import Record
 from foldwise.errors import FoldwiseError
 
@@ -55,7 +55,7 @@ def find_samples(
 
     Raises FoldwiseError, naming the rows, where an image or its name is missing or its box is not one.
     """
-    named = list(image_columns) or ["id"]
+    named = list(image_columns) or [ID]
     refuse_rows(
         table,
         (table[named] == "").any(axis=1),
@@ -67,13 +67,13 @@ def find_samples(
     try:
         files = find_images(raw_dir, images, table[named].to_numpy().ravel().tolist(), where)
     except FoldwiseError as error:
-        if image_columns or not long_form.looks_long(table["id"]):
+        if image_columns or not long_form.looks_long(table[ID]):
             raise
         raise FoldwiseError(
             f"{error}; the ids look like IMAGE_LABEL, which needs competition.options.label_form=long"
         ) from None
     of_files = None if boxes is None else [box for box in boxes for _ in named]
-    return Samples(table.assign(id=prefix + table["id"]), columns, files, of_files, len(named), name)
+    return Samples(table.assign(**{ID: prefix + table[ID]}), columns, files, of_files, len(named), name)
 
 
 def records_of(rules: ImageRules, train: Samples, test: Samples) -> tuple[Iterator[Record], Iterator[Record]]:
@@ -102,7 +102,7 @@ def _answering(rules: ImageRules) -> ImageRules:
 
 def _records(samples: Samples, rules: Callable[[], ImageRules]) -> Iterator[Record]:
     decoded = read_images(samples.files, rules(), samples.boxes)
-    for i, (id_, index) in enumerate(zip(samples.table["id"], samples.table.index, strict=True)):
+    for i, (id_, index) in enumerate(zip(samples.table[ID], samples.table.index, strict=True)):
         parts = [next(decoded) for _ in range(samples.views)]
         views = [part for part in parts if part is not None]
         if len(views) < len(parts):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MISSING = ("", "na", "NA", "n/a", "N/A", "nan", "NaN", "NAN", "null", "NULL", "None", "<NA>")
+ID = ":id"  # the column of ids, whatever the file calls it; a file may have another one called `id`
 SHOWN = 5  # faulty rows that a message lists
 
 
@@ -60,8 +61,8 @@ def refuse_rows(
 
 
 def check_ids(table: pd.DataFrame, name: str, split: str, other: pd.Series | None = None) -> None:
-    """Raise FoldwiseError where an id of the column `id` is empty, given twice, or among the training ids `other`."""
-    ids = table["id"]
+    """Raise FoldwiseError where an id of the column `ID` is empty, given twice, or among the training ids `other`."""
+    ids = table[ID]
     refuse_rows(table, ids == "", name, "the id is missing")
     refuse_rows(table, ids.duplicated(), name, lambda row: f"duplicate id {ids.iloc[row]!r} in {split}")
     if other is not None:
@@ -103,7 +104,7 @@ def groups(table: pd.DataFrame, column: str | None, pattern: str | None, name: s
     """
     if column is None and pattern is None:
         return None
-    cells = table[column or "id"]
+    cells = table[column or ID]
     if pattern is not None:
         try:
             found = cells.map(re.compile(pattern).search)
@@ -120,7 +121,7 @@ def groups(table: pd.DataFrame, column: str | None, pattern: str | None, name: s
         table,
         cells.isna() | (cells == ""),
         name,
-        lambda row: f"the group {column or pattern!r} of {table['id'].iloc[row]!r} is missing",
+        lambda row: f"the group {column or pattern!r} of {table[ID].iloc[row]!r} is missing",
     )
     return cells
 
