@@ -38,6 +38,7 @@ def _composed(overrides: tuple[str, ...], config_dir: Path | None) -> Settings:
 TRAINING = (
     "augment/test_body.py",
     "competitions/passenger_screening",
+    "execution/test_prediction.py",
     "models/",
     "training/",
     "test_line.py",

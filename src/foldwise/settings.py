@@ -262,6 +262,20 @@ class ImportsSettings:
 
 
 @dataclass
+class PredictSettings:
+    """New samples that `foldwise predict` answers.
+
+    images: folder of images, for a competition whose reader takes them. None: raw is set.
+    raw: folder of raw files in the competition's own format, of which the test part is read. None: images is set.
+    sample: sample submission of the new samples. None: the one in `raw`, or ids and probabilities are written.
+    """
+
+    images: str | None = None
+    raw: str | None = None
+    sample: str | None = None
+
+
+@dataclass
 class SubmitSettings:
     """What `foldwise submit` does.
 
@@ -294,6 +308,7 @@ class Settings:
     finetune: FinetuneSettings = field(default_factory=FinetuneSettings)
     pseudo: PseudoSettings = field(default_factory=PseudoSettings)
     imports: ImportsSettings = field(default_factory=ImportsSettings)
+    predict: PredictSettings = field(default_factory=PredictSettings)
     submit: SubmitSettings = field(default_factory=SubmitSettings)
     root: str = "."
     format: Literal["text", "json"] = "text"

@@ -47,11 +47,8 @@ def check(values: dict[str, Any]) -> Settings:
 def checked_options(function: Callable[..., Any], given: Options, prefix: str) -> Options:
     """Check `given` against the keyword-only arguments of `function`; return them with all defaults."""
     schema = option_schema(function)
-    unknown = [name for name in given if name not in schema]
-    if unknown:
-        raise ConfigError(
-            f"{prefix}.{unknown[0]}: {function.__name__} has no such option; {choices(unknown[0], schema)}"
-        )
+    for name in given:
+        _known_option(function, name, prefix)
     checked = {
         name: _validated(annotation, given[name], f"{prefix}.{name}") if name in given else default
         for name, (annotation, default) in schema.items()
@@ -110,6 +107,24 @@ def check_plain(key: str, text: str) -> None:
     if annotation is None or is_dataclass(annotation) or not re.fullmatch(r"[\w.+-]+", text):
         return
     _validated(annotation, None if text == "null" else text, key)
+
+
+def check_option(group: str, name: str, option: str, text: str) -> None:
+    """Raise ConfigError where the function `name` that a group of settings chooses has no such option, or value.
+
+    option, text: as on the command line. Like `check_plain` it needs no Hydra, and judges numbers and words alone.
+    """
+    rooms = {"model": "models", "augment": "augment", "ensemble": "blends"}
+    if group == "competition":
+        function: Callable[..., Any] = competition_module(name).read
+    elif group in rooms:
+        function = function_named(rooms[group], name, f"{group}.name")
+    else:
+        return
+    schema, prefix = option_schema(function), f"{group}.options"
+    _known_option(function, option.partition(".")[0], prefix)
+    if option in schema and re.fullmatch(r"[\w.+-]+", text):
+        _validated(schema[option][0], _typed(text), f"{prefix}.{option}")
 
 
 def _check_finetune(settings: Settings) -> None:
@@ -204,6 +219,26 @@ def _backbone(name: str, key: str) -> Callable[..., Any]:
     if name not in builders:
         raise ConfigError(f"{key}={name}: no such builder of single images; {choices(name, builders)}")
     return builders[name]
+
+
+def _known_option(function: Callable[..., Any], name: str, prefix: str) -> None:
+    schema = option_schema(function)
+    if name not in schema:
+        raise ConfigError(f"{prefix}.{name}: {function.__name__} has no such option; {choices(name, schema)}")
+
+
+def _typed(text: str) -> Any:
+    """Return the number, the truth value, the None or the text that a word of the command line is.
+
+    >>> [_typed(text) for text in ("3", "1e-3", "true", "null", "colour")]
+    [3, 0.001, True, None, 'colour']
+    """
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return {"true": True, "false": False, "null": None}.get(text.lower(), text)
 
 
 def _validated(annotation: Any, value: Any, prefix: str) -> Any:

@@ -16,11 +16,12 @@ import numpy as np
 import pandas as pd
 
 from foldwise.data import structure
+from foldwise.data.csv_files import read_csv
 from foldwise.data.records import Record, Records
 from foldwise.data.structure import Structure
 from foldwise.errors import FoldwiseError
 from foldwise.settings import Task
-from foldwise.storage import clear_csv_errors, content_key, write_json
+from foldwise.storage import content_key, write_json
 
 if TYPE_CHECKING:
     from pandas import DataFrame  # in a dataclass `pd.DataFrame` would make dataclasses look into pandas
@@ -69,6 +70,8 @@ class Dataset:
     data_key: hash of the reader, its options and the raw files; a run is on these data alone.
     ids_key: hash of the ids, labels, groups and raw files: runs can be compared only if they share it.
     structure: what views, rows and categories mean to each other.
+    category_names: by the name of a category, what its numbers from 1 on stand for.
+    ordered: whether the order of several classes is known; false where names were sorted as text.
     """
 
     train: Split
@@ -80,6 +83,8 @@ class Dataset:
     data_key: str
     ids_key: str
     structure: Structure = field(default_factory=Structure)
+    ordered: bool = True
+    category_names: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def labels(self) -> np.ndarray:
@@ -145,18 +150,19 @@ def write(records: Records, path: Path, data_key: str, source_key: str = "") -> 
     writer = ImageWriter(path / "train.npy")
     train = pd.DataFrame(_stream(records.train, writer, records, "train", set()))
     like = writer.like
-    writer = ImageWriter(path / "test.npy", like=like)
-    test = pd.DataFrame(_stream(records.test, writer, replace(records, targets=[]), "test", set(train["id"])))
+    if records.test_ids == []:
+        test = write_no_test(path, train.drop(columns=[*records.targets, "weight"], errors="ignore"), like)
+    else:
+        test = write_test(records, path, like, set(train["id"]))
     _check_weights(train, records)
     (_check_values if records.task == "regression" else _check_classes)(train, records)
     structure.check(records.structure, like.shape if like is not None else ())
     structure.check_categories(records.structure.categories, {"train": train, "test": test})
     if records.sample_submission is not None:
-        _copy_sample(records.sample_submission, path, list(test["id"]))
+        _copy_sample(records, path, list(test["id"]))
     for picture in records.pictures:
         shutil.copy(picture, path)
     train.to_parquet(path / "train.parquet", index=False)
-    test.to_parquet(path / "test.parquet", index=False)
     write_json(
         path / "dataset.json",
         {
@@ -168,19 +174,47 @@ def write(records: Records, path: Path, data_key: str, source_key: str = "") -> 
             "n_train": len(train),
             "n_test": len(test),
             **structure.as_values(records.structure),
+            **({} if records.ordered else {"ordered": False}),
+            **({"category_names": records.category_names} if records.category_names else {}),
         },
     )
+
+
+def write_test(records: Records, path: Path, like: np.ndarray | None, other_ids: Iterable[str] = ()) -> DataFrame:
+    """Stream the test records into `test.npy` and `test.parquet` in the folder `path`; return their table.
+
+    like: an image whose shape and type all must have.
+    other_ids: ids of training rows, which no test row may have.
+
+    Raises FoldwiseError as `write` does.
+    """
+    writer = ImageWriter(path / "test.npy", like=like)
+    table = pd.DataFrame(_stream(records.test, writer, replace(records, targets=[]), "test", set(other_ids)))
+    table.to_parquet(path / "test.parquet", index=False)
+    return table
+
+
+def write_no_test(path: Path, columns: DataFrame, like: np.ndarray | None) -> DataFrame:
+    """Write a test split of no rows, with the columns of a table and images like `like`; return its table."""
+    ImageWriter(path / "test.npy", like=like).close()
+    table = columns.iloc[:0]
+    table.to_parquet(path / "test.parquet", index=False)
+    return table
 
 
 def read(path: Path) -> Dataset:
     """Open the prepared data in `path`; images are memory-mapped, not read."""
     about = json.loads((path / "dataset.json").read_text())
-    train, test = (
-        Split(np.load(path / f"{name}.npy", mmap_mode="r"), pd.read_parquet(path / f"{name}.parquet"))
-        for name in ("train", "test")
-    )
+    train, test = read_split(path, "train"), read_split(path, "test")
     names: tuple[str, ...] = ("task", "targets", "auxiliary", "data_key", "ids_key")
-    return Dataset(train, test, path=path, structure=structure.structure_from(about), **{n: about[n] for n in names})
+    values = {name: about[name] for name in names} | {"ordered": about.get("ordered", True)}
+    values["category_names"] = about.get("category_names", {})
+    return Dataset(train, test, path=path, structure=structure.structure_from(about), **values)
+
+
+def read_split(path: Path, name: str) -> Split:
+    """Open `<name>.npy` and `<name>.parquet` in a folder."""
+    return Split(np.load(path / f"{name}.npy", mmap_mode="r"), pd.read_parquet(path / f"{name}.parquet"))
 
 
 def _stream(
@@ -278,11 +312,12 @@ def _check_classes(train: pd.DataFrame, records: Records) -> None:
         raise FoldwiseError(f"the class {(absent or constant)[0]!r} cannot be learned: {state} in the training data")
 
 
-def _copy_sample(sample: Path, path: Path, test_ids: list[str]) -> None:
+def _copy_sample(records: Records, path: Path, test_ids: list[str]) -> None:
     """Copy the sample submission into the folder of the data; raise FoldwiseError unless its ids are the test ids."""
-    with clear_csv_errors(sample.name):
-        table = pd.read_csv(sample, dtype=str, keep_default_na=False)
-    given = list(table.iloc[:, 0])
+    sample = records.sample_submission
+    assert sample is not None
+    # where a reader states the test ids, the sample's rows may be others: several for each
+    given = list(read_csv(sample)[0].iloc[:, 0]) if records.test_ids is None else records.test_ids
     if sorted(given) != sorted(test_ids):
         extra, lacking = set(given) - set(test_ids), set(test_ids) - set(given)
         example = f"for example {sorted(extra or lacking)[0]!r}" if extra or lacking else "some ids are duplicates"

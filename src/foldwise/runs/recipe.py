@@ -109,6 +109,19 @@ def make_recipe(settings: Settings, data_key: str, split_key: str) -> Recipe:
     )
 
 
+def recipe_from(values: dict[str, Any]) -> Recipe:
+    """Return the recipe of plain values as `recipe.yaml` has them."""
+    kinds = {
+        "split": SplitSettings,
+        "model": ModelSettings,
+        "augment": AugmentSettings,
+        "fit": FitSettings,
+        "finetune": FinetuneSettings,
+        "pseudo": PseudoSettings,
+    }
+    return Recipe(**{name: kinds[name](**value) if name in kinds else value for name, value in values.items()})
+
+
 def run_name(recipe: Recipe) -> str:
     """Return `<model>-<run key>`; the key is a hash of the recipe.
 

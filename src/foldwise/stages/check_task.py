@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from foldwise.blends import methods
 from foldwise.data.dataset import Dataset
+from foldwise.data.records import Records
 from foldwise.errors import ConfigError, FoldwiseError
-from foldwise.scoring.metrics import check_metric
+from foldwise.scoring.metrics import METRICS, check_metric
 from foldwise.settings import Settings, Task
 from foldwise.training import losses
 
@@ -25,12 +26,26 @@ def check_task(settings: Settings, task: Task) -> None:
     methods.check_task(settings.ensemble, task)
 
 
-def checked(settings: Settings, dataset: Dataset) -> Dataset:
-    """Return the data, whose task and labels fit the settings.
+def check_order(settings: Settings, data: Dataset | Records) -> None:
+    """Raise ConfigError where a metric needs the order of classes whose names were sorted as text."""
+    competition = settings.competition
+    ordered = [name for name in (competition.metric, *competition.shown) if METRICS[name].ordered_classes]
+    if ordered and not data.ordered and len(data.targets) > 1:
+        raise ConfigError(
+            f"{ordered[0]} depends on the order of the classes, and {', '.join(data.targets)} were sorted as text; "
+            f"list them from the lowest to the highest: competition.options.classes=[{','.join(data.targets)}] in your "
+            "order"
+        )
 
-    Raises ConfigError as `check_task` does, and FoldwiseError for a negative target where RMSLE is the objective.
+
+def checked(settings: Settings, dataset: Dataset) -> Dataset:
+    """Return the data, whose task and labels fit the settings, which may be others than when they were prepared.
+
+    Raises ConfigError as `check_task` and `check_order` do, and FoldwiseError for a negative target where RMSLE is the
+    objective.
     """
     check_task(settings, dataset.task)
+    check_order(settings, dataset)
     if settings.competition.metric == "rmsle" and dataset.task == "regression":
         wrong = (dataset.labels < 0).any(axis=1)
         if wrong.any():

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from foldwise.blends import compare_methods
 from foldwise.blends.blended import Blended
@@ -22,7 +21,7 @@ from foldwise.runs import submission
 from foldwise.runs.members import choose, runs_of, stacked
 from foldwise.runs.report import score_of as reported_score
 from foldwise.runs.report import usual_metric_of
-from foldwise.runs.store import Run
+from foldwise.runs.store import Run, test_table
 from foldwise.scoring import breakdown, decisions, metrics, objective
 from foldwise.scoring.metrics import METRICS, as_text
 from foldwise.scoring.objective import Score
@@ -31,7 +30,7 @@ from foldwise.settings import EnsembleSettings, Settings, plain
 from foldwise.stages import blend_files
 from foldwise.stages.prepare import prepared
 from foldwise.stages.score import score
-from foldwise.storage import content_key
+from foldwise.storage import content_key, write_json
 
 log = logging.getLogger(__name__)
 
@@ -84,11 +83,12 @@ def ensemble(settings: Settings) -> dict[str, Any]:
         "ids_key": dataset.ids_key,
         "source": settings.source.kind,
     }
-    predictions = pd.DataFrame(blended.test.probabilities, columns=dataset.targets)
-    if dataset.task == "regression" and problem.metric == "rmsle":  # as the score counts them
-        predictions = predictions.clip(lower=0)
-    predictions.insert(0, "id", dataset.test.table["id"])
     stem = f"{settings.competition.name}_{about['nested_score']:.5f}_{_key(settings, dataset, members)}"
+    if not len(dataset.test.table):
+        path = settings.submissions_dir / f"{stem}.json"
+        write_json(path, about)
+        return {"file": str(path), **about}
+    predictions = test_table(dataset.test.table["id"], blended.test.probabilities, dataset.targets)
     path = submission.write(settings, dataset, predictions, stem, about)
     return {"file": str(path), **about}
 
@@ -179,7 +179,9 @@ def show(result: dict[str, Any], width: int) -> str:
             + (", approximate: a member was made on other folds" if result["approximate"] else ""),
             *(["for comparison, nested too:", *variants] if variants else []),
             *([breakdown.show(result["by"], {"nested": parts}, width)] if parts else []),
-            f"submission: {result['file']}",
+            f"submission: {result['file']}"
+            if result["file"].endswith(".csv")
+            else f"no test set: `foldwise predict` answers new data with {result['file']}",
         ]
     )
 

@@ -1,4 +1,4 @@
-"""Train one fold: a recipe, the data and the held-out rows in, predictions out. Pure: it touches no disk."""
+"""Train one fold: a recipe, the data and the held-out rows in, predictions out. It writes nothing."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -113,6 +114,35 @@ def train_fold(
         held_out_mean, test_mean = target_scale.restored(held_out_mean), target_scale.restored(test_mean)
     history = pd.concat(histories, ignore_index=True)
     return FoldResult(held_out_mean.reshape(-1, k), test_mean.reshape(-1, k), history, models, target_scale)
+
+
+def predict_fold(
+    recipe: Recipe, dataset: Dataset, held_out: np.ndarray, weights: list[Path], features: Features | None = None
+) -> np.ndarray:
+    """Predict the test rows by trained models, as `train_fold` does: probabilities (n_test, k), averaged over them.
+
+    held_out: (n,) bool, the training rows that the fold held out; auxiliary columns, and the targets of a regression,
+        are standardised by the others.
+    weights: files of the weights of each model.
+    features: what a frozen backbone gives for the test images.
+    """
+    k, held_out = len(dataset.targets), images_of(held_out, dataset.structure.rows_per_image)
+    dataset = by_image(dataset)
+    source = (
+        Source.from_images(recipe, dataset) if features is None else Source.from_features(recipe, dataset, features)
+    )
+    positions = np.flatnonzero(~held_out)
+    _, inputs = model_inputs(dataset, recipe.model.options.get("auxiliary", ()), positions)
+    parts = []
+    for path in weights:
+        model = _untrained_model(recipe, source, (0, 0))
+        model.load_weights(path)
+        model = snapshots.with_weights(model, model.get_weights())
+        parts.append(source.predictor(model)(source.test, inputs, np.arange(len(source.test))))
+    mean = np.asarray(np.mean(parts, axis=0))
+    if dataset.task == "regression":
+        mean = TargetScale.of(dataset.labels[positions]).restored(mean)
+    return mean.reshape(-1, k)
 
 
 def _train_one_seed(

@@ -1,0 +1,90 @@
+"""Decode the bytes of an image file by what they are, whatever the file's suffix."""
+
+from __future__ import annotations
+
+import gzip
+import io
+
+import numpy as np
+
+from foldwise.competitions.folder.decode_common import decode_animated, decode_opencv, decode_pillow, n_frames
+from foldwise.competitions.folder.decode_dicom import decode_dicom
+from foldwise.competitions.folder.decode_tiff import decode_tiff
+from foldwise.competitions.folder.decoded import Decoded, Undecodable, from_array
+from foldwise.competitions.folder.headers import is_animated_webp, kind_of
+from foldwise.competitions.folder.image_rules import ImageRules
+from foldwise.errors import FoldwiseError
+
+__all__ = ["decode"]
+
+
+def decode(data: bytes | np.ndarray, name: str, rules: ImageRules, boxed: bool = False) -> Decoded:
+    """Return the pages of an image that the rules choose.
+
+    data: the bytes of a file, or the pixels where a container holds pixels.
+    name: of the file, for its suffix and for messages.
+    boxed: whether a box is cut out afterwards.
+    Raises Undecodable for a damaged file and FoldwiseError where the rules leave open what to read.
+    """
+    try:
+        if isinstance(data, np.ndarray):
+            return from_array(data, rules.pages, name)
+        return _decode_bytes(data, name, rules, boxed)
+    except (FoldwiseError, Undecodable):
+        raise
+    except MemoryError:
+        raise
+    except Exception as error:  # each library has errors of its own for damaged files
+        raise Undecodable(f"{type(error).__name__}: {error}") from error
+
+
+def _decode_bytes(data: bytes, name: str, rules: ImageRules, boxed: bool) -> Decoded:
+    kind = kind_of(data, name)
+    if kind == "gif" or (kind == "webp" and is_animated_webp(data)):
+        if n_frames(data) > 1:
+            return decode_animated(data, rules, name)
+        return decode_opencv(data, kind, rules, boxed)
+    if kind == "tiff":
+        return decode_tiff(data, rules, name)
+    if kind == "dicom":
+        return decode_dicom(data, rules, name)
+    if kind == "npy":
+        return from_array(np.load(io.BytesIO(data), allow_pickle=False), rules.pages, name)
+    if kind == "npz":
+        return from_array(_only_array(data, name), rules.pages, name)
+    if kind == "nifti":
+        return _decode_nifti(data, rules, name)
+    if kind == "gzip":
+        return _decode_bytes(gzip.decompress(data), name.removesuffix(".gz"), rules, boxed)
+    try:
+        return decode_opencv(data, kind, rules, boxed)
+    except Undecodable:
+        if kind != "other" or not data:
+            raise
+    return decode_pillow(data, rules)
+
+
+def _only_array(data: bytes, name: str) -> np.ndarray:
+    """Return the array of an .npz file; raise FoldwiseError where it holds several, none of them named `image`."""
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        names = list(arrays)
+        chosen = names[0] if len(names) == 1 else next((n for n in ("image", "arr_0") if n in names), None)
+        if chosen is None:
+            raise FoldwiseError(f"{name} holds the arrays {', '.join(names)}; expected one, or one named `image`")
+        return arrays[chosen]
+
+
+def _decode_nifti(data: bytes, rules: ImageRules, name: str) -> Decoded:
+    """Decode a NIfTI volume: its pages are the slices along the third axis; values as its header scales them.
+
+    Rows are the second axis and columns the first, as stored: nothing is turned.
+    """
+    try:
+        import nibabel
+    except ImportError:
+        raise FoldwiseError(f"{name}: NIfTI files need the package nibabel: pip install 'foldwise[nifti]'") from None
+    if data[:2] == b"\x1f\x8b":
+        data = gzip.decompress(data)
+    volume = np.asanyarray(nibabel.Nifti1Image.from_bytes(data).dataobj)
+    volume = volume.reshape(volume.shape[0], volume.shape[1], -1)  # times follow one another
+    return from_array(volume.transpose(2, 1, 0)[..., None], rules.pages, name)
