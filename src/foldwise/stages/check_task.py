@@ -19,8 +19,8 @@ def check_task(settings: Settings, task: Task) -> None:
     losses.check_fit(settings.fit, task)
     if task == "regression" and settings.augment.options.get("transplant"):
         raise ConfigError(
-            f"augment.options.transplant={settings.augment.options['transplant']}: it moves what makes a label 1, "
-            "which no row of a regression has; set augment.options.transplant=0"
+            f"augment.options.transplant={settings.augment.options['transplant']}: a regression has no empty images to "
+            "put things into; set augment.options.transplant=0"
         )
     losses.check_pseudo(settings.pseudo, task)
     methods.check_task(settings.ensemble, task)
