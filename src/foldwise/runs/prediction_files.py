@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -141,6 +142,6 @@ def _table(path: Path, *text: str) -> pd.DataFrame:
         return pd.read_parquet(path)
     if path.suffix != ".csv":
         raise FoldwiseError(f"{path}: expected a .csv or a .parquet file")
-    as_text: dict[int | str, type] = {0: str, "id": str} | dict.fromkeys(text, str)
+    as_text: dict[Any, type] = {0: str, "id": str, **dict.fromkeys(text, str)}
     with clear_csv_errors(str(path)):
         return pd.read_csv(path, converters=as_text)
