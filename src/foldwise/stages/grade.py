@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from foldwise.data.csv_files import read_csv
 from foldwise.data.dataset import Dataset, Split
 from foldwise.errors import FoldwiseError
 from foldwise.plugins import competition_module
@@ -43,8 +44,7 @@ def grade(settings: Settings) -> dict[str, Any]:
     dataset = prepared(settings)
     path, about = submission.chosen(settings, ids_key=dataset.ids_key)
     reader = competition_module(settings.competition.reader)
-    with clear_csv_errors("solution.csv"):
-        solution = pd.read_csv(raw_dir / "solution.csv", dtype=str, keep_default_na=False)
+    solution, _ = read_csv(raw_dir / "solution.csv")
     try:
         truth = reader.truth(solution, dataset.targets, **settings.competition.options)  # (n, k)
     except ValueError as error:

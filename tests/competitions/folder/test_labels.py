@@ -119,6 +119,12 @@ def test_regression() -> None:
     assert found.values.tolist() == [[0.5, 1], [0.001, 2], [-2, 3]]
 
 
+def test_a_comma_may_be_the_decimal_sign() -> None:
+    assert labels({"x": ["0,5", "-2", "1,125"]}, "regression").values.tolist() == [[0.5], [-2], [1.125]]
+    with pytest.raises(FoldwiseError, match=r"train\.csv, row 2: x is '1,125', expected a number"):
+        labels({"x": ["2", "1,125"]}, "regression")  # or a thousand and more
+
+
 def test_a_class_without_rows_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
     found = learnable(labels(["a", "b", "a"], "multiclass", classes=["a", "UNK", "b"]), "multiclass", "train.csv")
     assert (found.targets, found.values.tolist()) == (["a", "b"], [[1, 0], [0, 1], [1, 0]])

@@ -94,6 +94,12 @@ RIGHT: dict[str, tuple[dict[str, list], str, dict[str, Any], str]] = {
         MULTILABEL,
         "ID,Label/u0_any,0.5/u0_sub_dural,0.125/u1_any,0.25/u1_sub_dural,0.75",
     ),
+    "ids that end as classes do": (
+        {"0": [0.5, 0.25], "1": [0.5, 0.75]},
+        "id,y/u0,0/u1,0",
+        MULTICLASS | {"separator": "u"},
+        "id,y/u0,0/u1,1",
+    ),
     "several numbers": (
         {"x": [1.5, -2.0], "y": [10.0, 0.0]},
         "id,y,x/u0,0,0/u1,0,0",

@@ -49,7 +49,7 @@ def lay_out(predictions: pd.DataFrame, sample: pd.DataFrame, layout: Layout) -> 
     import pandas as pd
 
     between = layout.separator or long_form.SEPARATOR
-    if long_form.is_long(sample, list(predictions.columns[1:]), between):
+    if layout.task in long_form.TASKS and long_form.is_long(sample, list(predictions.columns[1:]), between):
         return long_form.lengthen(predictions, sample, between)
     key, *columns = sample.columns
     absent = [column for column in layout.kept_columns if column not in columns]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SEPARATOR = "_"
+TASKS = ("multilabel", "regression")  # that have several values for each image
 BIT = r"[01](\.0+)?|true|false"
 
 
@@ -168,7 +169,7 @@ def looks_long(ids: pd.Series, separator: str = SEPARATOR) -> bool:
 
 def check_options(task: str, columns: Sequence[str]) -> None:
     """Raise ConfigError where the task or the columns are not those of a table in long form."""
-    if task not in ("multilabel", "regression"):
+    if task not in TASKS:
         raise ConfigError(
             f"competition.options.task={task}: competition.options.label_form=long has several values for each image; "
             "expected task=multilabel or task=regression"

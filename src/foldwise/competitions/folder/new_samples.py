@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from foldwise.competitions.folder import samples, tables
 from foldwise.competitions.folder.find_images import ids_of_images
 from foldwise.competitions.folder.image_rules import ImageRules
-from foldwise.competitions.folder.rows import NO_TEST, test_rows, with_columns
+from foldwise.competitions.folder.rows import NO_TEST, joined, test_rows, with_columns
 from foldwise.data.records import Record
 from foldwise.errors import FoldwiseError, choices
 
@@ -36,15 +36,27 @@ def read_new(
 
     Raises FoldwiseError for an id without image and for a category that the training data do not have.
     """
+    import pandas as pd
+
     shared = [*options["auxiliary"], *options["categories"], *options["image_columns"]]
     shared += options["crop_columns"] or ()
+    test, join, id_column = options["test"], options["join"], options["id_column"]
+    test = "test.csv" if test == NO_TEST else test
+    from_join = shared if join and not (raw_dir / test).is_file() else []
     if new_images is None or new_sample is not None:
-        name = str(new_sample or options["sample"])
-        test = "test.csv" if options["test"] == NO_TEST else options["test"]
-        table = _rows_of_sample(raw_dir, name, test, shared, targets, options)
+        name, no_ids = str(new_sample or options["sample"]), pd.Series([], dtype=str)
+        table = test_rows(
+            raw_dir, name, test, id_column, shared, join, from_join, no_ids, targets, options["separator"]
+        )
     else:
         name = raw_dir.name
-        table = _rows_of_files(raw_dir, new_images, shared, options)
+        table = pd.DataFrame({tables.ID: ids_of_images(raw_dir / new_images)})
+        if table.empty:
+            raise FoldwiseError(f"{raw_dir / new_images}: expected image files, found none")
+        if from_join:
+            table = joined(table, shared, raw_dir / join[0], join[1], name)
+        elif shared:
+            table = with_columns(table, shared, raw_dir / test, id_column, name)
     columns: dict[str, Any] = {column: tables.numbers(table, column, name) for column in options["auxiliary"]}
     for column in options["categories"]:
         columns[column] = _numbered(table, column, category_names[column], name)
@@ -57,27 +69,6 @@ def _rules(options: Mapping[str, Any]) -> ImageRules:
     side, names = options["side"], ("fit", "pages", "upright", "window", "broken", "draft")
     size = (side, side) if side else options["size"]
     return ImageRules(options["channels"], options["depth"], size, **{name: options[name] for name in names})
-
-
-def _rows_of_sample(
-    raw_dir: Path, sample: str, test: str, shared: Sequence[str], targets: Sequence[str], options: Mapping[str, Any]
-) -> pd.DataFrame:
-    import pandas as pd
-
-    no_ids, id_column = pd.Series([], dtype=str), options["id_column"]
-    return test_rows(
-        raw_dir, sample, test, id_column, shared, options["join"], [], no_ids, targets, options["separator"]
-    )
-
-
-def _rows_of_files(raw_dir: Path, images: str, shared: Sequence[str], options: Mapping[str, Any]) -> pd.DataFrame:
-    import pandas as pd
-
-    ids = ids_of_images(raw_dir / images)
-    if not ids:
-        raise FoldwiseError(f"{raw_dir / images}: expected image files, found none")
-    table = pd.DataFrame({"id": ids})
-    return with_columns(table, shared, raw_dir / "test.csv", options["id_column"], raw_dir.name) if shared else table
 
 
 def _numbered(table: pd.DataFrame, column: str, names: Sequence[str], where: str) -> list[int]:

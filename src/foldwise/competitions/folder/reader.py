@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import BeforeValidator, Field
 
-from foldwise.competitions.folder import faces, new_samples, tables
+from foldwise.competitions.folder import faces, long_form, new_samples, tables
 from foldwise.competitions.folder.image_rules import Broken, Channels, Depth, Fit, ImageRules, Pages
 from foldwise.competitions.folder.labels import encode, learnable
 from foldwise.competitions.folder.layout import Layout, lay_out
@@ -42,7 +42,7 @@ def read(
     images: Folders = "images",
     test_images: Folders | None = None,
     id_column: str = "id",
-    label_columns: tuple[str, ...] = ("label",),
+    label_columns: tuple[Name, ...] = ("label",),
     classes: tuple[Name, ...] | None = None,
     group_column: str | None = None,
     auxiliary: tuple[str, ...] = (),
@@ -102,7 +102,7 @@ def read(
     size: height and width to resize to.
     fit: stretch, pad (with zeros) or crop (the middle) where the proportions differ.
     depth: 8, 16 or float: bits of all pixels; by default those of the files.
-    pages: first, all (as channels) or an index, of files with several pages; by default those are refused.
+    pages: first, all (as views) or an index, of files with several pages; by default those are refused.
     upright: turn photos as their EXIF orientation says.
     window: centre and width of the values of a DICOM that are kept, or "file": as the file has them.
     draft: decode JPEGs at a part of their size where that suffices: faster, with slightly other values.
@@ -138,7 +138,7 @@ def read(
             join,
             from_join,
             train_prefix + train[tables.ID],
-            learned.targets,
+            learned.targets if task in long_form.TASKS else (),
             separator,
         )
     train_side, test_side, names = tables.side_columns(train, test_table, auxiliary, categories, name, sample)

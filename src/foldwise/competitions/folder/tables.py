@@ -80,8 +80,9 @@ def numbers(table: pd.DataFrame, column: str, name: str) -> np.ndarray:
     import pandas as pd
 
     cells = table[column].where(~table[column].isin(MISSING), "")
-    # decimal commas, of files whose cells are separated by something else; two of them separate thousands
-    cells = cells.str.replace(r"^([+-]?\d+),(\d+)$", r"\1.\2", regex=True)
+    commas = cells.str.extract(r"^[+-]?\d+,(\d+)$")[0].dropna()
+    if (commas.str.len() != 3).any():  # else they may separate thousands
+        cells = cells.str.replace(r"^([+-]?\d+),(\d+)$", r"\1.\2", regex=True)
     values = np.array(pd.to_numeric(cells.where(cells != "", "nan"), errors="coerce"), np.float64)
     wrong = (np.isnan(values) & (cells != "")) | np.isinf(values)
     refuse_rows(table, wrong, name, lambda row: f"{column} is {table[column].iloc[row]!r}, expected a number")
