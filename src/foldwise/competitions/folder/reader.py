@@ -146,7 +146,8 @@ def read(
     rules = ImageRules(channels, depth, (side, side) if side else size, fit, pages, upright, window, broken, draft)
     where = test_images or images
     of_train = find_samples(raw_dir, images, train, extra | train_side, image_columns, crop_columns, name, train_prefix)
-    of_test = find_samples(raw_dir, where, test_table, test_side, image_columns, crop_columns, sample)
+    hidden = f"where the test images are hidden, set competition.options.test={NO_TEST}"
+    of_test = find_samples(raw_dir, where, test_table, test_side, image_columns, crop_columns, sample, advice=hidden)
     return Records(
         task,
         learned.targets,

@@ -102,6 +102,13 @@ def test_rows(
     from_join: those of the shared columns that the second table gives; the others are in the table `test`.
     targets: of which a sample may have a row for each image.
     """
+    if not (raw_dir / sample).is_file() and raw_dir.is_dir():
+        tables = sorted(path.name for path in raw_dir.glob("*.csv"))
+        raise FoldwiseError(
+            f"{raw_dir / sample} is missing; the folder has the tables {', '.join(tables) or 'none'}: name the sample "
+            f"submission by competition.options.sample, or set competition.options.test={NO_TEST} where there is no "
+            "test set"
+        )
     try:
         given = read_table(raw_dir / sample)
     except FoldwiseError as error:

@@ -48,10 +48,12 @@ def find_samples(
     crop_columns: Sequence[str] | None,
     name: str,
     prefix: str = "",
+    advice: str = "",
 ) -> Samples:
     """Find the image files of all rows.
 
     prefix: of the records' ids, which the names of the files lack.
+    advice: what to do where images are missing.
 
     Raises FoldwiseError, naming the rows, where an image or its name is missing or its box is not one.
     """
@@ -67,11 +69,11 @@ def find_samples(
     try:
         files = find_images(raw_dir, images, table[named].to_numpy().ravel().tolist(), where)
     except FoldwiseError as error:
-        if image_columns or not long_form.looks_long(table[ID]):
+        if not image_columns and long_form.looks_long(table[ID]):
+            advice = "the ids look like IMAGE_LABEL, which needs competition.options.label_form=long"
+        if not advice or "no image of" not in str(error):
             raise
-        raise FoldwiseError(
-            f"{error}; the ids look like IMAGE_LABEL, which needs competition.options.label_form=long"
-        ) from None
+        raise FoldwiseError(f"{error}; {advice}") from None
     of_files = None if boxes is None else [box for box in boxes for _ in named]
     return Samples(table.assign(**{ID: prefix + table[ID]}), columns, files, of_files, len(named), name)
 
