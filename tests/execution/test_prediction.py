@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.tiny import IDS, make_recipe, train_here, write_data
+from helpers.values import write_values
 
 from foldwise.errors import FoldwiseError
 from foldwise.execution.prediction import PredictionTask, predict_one
@@ -46,6 +47,18 @@ def test_the_test_samples_get_the_predictions_of_the_training(recipe, tmp_path):
     ids = pd.read_parquet(new / "test.parquet")["id"]
     there = store.test_predictions(run, ids, ["y"], folder=new / run.name)
     assert (there == store.test_predictions(run, ids, ["y"])).all()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_values_are_brought_back_by_the_scale_of_the_training(weighted, tmp_path):
+    data = write_values(tmp_path / "data", weighted=weighted)
+    run = train_here(make_recipe(), data, tmp_path / "runs", [0])
+    new = tmp_path / "new"
+    new.mkdir()
+    for name in ("test.npy", "test.parquet"):
+        shutil.copy(data / name, new / name)
+    found = predicted(run, make_recipe(), data, new, 0)
+    pd.testing.assert_frame_equal(found, pd.read_parquet(run.fold_path(0) / "test.parquet"))
 
 
 def test_a_new_sample_is_predicted_alone_as_in_company(tmp_path):

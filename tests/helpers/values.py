@@ -29,7 +29,7 @@ def make_values(slopes=((3.0, 2.0),), shape=(4, 4, 1), noise=0.0, **columns):
     return Dataset(Split(images[:N], train), Split(images[N:], test), "regression", targets, [], None, "data", "ids")
 
 
-def write_values(folder, data_key="data", targets=("y",), group=None):
+def write_values(folder, data_key="data", targets=("y",), weighted=False):
     """Prepared data with folds of the rows in turn, a sample submission, and y = 3 x + 2."""
     x = brightness()
     folder.mkdir(parents=True)
@@ -38,7 +38,8 @@ def write_values(folder, data_key="data", targets=("y",), group=None):
         return records.Record(f"r{i}", np.full((4, 4, 1), x[i], np.float32), columns, f"row {i}")
 
     def columns_of(i):
-        return {target: 3 * x[i] + 2 + 10 * place for place, target in enumerate(targets)}
+        weight = {"weight": 1.0 + i % 3} if weighted else {}
+        return {target: 3 * x[i] + 2 + 10 * place for place, target in enumerate(targets)} | weight
 
     training = [record(i, columns_of(i)) for i in range(N)]
     test = [record(i, {}) for i in range(N, N + N_TEST)]

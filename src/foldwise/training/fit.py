@@ -24,7 +24,7 @@ from foldwise.training.backend import traced_step
 from foldwise.training.batches import Batches
 from foldwise.training.build import build_model, check_values, set_scale
 from foldwise.training.features import Features, with_new_head
-from foldwise.training.inputs import TargetScale, model_inputs, with_class_weights, with_row_weights
+from foldwise.training.inputs import TargetScale, model_inputs, target_scale, with_class_weights, with_row_weights
 from foldwise.training.losses import loss_of
 from foldwise.training.optimizer import optimizer
 from foldwise.training.pseudo import PseudoLabels, with_pseudo_labels
@@ -92,9 +92,9 @@ def train_fold(
     rows = with_row_weights(rows, weights)
     if pseudo_labels is not None:
         rows = with_pseudo_labels(rows, pseudo_labels, dataset.test.images, test_inputs)
-    target_scale = TargetScale.of(labels, weights) if dataset.task == "regression" else None
-    if target_scale is not None:
-        rows = replace(rows, labels=target_scale.standardised(rows.labels))
+    scale = target_scale(dataset, positions)
+    if scale is not None:
+        rows = replace(rows, labels=scale.standardised(rows.labels))
     if recipe.fit.class_weights:
         rows = with_class_weights(rows, dataset.task)
     held_out_parts, test_parts, histories = [], [], []
@@ -110,10 +110,10 @@ def train_fold(
         models += trained
         histories.append(pd.DataFrame(watch.history).assign(seed=recipe.fit.seed + number))
     held_out_mean, test_mean = np.mean(held_out_parts, axis=0), np.mean(test_parts, axis=0)
-    if target_scale is not None:
-        held_out_mean, test_mean = target_scale.restored(held_out_mean), target_scale.restored(test_mean)
+    if scale is not None:
+        held_out_mean, test_mean = scale.restored(held_out_mean), scale.restored(test_mean)
     history = pd.concat(histories, ignore_index=True)
-    return FoldResult(held_out_mean.reshape(-1, k), test_mean.reshape(-1, k), history, models, target_scale)
+    return FoldResult(held_out_mean.reshape(-1, k), test_mean.reshape(-1, k), history, models, scale)
 
 
 def predict_fold(
@@ -140,9 +140,8 @@ def predict_fold(
         model = snapshots.with_weights(model, model.get_weights())
         parts.append(source.predictor(model)(source.test, inputs, np.arange(len(source.test))))
     mean = np.asarray(np.mean(parts, axis=0))
-    if dataset.task == "regression":
-        mean = TargetScale.of(dataset.labels[positions]).restored(mean)
-    return mean.reshape(-1, k)
+    scale = target_scale(dataset, positions)
+    return (mean if scale is None else scale.restored(mean)).reshape(-1, k)
 
 
 def _train_one_seed(

@@ -87,6 +87,14 @@ class TargetScale:
         return np.asarray(outputs * self.sd + self.mean)
 
 
+def target_scale(dataset: Dataset, positions: np.ndarray) -> TargetScale | None:
+    """Return the scale of the targets of a regression in the training rows at `positions` (m,); None for classes."""
+    if dataset.task != "regression":
+        return None
+    weights = dataset.row_weights
+    return TargetScale.of(dataset.labels[positions], None if weights is None else weights[positions])
+
+
 def with_row_weights(rows: TrainingRows, weights: np.ndarray | None) -> TrainingRows:
     """Return the rows with weights (m,) in the loss, divided by their mean, so that learning rates keep their sense.
 
