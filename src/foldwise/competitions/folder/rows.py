@@ -10,7 +10,7 @@ from foldwise.competitions.folder import long_form
 from foldwise.competitions.folder.tables import ID, check_ids, read_table, refuse_rows
 from foldwise.errors import ConfigError, FoldwiseError, choices
 from foldwise.settings import ONE_CLASS
-from foldwise.storage import own_files
+from foldwise.storage import is_foreign, own_files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,11 +103,10 @@ def test_rows(
     targets: of which a sample may have a row for each image.
     """
     if not (raw_dir / sample).is_file() and raw_dir.is_dir():
-        tables = sorted(path.name for path in raw_dir.glob("*.csv"))
+        held = sorted(path.name for path in raw_dir.iterdir() if not is_foreign(Path(path.name)))
         raise FoldwiseError(
-            f"{raw_dir / sample} is missing; the folder has the tables {', '.join(tables) or 'none'}: name the sample "
-            f"submission by competition.options.sample, or set competition.options.test={NO_TEST} where there is no "
-            "test set"
+            f"{raw_dir / sample} is missing; the folder holds {', '.join(held[:8])}. competition.options.sample names the "
+            f"sample submission; where there is no test set, set competition.options.test={NO_TEST}"
         )
     try:
         given = read_table(raw_dir / sample)
