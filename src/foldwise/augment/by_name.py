@@ -145,7 +145,8 @@ def _single(specs: Sequence[Any]) -> Iterator[tuple[str, Any]]:
 
 def _parsed(spec: Any) -> tuple[str, dict[str, Any]]:
     """Return the name and the arguments of a transform as a YAML has it."""
-    name, arguments = (spec, {}) if isinstance(spec, str) else (None, None)
+    name: Any = spec
+    arguments: Any = {}
     if isinstance(spec, dict) and len(spec) == 1:
         ((name, arguments),) = spec.items()
     if name in CONTAINERS and isinstance(arguments, list | tuple):
