@@ -73,9 +73,9 @@ def try_transforms(options: dict[str, Any], images: np.ndarray) -> None:
     if values is not None and images.dtype.kind != "f":
         raise ConfigError(f"augment.options.values={list(values)}: {kind} need none; leave it out")
     low, high = float(images.min()), float(images.max())
-    seeds, n = np.arange(TRIES), len(images)
+    n = len(images)
     for name, spec in _single(options["transforms"]):
-        result = _tried(name, (spec,), values, images, seeds[:n], kind)
+        result = _tried(name, (spec,), values, images, np.arange(n), kind)
         if not np.isfinite(result).all():
             raise ConfigError(
                 f"{KEY}: {name} makes NaN of {kind} with values of {low:g} to {high:g}; {_advice(low, high, values)}"
@@ -86,7 +86,7 @@ def try_transforms(options: dict[str, Any], images: np.ndarray) -> None:
                 f"{KEY}: {name} cuts values to [0, 1], and these {kind} hold {low:g} to {high:g}; "
                 f"{_advice(low, high, values)}"
             )
-    for seed in seeds:
+    for seed in range(TRIES):
         result = _tried("the pipeline", options["transforms"], values, images, np.full(n, seed), kind)
         if result.shape != images.shape or result.dtype != images.dtype:
             made = f"{' x '.join(map(str, result.shape[1:]))} {result.dtype}"
