@@ -182,7 +182,7 @@ def test_prepare_names_the_command_that_unpacks_what_was_put_there_by_hand(
     images = {name.removeprefix("images/"): files.pop(name) for name in list(files) if name.startswith("images/")}
     files["images.zip"] = zipped(images)
     written(one.raw_dir, {"faces.zip": zipped(files)} if whole else files)
-    with pytest.raises(FoldwiseError, match=r"`foldwise download competition=faces` unpacks it and fetches nothing"):
+    with pytest.raises(FoldwiseError, match=r"not unpacked: `foldwise download competition=faces` unpacks it"):
         prepare(one)
     with caplog.at_level("INFO"):
         assert main(["download", f"root={tmp_path}", *FACES]) == 0  # without a slug, credentials or a network

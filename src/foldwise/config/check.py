@@ -38,6 +38,10 @@ def check(values: dict[str, Any]) -> Settings:
     _check_snapshots(settings)
     augmentation = function_named("augment", settings.augment.name, "augment.name")
     settings.augment.options = checked_options(augmentation, settings.augment.options, "augment.options")
+    if settings.augment.name == "transforms":
+        from foldwise.augment.by_name import check_transforms  # albumentations takes a second
+
+        check_transforms(settings.augment.options["transforms"])
     _check_pseudo(settings)
     _check_split(settings.split)
     method = function_named("blends", settings.ensemble.name, "ensemble.name")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -101,7 +102,7 @@ def _with_ids(path: Path, table: pd.DataFrame, ids: pd.Series, fold_column: str)
         for name in columns:
             if mapped := repaired_ids(table[name].unique(), ids):
                 theirs, mine = next(iter(mapped.items()))
-                log.warning("%s: its ids differ from ours: %r is read as %r", path, theirs, mine)
+                _log_once(f"{path}: its ids differ from ours: {theirs!r} is read as {mine!r}")
                 best, table = name, table.assign(**{name: table[name].replace(mapped)})
                 break
         else:
@@ -117,6 +118,12 @@ def _with_ids(path: Path, table: pd.DataFrame, ids: pd.Series, fold_column: str)
             "and no other"
         )
     return given
+
+
+@cache
+def _log_once(text: str) -> None:
+    """Log what every reading of a file finds; a command reads it several times."""
+    log.warning(text)
 
 
 def _numbers(path: Path, table: pd.DataFrame, column: str) -> pd.Series:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -109,8 +108,8 @@ def _with_our_ids(path: Path, table: pd.DataFrame, ids: pd.Series, repair: str |
     if given - wanted:
         example = min(given - wanted)
         if example in mapped:
-            near = f": it means {mapped[example]!r}? {repair_key}=repaired reads it so" if repair != "repaired" else ""
-            near = near or f": it means {mapped[example]!r}?"
+            near = f", which may mean {mapped[example]!r}"
+            near += f"; {repair_key}=repaired reads it so" if repair != "repaired" else ""
         else:
             near = f"; the nearest there is {likely_pair(given - wanted, wanted)[1]!r}"
         raise FoldwiseError(
@@ -142,6 +141,6 @@ def _table(path: Path, *text: str) -> pd.DataFrame:
         return pd.read_parquet(path)
     if path.suffix != ".csv":
         raise FoldwiseError(f"{path}: expected a .csv or a .parquet file")
-    as_text: dict[Any, type] = {0: str, "id": str, **dict.fromkeys(text, str)}
     with clear_csv_errors(str(path)):
-        return pd.read_csv(path, converters=as_text)
+        names: list[int | str] = [0, "id", *text]
+        return pd.read_csv(path, converters=dict.fromkeys(names, str))

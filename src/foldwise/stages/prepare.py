@@ -39,7 +39,7 @@ def prepare(settings: Settings) -> Dataset:
                 submission.try_layout(reader, records, settings.competition.options)
                 dataset.write(records, aside, key, source_key(settings))
             except FileNotFoundError as error:
-                raise FoldwiseError(_packed(settings, raw_dir) or _missing(settings, raw_dir, error)) from None
+                raise FoldwiseError(_missing(settings, raw_dir, error)) from None
             except FoldwiseError as error:
                 if hint := _packed(settings, raw_dir):
                     raise FoldwiseError(f"{error}; {hint}") from None
@@ -141,6 +141,8 @@ def _packed(settings: Settings, raw_dir: Path) -> str:
 
 def _missing(settings: Settings, raw_dir: Path, error: FileNotFoundError) -> str:
     name = Path(str(error.filename)).name
+    if hint := _packed(settings, raw_dir):
+        return f"{raw_dir / name} is missing; {hint}"
     held = ", ".join(sorted(p.name for p in raw_dir.iterdir() if not is_foreign(Path(p.name)))[:8])
     return (
         f"{raw_dir / name} is missing; the folder holds {held}. "

@@ -6,8 +6,10 @@ import logging
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from foldwise.augment.by_name import try_transforms
 from foldwise.data.dataset import Dataset
 from foldwise.data.folds import counted_split, folds_path, held_out_part, write_folds
 from foldwise.execution.queue import train_folds
@@ -22,6 +24,8 @@ from foldwise.settings import Settings
 from foldwise.stages.prepare import prepare
 
 log = logging.getLogger(__name__)
+
+TRIED = 4  # images that transforms are tried on before workers start
 
 
 def train(settings: Settings) -> Run:
@@ -50,6 +54,8 @@ def train_runs(sweep: list[Settings]) -> dict[Run, dict[str, Any]]:
         settings = replace(settings, split=counted_split(dataset, settings.split))
         recipe = make_recipe(settings, dataset.data_key, path.stem.removeprefix("folds_"))
         labelling_runs(settings.runs_dir, recipe.pseudo.runs or [], recipe.split_key)
+        if recipe.augment.name == "transforms":
+            try_transforms(recipe.augment.options, np.array(dataset.train.images[:TRIED]))
         run = open_run(settings.runs_dir, recipe)
         if run in runs:
             continue
