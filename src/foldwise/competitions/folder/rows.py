@@ -105,8 +105,8 @@ def test_rows(
     if not (raw_dir / sample).is_file() and raw_dir.is_dir():
         held = sorted(path.name for path in raw_dir.iterdir() if not is_foreign(Path(path.name)))
         raise FoldwiseError(
-            f"{raw_dir / sample} is missing; the folder holds {', '.join(held[:8])}. competition.options.sample names the "
-            f"sample submission; where there is no test set, set competition.options.test={NO_TEST}"
+            f"{raw_dir / sample} is missing; the folder holds {', '.join(held[:8])}. competition.options.sample "
+            f"names the sample submission; where there is no test set, set competition.options.test={NO_TEST}"
         )
     try:
         given = read_table(raw_dir / sample)
