@@ -178,6 +178,16 @@ def test_every_row_is_held_out_once_or_never(tmp_path, given_folds, order, first
     assert (together.groupby("fold_y")["fold_x"].nunique() == 1).all()
 
 
+def test_a_regression_has_no_classes_to_lack(tmp_path, caplog):
+    dataset = make_dataset(tmp_path, np.where(FOLDS == 1, 0.7, 0.2) + np.arange(12) / 1000, task="regression")
+    path = written(tmp_path, pd.DataFrame({"id": IDS, "fold": FOLDS}))
+    for split in (by_file(path), SplitSettings(kind="iterative", n_folds=3), SplitSettings(n_folds=3)):
+        assert folds.write_folds(dataset, split)["fold"].value_counts().tolist() == [4, 4, 4]
+    assert caplog.text == ""
+    with pytest.raises(FoldwiseError, match="a regression has no classes"):
+        folds.read_folds(dataset, SplitSettings(rare="keep_in_train"))
+
+
 # Classes with fewer rows than folds
 
 CLASSES = np.eye(4, dtype=int)[np.array([0] * 20 + [1] * 20 + [2] * 3 + [3])]

@@ -123,7 +123,9 @@ def assign_folds(
     ([0, 1], [0, 1])
     """
     kept = np.zeros(len(labels), bool)
-    if split.rare == "keep_in_train" and task != "regression":
+    if split.rare == "keep_in_train":
+        if task == "regression":
+            raise ConfigError("split.rare=keep_in_train: a regression has no classes; leave it out")
         kept = _rare_rows(labels, groups, split.n_folds)
         if _classes(labels[~kept]).any(axis=0).sum() < 2:
             raise FoldwiseError(
@@ -229,7 +231,8 @@ def _file_folds(dataset: Dataset, split: SplitSettings) -> pd.DataFrame:
     for repeat, part in folds.groupby("repeat"):
         assignment, groups = part["fold"].to_numpy(), dataset.train.groups
         n_folds = int(assignment.max()) + 1
-        problem = split_problem(assignment, dataset.labels, groups, n_folds, dataset.targets)
+        labels = dataset.labels[:, :0] if dataset.task == "regression" else dataset.labels
+        problem = split_problem(assignment, labels, groups, n_folds, dataset.targets)
         if "straddles" in problem:
             both = pd.DataFrame({"id": part["id"].to_numpy(), "group": groups, "fold": assignment})
             mixed = both[both.groupby("group")["fold"].transform("nunique") > 1]
@@ -264,7 +267,7 @@ def _log_rare(table: pd.DataFrame, dataset: Dataset, split: SplitSettings) -> No
     """Log the classes that some folds cannot hold out, and the rows that none does."""
     classes, names = _classes(dataset.labels), _class_names(dataset.targets)
     counts, n_folds = classes.sum(axis=0), counted_split(dataset, split).n_folds
-    rare = [f"{names[k]!r} ({_rows(counts[k])})" for k in np.flatnonzero(counts < n_folds)]
+    rare = [] if dataset.task == "regression" else np.flatnonzero(counts < n_folds).tolist()
     n_never = int((~dataset.train.table["id"].isin(table["id"])).sum())
     if n_never:
         log.info(
@@ -277,7 +280,7 @@ def _log_rare(table: pd.DataFrame, dataset: Dataset, split: SplitSettings) -> No
         log.warning(
             "fewer rows than folds (%d): %s; some folds hold none out. split.rare=keep_in_train trains on them alone",
             n_folds,
-            ", ".join(rare[:8]),
+            ", ".join(f"{names[k]!r} ({_rows(counts[k])})" for k in rare[:8]),
         )
 
 
