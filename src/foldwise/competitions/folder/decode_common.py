@@ -104,7 +104,10 @@ def _reduced(header: JpegHeader, rules: ImageRules, size: tuple[int, int]) -> in
 
 
 def decode_animated(data: bytes, rules: ImageRules, name: str) -> Decoded:
-    """Decode the frames of a GIF or WEBP, each as it is shown, as RGBA. Raises Undecodable and FoldwiseError."""
+    """Decode the frames of a GIF or WEBP, each as it is shown, as RGBA, or as RGB where all is opaque.
+
+    Raises Undecodable and FoldwiseError.
+    """
     from PIL import Image
 
     with Image.open(io.BytesIO(data)) as image:
@@ -114,8 +117,9 @@ def decode_animated(data: bytes, rules: ImageRules, name: str) -> Decoded:
             image.seek(number)
             frames.append(np.asarray(image.convert("RGBA")))
     pixels = np.stack(frames)
-    rgb = pixels[..., :3]
-    return Decoded(pixels, (0.0, 255.0), colour=bool((rgb != rgb[..., :1]).any()), alpha=True)
+    rgb, opaque = pixels[..., :3], bool((pixels[..., 3] == 255).all())
+    colour = bool((rgb != rgb[..., :1]).any())
+    return Decoded(rgb if opaque else pixels, (0.0, 255.0), colour=colour, alpha=not opaque)
 
 
 def n_frames(data: bytes) -> int:
