@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from foldwise.data import folds
+from foldwise.data.assign_folds import assign_folds
 from foldwise.data.dataset import Dataset, Split
 from foldwise.data.fold_files import read_fold_file
 from foldwise.errors import FoldwiseError
@@ -220,13 +221,13 @@ def test_rare_classes_are_logged(tmp_path, caplog):
 
 def test_without_a_rare_class_the_option_changes_no_assignment():
     labels = CLASSES[:40, :2]
-    usual = folds.assign_folds(labels, None, SplitSettings(), 0, "multiclass")
-    assert (folds.assign_folds(labels, None, KEPT, 0, "multiclass") == usual).all()
+    usual = assign_folds(labels, None, SplitSettings(), 0, "multiclass")
+    assert (assign_folds(labels, None, KEPT, 0, "multiclass") == usual).all()
 
 
 def test_two_classes_at_least_must_be_held_out():
     with pytest.raises(FoldwiseError, match="fewer than two classes have 5 rows"):
-        folds.assign_folds(np.array([[1]] * 3 + [[0]] * 30), None, KEPT, 0)
+        assign_folds(np.array([[1]] * 3 + [[0]] * 30), None, KEPT, 0)
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.sets(st.integers(0, 3))), min_size=30, max_size=60), st.booleans())
@@ -235,7 +236,7 @@ def test_kept_rows_are_whole_groups_and_all_other_classes_have_a_row_for_each_fo
     groups = np.array([group for group, _ in rows]) if grouped else None
     split = SplitSettings(kind="iterative_group" if grouped else "iterative", n_folds=3, tries=3, rare="keep_in_train")
     try:
-        fold = folds.assign_folds(labels, groups, split, 0, "multilabel")
+        fold = assign_folds(labels, groups, split, 0, "multilabel")
     except FoldwiseError as error:
         assert "split." in str(error)
         return

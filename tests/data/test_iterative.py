@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foldwise.data.folds import assign_folds
+from foldwise.data.assign_folds import assign_folds
 from foldwise.data.iterative import iterative_folds
 from foldwise.errors import FoldwiseError
 from foldwise.settings import SplitSettings

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import warnings
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from foldwise.data.assign_folds import assign_folds, class_names, classes_of_rows, count_of_rows, split_problem
 from foldwise.data.dataset import Dataset, Split
 from foldwise.data.fold_files import NEVER, read_fold_file
-from foldwise.data.iterative import iterative_folds
+from foldwise.data.near_duplicates import join_groups, near_duplicates
 from foldwise.errors import ConfigError, FoldwiseError
-from foldwise.settings import SplitSettings, Task, changed
+from foldwise.settings import SplitSettings, changed
 from foldwise.storage import content_key, written_aside
 
 log = logging.getLogger(__name__)
@@ -95,103 +94,6 @@ def split_key(dataset: Dataset, split: SplitSettings) -> str:
     return content_key(["split", VERSION, dataset.ids_key, images, changed(split)])
 
 
-def assign_folds(
-    labels: np.ndarray,
-    groups: np.ndarray | None,
-    split: SplitSettings,
-    seed: int,
-    task: Task = "binary",
-    kinds: np.ndarray | None = None,
-    targets: Sequence[str] = (),
-) -> np.ndarray:
-    """Assign each of the n rows, labels (n, k), to one of `split.n_folds` folds: int8 (n,).
-
-    Rows are stratified by their classes (in a regression, the quantile bins of the first target) and, with kinds int
-    (n,), by both: each kind shares out its own classes.
-    With groups (n,), all rows of a group share a fold, and of `split.tries` seeded assignments the one
-    whose folds are most alike in size and in class shares is kept. With `split.rare=keep_in_train`, rows of classes
-    that have fewer rows (groups) than there are folds have fold -1: they are never held out.
-
-    targets: names of the k labels, for messages.
-
-    Raises FoldwiseError if no valid assignment is found: each fold must hold rows, each training part
-    must hold every class.
-
-    >>> labels = np.array([[0], [0], [1], [1]])
-    >>> fold = assign_folds(labels, None, SplitSettings(kind="stratified", n_folds=2), seed=0)
-    >>> sorted(fold[:2].tolist()), sorted(fold[2:].tolist())  # a row of each class in each fold
-    ([0, 1], [0, 1])
-    """
-    kept = np.zeros(len(labels), bool)
-    if split.rare == "keep_in_train":
-        if task == "regression":
-            raise ConfigError("split.rare=keep_in_train: a regression has no classes; leave it out")
-        kept = _rare_rows(labels, groups, split.n_folds)
-        if _classes(labels[~kept]).any(axis=0).sum() < 2:
-            raise FoldwiseError(
-                f"split.rare=keep_in_train: fewer than two classes have {split.n_folds} rows, one for each fold; lower "
-                "split.n_folds"
-            )
-    strata = _strata(labels[~kept], task, split.n_folds)
-    known = labels
-    if task == "regression":  # folds are balanced by the bins, and none of these must be in every part
-        labels, known = np.eye(strata.max() + 1)[strata], labels[:, :0]
-    if kinds is not None:
-        kinds = kinds[~kept]
-        strata = _merge_rare(np.unique(np.column_stack([strata, kinds]), axis=0, return_inverse=True)[1], split.n_folds)
-    some_groups = None if groups is None else groups[~kept]
-    tries = 1 if groups is None else split.tries
-    best: tuple[float, np.ndarray] | None = None
-    problem = ""
-    for some in _assignments(strata, labels[~kept], some_groups, kinds, split, seed, tries):
-        assignment = np.full(len(labels), NEVER, np.int8)
-        assignment[~kept] = some
-        problem = split_problem(assignment, known, groups, split.n_folds, targets)
-        if not problem:
-            imbalance = _imbalance(some, labels[~kept], split.n_folds)
-            if best is None or imbalance < best[0]:
-                best = (imbalance, assignment)
-    if best is None:
-        ways = ["split.rare=keep_in_train never holds such rows out"] if "lack" in problem and not kept.any() else []
-        raise FoldwiseError(
-            f"split.kind={split.kind} split.n_folds={split.n_folds}: no valid split in {tries} tries: {problem}; "
-            + "; ".join([*ways, "lower split.n_folds or raise split.tries"])
-        )
-    return best[1]
-
-
-def split_problem(
-    assignment: np.ndarray,
-    labels: np.ndarray,
-    groups: np.ndarray | None,
-    n_folds: int,
-    targets: Sequence[str] = (),
-) -> str:
-    """Return why the assignment (n,) is no valid split, or an empty string; rows of fold -1 are never held out.
-
-    >>> split_problem(np.array([0, 1, 1, 1]), np.array([[1], [0], [1], [0]]), np.array(list("aabb")), n_folds=2)
-    'a group straddles folds'
-    """
-    sizes = np.bincount(assignment[assignment >= 0], minlength=n_folds)
-    if len(assignment) != len(labels) or len(sizes) != n_folds:
-        return "it is no partition of the rows"
-    if sizes.min() == 0:
-        return f"fold {sizes.argmin()} is empty"
-    if groups is not None and pd.DataFrame({"g": groups, "f": assignment}).groupby("g")["f"].nunique().max() > 1:
-        return "a group straddles folds"
-    classes = _classes(labels)
-    for fold in range(n_folds):
-        absent = ~classes[assignment != fold].any(axis=0)
-        if absent.any():
-            named = ""
-            if targets:
-                names = _class_names(targets)
-                shown = [f"{names[k]!r} ({_rows(classes[:, k].sum())})" for k in np.flatnonzero(absent)[:5]]
-                named = f": {', '.join(shown)}"
-            return f"the rows outside fold {fold} lack a class{named}"
-    return ""
-
-
 def balance_table(table: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
     """Return a row for each fold: rows, groups where there are any, and the share of each target."""
     known = [*dataset.targets, *(["group"] if "group" in dataset.train.table else [])]
@@ -247,25 +149,9 @@ def _file_folds(dataset: Dataset, split: SplitSettings) -> pd.DataFrame:
     return folds
 
 
-def _rare_rows(labels: np.ndarray, groups: np.ndarray | None, n_folds: int) -> np.ndarray:
-    """Return the rows of classes with fewer rows than folds, and all rows of their groups: bool (n,).
-
-    Without them other classes may have become as rare: theirs follow.
-    """
-    classes = _classes(labels)
-    kept = np.zeros(len(labels), bool)
-    units = np.arange(len(labels)) if groups is None else groups
-    while True:
-        counts = np.array([len(np.unique(units[~kept & classes[:, k]])) for k in range(classes.shape[1])])
-        found = ~kept & classes[:, (counts > 0) & (counts < n_folds)].any(axis=1)
-        if not found.any():
-            return kept
-        kept |= np.isin(units, units[found])
-
-
 def _log_rare(table: pd.DataFrame, dataset: Dataset, split: SplitSettings) -> None:
     """Log the classes that some folds cannot hold out, and the rows that none does."""
-    classes, names = _classes(dataset.labels), _class_names(dataset.targets)
+    classes, names = classes_of_rows(dataset.labels), class_names(dataset.targets)
     counts, n_folds = classes.sum(axis=0), counted_split(dataset, split).n_folds
     rare = [] if dataset.task == "regression" else np.flatnonzero(counts < n_folds).tolist()
     n_never = int((~dataset.train.table["id"].isin(table["id"])).sum())
@@ -280,22 +166,8 @@ def _log_rare(table: pd.DataFrame, dataset: Dataset, split: SplitSettings) -> No
         log.warning(
             "fewer rows than folds (%d): %s; some folds hold none out. split.rare=keep_in_train trains on them alone",
             n_folds,
-            ", ".join(f"{names[k]!r} ({_rows(counts[k])})" for k in rare[:8]),
+            ", ".join(f"{names[k]!r} ({count_of_rows(counts[k])})" for k in rare[:8]),
         )
-
-
-def _classes(labels: np.ndarray) -> np.ndarray:
-    """Return which classes each row of labels (n, k) has: bool (n, k), or (n, 2) for one label: no and yes."""
-    is_one = labels > 0.5
-    return np.column_stack([~is_one, is_one]) if labels.shape[1] == 1 else is_one
-
-
-def _class_names(targets: Sequence[str]) -> list[str]:
-    return [f"{targets[0]}={value}" for value in (0, 1)] if len(targets) == 1 else list(targets)
-
-
-def _rows(count: int) -> str:
-    return f"{count} row{'s' if count != 1 else ''}"
 
 
 def _groups(dataset: Dataset, split: SplitSettings) -> np.ndarray | None:
@@ -309,130 +181,7 @@ def _groups(dataset: Dataset, split: SplitSettings) -> np.ndarray | None:
             )
         groups = pd.factorize(dataset.train.groups)[0]
     if split.near_duplicates is not None:
-        groups = _join_groups(
+        groups = join_groups(
             groups, near_duplicates(dataset.train.images, split.near_duplicates), len(dataset.train.table)
         )
     return groups
-
-
-def near_duplicates(images: np.ndarray, distance: int) -> np.ndarray:
-    """Return the pairs of rows, int (p, 2), whose perceptual hashes differ in at most `distance` of 64 bits.
-
-    The hash is ImageHash's pHash of the mean over channels, stretched to 8 bits; views of a sample are
-    hashed side by side.
-    """
-    import imagehash
-    from PIL import Image
-
-    hashes = np.empty(len(images), np.uint64)
-    for i, image in enumerate(images):
-        grey = image.astype(np.float32).mean(axis=-1).reshape(-1, image.shape[-2])
-        low, high = grey.min(), grey.max()
-        grey = (grey - low) * (255 / max(high - low, 1e-6))
-        bits = imagehash.phash(Image.fromarray(grey.astype(np.uint8))).hash
-        hashes[i] = np.packbits(bits).view(np.uint64)[0]
-    pairs = [
-        np.column_stack([np.full(len(near), i), near + i + 1])
-        for i in range(len(hashes))
-        if len(near := np.flatnonzero(np.bitwise_count(hashes[i + 1 :] ^ hashes[i]) <= distance))
-    ]
-    return np.concatenate(pairs) if pairs else np.empty((0, 2), int)
-
-
-def _join_groups(groups: np.ndarray | None, pairs: np.ndarray, n: int) -> np.ndarray:
-    """Join groups that a pair connects."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    groups = np.arange(n) if groups is None else groups
-    size = groups.max() + 1
-    edges = coo_array((np.ones(len(pairs)), (groups[pairs[:, 0]], groups[pairs[:, 1]])), shape=(size, size))
-    return np.asarray(connected_components(edges, directed=False)[1][groups])
-
-
-def _strata(labels: np.ndarray, task: Task, n_folds: int) -> np.ndarray:
-    """Return a class number for each row; combinations of labels too rare to stratify share one.
-
-    The classes of a regression are quantile bins of its first target: min(10, rows // (2 folds)) of them, at least 1.
-    Rows of equal value share a bin.
-
-    >>> _strata(np.array([[0.5], [7.0], [3.0], [0.1], [9.0], [8.0], [2.0], [1.0]]), "regression", n_folds=2).tolist()
-    [0, 1, 1, 0, 1, 1, 0, 0]
-    """
-    if task == "regression":
-        n_bins = max(1, min(10, len(labels) // (2 * n_folds)))
-        edges = np.quantile(labels[:, 0], np.arange(1, n_bins) / n_bins)
-        bins = np.searchsorted(edges, labels[:, 0], side="right")
-        return np.unique(_merge_rare(bins, n_folds), return_inverse=True)[1]
-    if task != "multilabel":
-        return labels.argmax(axis=1) if labels.shape[1] > 1 else labels[:, 0].astype(int)
-    return _merge_rare(pd.factorize(pd.Series(map(bytes, labels.astype(np.uint8))))[0], n_folds)
-
-
-def _merge_rare(strata: np.ndarray, n_folds: int) -> np.ndarray:
-    """Replace the numbers of strata with fewer rows than folds by -1, so that they form one stratum."""
-    return np.where(np.bincount(strata)[strata] < n_folds, -1, strata)
-
-
-def _assignments(
-    strata: np.ndarray,
-    labels: np.ndarray,
-    groups: np.ndarray | None,
-    kinds: np.ndarray | None,
-    split: SplitSettings,
-    seed: int,
-    tries: int,
-) -> Iterator[np.ndarray]:
-    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, StratifiedKFold
-
-    counts = np.unique(strata, return_counts=True)[1]
-    if split.kind in ("stratified", "stratified_group") and counts.max() < split.n_folds:
-        raise FoldwiseError(
-            f"split.n_folds={split.n_folds}: the largest class has {counts.max()} rows; there must be at least as "
-            "many rows of a class as folds"
-        )
-    n_groups = split.n_folds if groups is None else len(np.unique(groups))
-    if n_groups < split.n_folds:
-        raise FoldwiseError(f"split.n_folds={split.n_folds}: there are only {n_groups} groups to share out")
-    for attempt in range(tries):
-        number = (seed * 1000 + attempt) % 2**32
-        if split.kind in ("iterative", "iterative_group"):
-            yield _iterative(labels, groups, kinds, split.n_folds, np.random.default_rng(number))
-            continue
-        options = {"n_splits": split.n_folds, "shuffle": True, "random_state": number}
-        if groups is None:
-            splitter = StratifiedKFold(**options)
-        else:
-            splitter = (GroupKFold if split.kind == "group" else StratifiedGroupKFold)(**options)
-        assignment = np.full(len(strata), -1, np.int8)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "The least populated class")  # it has no name there: see _log_rare
-            for fold, (_, held_out) in enumerate(splitter.split(strata, strata, groups)):
-                assignment[held_out] = fold
-        yield assignment
-
-
-def _iterative(
-    labels: np.ndarray,
-    groups: np.ndarray | None,
-    kinds: np.ndarray | None,
-    n_folds: int,
-    rng: np.random.Generator,
-) -> np.ndarray:
-    """Share out each label, and each kind of row, evenly, of whole groups where there are any: int8 (n,)."""
-    counts = _classes(labels)
-    if kinds is not None:
-        counts = np.column_stack([counts, kinds[:, None] == np.unique(kinds)])
-    if groups is None:
-        return iterative_folds(counts.astype(np.int64), np.ones(len(labels), np.int64), n_folds, rng)
-    number = np.unique(groups, return_inverse=True)[1]
-    together = np.zeros((number.max() + 1, counts.shape[1]), np.int64)
-    np.add.at(together, number, counts)
-    return iterative_folds(together, np.bincount(number), n_folds, rng)[number]
-
-
-def _imbalance(assignment: np.ndarray, labels: np.ndarray, n_folds: int) -> float:
-    """Return the largest deviation of a fold from the whole, in size and in class shares, as a share."""
-    sizes = np.bincount(assignment, minlength=n_folds) / len(assignment)
-    shares = np.array([labels[assignment == fold].mean(axis=0) for fold in range(n_folds)])
-    return float(abs(sizes * n_folds - 1).max() + abs(shares - labels.mean(axis=0)).max())

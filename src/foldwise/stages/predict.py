@@ -15,7 +15,7 @@ from foldwise.blends.nested import blend
 from foldwise.config.check import checked_options
 from foldwise.data import dataset as datasets
 from foldwise.data.dataset import Dataset
-from foldwise.data.folds import folds_path, read_folds
+from foldwise.data.folds import held_out_part
 from foldwise.data.records import Record, Records
 from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.execution.prediction import PredictionTask
@@ -25,7 +25,7 @@ from foldwise.runs import store, submission
 from foldwise.runs.members import stacked
 from foldwise.runs.recipe import Recipe, recipe_from
 from foldwise.runs.store import Run
-from foldwise.settings import EnsembleSettings, Settings, SplitSettings
+from foldwise.settings import EnsembleSettings, Settings
 from foldwise.stages.prepare import prepared
 from foldwise.storage import content_key
 
@@ -43,15 +43,15 @@ def predict(settings: Settings) -> dict[str, Any]:
     path, about = submission.chosen(settings, with_csv=False, data_key=known.data_key)
     runs = _members(settings, path, about)
     recipes = {run: _recipe(run) for run in runs}
-    split = next(iter(recipes.values())).split
+    folds = known.path / f"folds_{about['split_key']}.parquet"
     work = settings.prepared_dir  # on the disk of the data, which is large
     with tempfile.TemporaryDirectory(dir=work, prefix=".new-") as folder:
         new = Path(folder)
         records = replace(_as_known(known), test=new_records(settings, known))
         datasets.write_test(records, new, known.train.images[0])
         data = replace(known, test=datasets.read_split(new, "test"))
-        _predict_by_members(settings, recipes, known, split, new, len(data.test.images))
-        predictions = _blended(settings, about, runs, data, split, new)
+        _predict_by_members(settings, recipes, known, folds, new, len(data.test.images))
+        predictions = _blended(about, runs, data, folds, new)
         file = _write(settings, known, predictions, path.stem, about)
     return {"file": str(file), "n_rows": len(predictions), "blend": path.stem}
 
@@ -122,9 +122,9 @@ def new_records(settings: Settings, known: Dataset) -> Iterator[Record]:
 
 
 def _predict_by_members(
-    settings: Settings, recipes: dict[Run, Recipe], known: Dataset, split: SplitSettings, new: Path, n_new: int
+    settings: Settings, recipes: dict[Run, Recipe], known: Dataset, folds: Path, new: Path, n_new: int
 ) -> None:
-    folds, n_train = folds_path(known, split), len(known.train.images)
+    n_train = len(known.train.images)
     predict_fits(
         [
             PredictionTask(run, recipe, fit, n_train, known.path, folds, new, n_new)
@@ -135,15 +135,14 @@ def _predict_by_members(
     )
 
 
-def _blended(
-    settings: Settings, about: dict[str, Any], runs: list[Run], data: Dataset, split: SplitSettings, new: Path
-) -> pd.DataFrame:
+def _blended(about: dict[str, Any], runs: list[Run], data: Dataset, folds: Path, new: Path) -> pd.DataFrame:
     """Blend the members' predictions of the new samples as the blend did: id and the targets."""
 
     def predictions(run: Run, ids: pd.Series, targets: list[str]) -> np.ndarray:
         return store.test_predictions(run, ids, targets, folder=new / run.name)
 
-    train, test, problem = stacked(runs, data, read_folds(data, split), new, predictions)
+    table = pd.read_parquet(folds)
+    train, test, problem = stacked(runs, held_out_part(data, table), table, new, predictions)
     problem = replace(problem, metric=about["metric"], test=None)
     blended = blend(problem, train, test, EnsembleSettings(**about["ensemble"]))
     return store.test_table(data.test.table["id"], blended.probabilities, data.targets)
