@@ -377,7 +377,7 @@ def option_help(settings: type) -> dict[str, str]:
     >>> option_help(SubmitSettings)["dry_run"]
     'check all that can be checked here, and send nothing'
     """
-    text = re.sub(r"\n    +", " ", "\n".join((settings.__doc__ or "").split("\n\n")[1:]))
+    text = re.sub(r"\s+", " ", " ".join((settings.__doc__ or "").split("\n\n")[1:]))
     names = "|".join(one.name for one in fields(settings))
     parts = re.split(rf"(?:^| )({names}): ", text)
     return {name: meaning.strip().removesuffix(".") for name, meaning in zip(parts[1::2], parts[2::2], strict=True)}

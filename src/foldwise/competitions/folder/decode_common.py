@@ -37,7 +37,7 @@ def decode_opencv(data: bytes, kind: Kind, rules: ImageRules, boxed: bool = Fals
     Raises Undecodable.
     """
     channels = "auto" if rules.sampled else rules.channels
-    flags, orientation, turned = FLAGS[channels], 1, False
+    flags, orientation, is_bgr = FLAGS[channels], 1, False
     if kind == "jpeg":
         header = jpeg_header(data)
         if header is not None:
@@ -46,9 +46,11 @@ def decode_opencv(data: bytes, kind: Kind, rules: ImageRules, boxed: bool = Fals
                 flags = FLAGS["colour"]  # the same values, in RGB order
             if rules.draft and rules.size is not None and not boxed:
                 reduced = _reduced(header, rules, rules.size)
-                flags, turned = (reduced, True) if reduced else (flags, False)
+                flags, is_bgr = (reduced, True) if reduced else (flags, False)
     elif rules.upright:
         orientation = orientation_of(data, kind)
+    if kind == "tiff" and flags == FLAGS["colour"]:  # in RGB order OpenCV 5.0.0 returns no pixels of 16-bit TIFFs
+        flags, is_bgr = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION, True
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     except cv2.error:  # a size that OpenCV refuses
@@ -56,8 +58,8 @@ def decode_opencv(data: bytes, kind: Kind, rules: ImageRules, boxed: bool = Fals
     if image is None:
         raise Undecodable
     image = image[:, :, None] if image.ndim == 2 else image
-    colour = image.shape[2] > 1
-    if flags == cv2.IMREAD_UNCHANGED or turned:
+    colour = image.shape[2] > 2
+    if flags == cv2.IMREAD_UNCHANGED or is_bgr:
         image = to_rgb(image)
         if kind == "png" and png_colour_type(data) == 4:
             colour = False  # grey with alpha, which OpenCV decodes to four bands
@@ -66,7 +68,7 @@ def decode_opencv(data: bytes, kind: Kind, rules: ImageRules, boxed: bool = Fals
     if rules.upright:
         image = upright(image, orientation)
     n = image.shape[2]
-    return Decoded(image[None], span_of(image.dtype), colour=colour, alpha=n == 4 and kind != "tiff")
+    return Decoded(image[None], span_of(image.dtype), colour=colour, alpha=n in (2, 4))
 
 
 def to_rgb(image: np.ndarray) -> np.ndarray:
