@@ -20,7 +20,7 @@ read(raw_dir, **options) -> data.records.Records
 submission(predictions, sample, **options) -> pandas.DataFrame
     Lay out the predictions (column id, a column of probabilities for each target) with the columns of the host's
     sample submission. Its rows may be in any order. `options` are those of `read`. It is tried with dummy predictions
-    before any image is read: what the sample asks and predictions cannot answer raises FoldwiseError.
+    before any image is read: what a sample wants and predictions cannot answer raises FoldwiseError.
 truth(solution, targets, **options) -> numpy.ndarray
     Return the true labels (n, k) of `solution.csv`, read as text, in the order of its rows. `options` are those of
     `read`. A missing column may raise KeyError, a value that is no number ValueError.

@@ -25,7 +25,7 @@ DEEPEST = 8  # archives inside archives; hosts use two, and an archive that hold
 
 @dataclass(frozen=True)
 class _Member:
-    """What an archive tells of a member: its name, its bytes when unpacked, and whether foldwise can write it."""
+    """What an archive lists of a member: its name, its bytes when unpacked, and whether foldwise can write it."""
 
     name: str
     size: int

@@ -1,4 +1,4 @@
-"""Whether the settings fit the task of the data: asked as soon as the task is known, before any image is decoded."""
+"""Whether the settings fit the task of the data: checked as soon as the task is known, before any image is decoded."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ SUFFIXES = frozenset(
     | {".jp2", ".j2k", ".jpf", ".jpx", ".ppm", ".pgm", ".pbm", ".pnm", ".ras", ".sr", ".hdr", ".exr", ".tga"}
     | {".npy", ".npz", ".dcm", ".dicom", ".nii", ".nii.gz"}
 )
-# files that lie beside images under the same names: annotations, tables, archives
+# files that lie next to images under the same names: annotations, tables, archives
 NO_IMAGES = frozenset(
     {".csv", ".tsv", ".txt", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".md", ".html", ".pdf", ".log", ".py"}
     | {".zip", ".7z", ".tar", ".gz", ".db", ".ini", ".parquet", ".h5", ".hdf5", ".pkl", ".sqlite", ".crdownload"}

@@ -1,4 +1,4 @@
-"""What the first bytes of an image file tell before it is decoded: its kind, its orientation, its size."""
+"""What the first bytes of an image file show before it is decoded: its kind, its orientation, its size."""
 
 from __future__ import annotations
 

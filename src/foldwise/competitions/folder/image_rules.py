@@ -44,7 +44,7 @@ class ImageRules:
     fit: how an image comes to `size`: `stretch` both sides, `pad` with black, or `crop` the middle.
     pages: of a file with several (TIFF, GIF, DICOM frames, NIfTI slices): `first`, `all` (v, h, w, c), or
         the number of one, from 0 on; None refuses such files.
-    upright: turn photographs as their EXIF orientation tells.
+    upright: turn photographs as their EXIF orientation says.
     window: (centre, width) of the values of DICOM images that are kept, in their units (Hounsfield units for
         CT); `file`: as the file has it.
     broken: what becomes of a file that does not decode: `refuse`, `skip` (None in its place), or `blank` (black).

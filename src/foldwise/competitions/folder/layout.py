@@ -148,7 +148,7 @@ def _joined(p: pd.DataFrame, layout: Layout) -> list[str]:
 
 
 def _unanswerable(columns: list[str], targets: list[str], layout: Layout) -> str:
-    """Return why the sample's columns cannot be answered, and what mends it."""
+    """Return why the sample's columns cannot be answered, and what repairs that."""
     text = (
         f"{layout.sample} has the columns {', '.join(columns)}; expected one column, or the targets "
         f"{', '.join(targets)}"

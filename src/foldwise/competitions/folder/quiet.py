@@ -1,4 +1,4 @@
-"""Catch what C libraries write to the terminal while images are decoded, so that it can be said by file."""
+"""Catch what C libraries write to the terminal while images are decoded, so that it can be reported by file."""
 
 from __future__ import annotations
 
