@@ -56,8 +56,6 @@ def run(quick: bool) -> None:
             difference = np.abs(arrays[name] - arrays["loop"])
             about = f"largest difference {difference.max()}, mean {difference.mean():.2f}"
             print(f"  pixels of {name} and the loop: {about}")
-                f"  pixels of {name} and the loop: largest difference {difference.max()}, mean {difference.mean():.2f}"
-            )
 
 
 def write_images(folder: Path, n: int) -> None:

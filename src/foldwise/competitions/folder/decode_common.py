@@ -56,7 +56,7 @@ def decode_opencv(data: bytes, kind: Kind, rules: ImageRules, boxed: bool = Fals
     if image is None:
         raise Undecodable
     image = image[:, :, None] if image.ndim == 2 else image
-    colour = image.shape[2] > 1
+    colour = image.shape[2] > 2
     if flags == cv2.IMREAD_UNCHANGED or turned:
         image = to_rgb(image)
         if kind == "png" and png_colour_type(data) == 4:
@@ -66,7 +66,7 @@ def decode_opencv(data: bytes, kind: Kind, rules: ImageRules, boxed: bool = Fals
     if rules.upright:
         image = upright(image, orientation)
     n = image.shape[2]
-    return Decoded(image[None], span_of(image.dtype), colour=colour, alpha=n == 4 and kind != "tiff")
+    return Decoded(image[None], span_of(image.dtype), colour=colour, alpha=n in (2, 4))
 
 
 def to_rgb(image: np.ndarray) -> np.ndarray:

@@ -39,6 +39,7 @@ def decode_dicom(data: bytes, rules: ImageRules, name: str) -> Decoded:
             raise FoldwiseError(f"{name}: nothing installed decodes the DICOM transfer syntax {syntax}") from None
         raise Undecodable(str(error)) from None
     array = np.stack(frames)  # (v, h, w[, c])
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
     kind = str(dataset.get("PhotometricInterpretation", "MONOCHROME2"))
     if kind == "PALETTE COLOR":
         array = apply_color_lut(array, dataset)
@@ -97,5 +98,5 @@ def _window(dataset: Any, rules: ImageRules, name: str) -> tuple[float, float] |
 
 
 def _inverted(values: np.ndarray, span: tuple[float, float]) -> np.ndarray:
-    total = span[0] + span[1]
-    return (np.array(total).astype(values.dtype) - values) if values.dtype.kind != "i" else int(total) - values
+    total = np.array(span[0] + span[1]).astype(values.dtype)
+    return total - (np.minimum(values, total) if values.dtype.kind == "u" else values)

@@ -16,7 +16,8 @@ from foldwise.competitions.folder.image_rules import ImageRules
 def decode_tiff(data: bytes, rules: ImageRules, name: str) -> Decoded:
     """Decode a TIFF; thumbnails and the smaller copies of a pyramid are no pages.
 
-    One page of 1, 8 or 16 bits and up to four bands is decoded by OpenCV. Raises Undecodable and FoldwiseError.
+    One page of 1, 8 or 16 bits with one band or three is decoded by OpenCV (which would multiply colours by alpha);
+    CMYK becomes RGB. Raises Undecodable and FoldwiseError.
     """
     import tifffile
 
@@ -28,7 +29,8 @@ def decode_tiff(data: bytes, rules: ImageRules, name: str) -> Decoded:
         if len(pages) == 1 and file.is_imagej and file.series[0].ndim > first.ndim:
             return _hyperstack(file.series[0], rules, name)
         wanted = chosen_pages(len(pages), rules.pages, name)
-        plain = first.bitspersample in (1, 8, 16) and first.sampleformat == 1 and first.samplesperpixel <= 4
+        plain = first.bitspersample in (1, 8, 16) and first.sampleformat == 1 and first.samplesperpixel in (1, 3)
+        plain = plain and (first.planarconfig != 2 or first.samplesperpixel == 1)  # OpenCV mixes 16-bit planes up
         turned = ORIENTATION in first.tags and not rules.upright  # OpenCV turns every TIFF
         if len(pages) == 1 and plain and first.imagedepth == 1 and not turned:
             try:
@@ -61,6 +63,8 @@ def _page(page: Any, rules: ImageRules) -> np.ndarray:
         array = array.astype(np.uint8) * np.uint8(255)
     if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and array.dtype.kind == "u":
         array = np.iinfo(array.dtype).max - array
+    if page.photometric == tifffile.PHOTOMETRIC.SEPARATED and array.shape[2:] == (4,) and array.dtype.kind == "u":
+        array = _cmyk_to_rgb(array)
     if array.dtype == np.float16:
         array = array.astype(np.float32)
     if array.ndim not in (2, 3) or array.dtype.kind not in "uif":
@@ -69,6 +73,13 @@ def _page(page: Any, rules: ImageRules) -> np.ndarray:
     tag = page.tags.get(ORIENTATION)
     native = array.astype(array.dtype.newbyteorder("="), copy=False)
     return upright(native, int(tag.value)) if tag is not None and rules.upright else native
+
+
+def _cmyk_to_rgb(array: np.ndarray) -> np.ndarray:
+    """Return (1 - ink) * (1 - black) of the ink's range, as OpenCV and Pillow do; no colour profile is applied."""
+    white = float(np.iinfo(array.dtype).max)
+    light = white - array[..., 3:].astype(np.float64)
+    return np.rint(light - array[..., :3] * light / white).astype(array.dtype)
 
 
 def _hyperstack(series: Any, rules: ImageRules, name: str) -> Decoded:
