@@ -17,7 +17,7 @@ TENSORFLOW := $(shell sed -n 's/^tensorflow-cpu\(==[0-9.]*\).*/\1/p' requirement
 COMPILE = $(if $(PYTHONDONTWRITEBYTECODE),--compile-bytecode)  # else each process would compile TensorFlow anew
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo check test oracle lint download simulate prepare train score ensemble grade submit sweep bench clean
+.PHONY: help setup lock demo check test oracle lint download simulate prepare train score ensemble grade predict submit sweep bench clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,6 +80,8 @@ ensemble: setup ## blend runs into a checked submission
 	$(FOLDWISE) ensemble $(WORDS)
 grade: setup ## score a submission where the true labels are known
 	$(FOLDWISE) grade $(WORDS)
+predict: setup ## answer new data with a finished blend (ARGS="images=FOLDER")
+	$(FOLDWISE) predict $(WORDS)
 submit: setup ## send a submission to Kaggle (ARGS=dry_run=true: all but send)
 	$(FOLDWISE) submit $(WORDS)
 sweep: setup ## train every combination of conf/sweep/$(SWEEP).yaml

@@ -255,6 +255,24 @@ def test_grade_reports_the_true_score_and_the_nested_one(undisturbed):
     assert grade["nested_score"] == json.loads(Path(grade["file"]).with_suffix(".json").read_text())["nested_score"]
 
 
+def test_new_data_are_answered_by_the_trained_weights(copied):
+    raw, (submission,) = copied / "data" / "raw" / "faces", (copied / "submissions").glob("*.csv")
+    out, _ = foldwise("predict", f"root={copied}", *DATA, f"raw={raw}", "format=json", "execution.threads_per_fold=1")
+    assert Path(json.loads(out)["file"]).read_bytes() == submission.read_bytes()
+    folder = copied / "unseen"
+    folder.mkdir()
+    names = pd.read_csv(submission)["id"].tolist()
+    for name in names[:3]:
+        shutil.copy(raw / "images" / f"{name}.png", folder)
+    out, _ = foldwise("predict", f"root={copied}", *DATA, f"images={folder}", f"submission={submission}")
+    assert out.startswith("3 rows answered by faces_")
+    answered = pd.read_csv(out.rpartition(": ")[2].strip()).set_index("id")["is_face"]
+    known = pd.read_csv(submission).set_index("id")["is_face"]
+    assert answered.to_numpy() == pytest.approx(known[answered.index].to_numpy(), abs=1e-6)
+    assert sorted(answered.index) == sorted(names[:3])
+    assert [path.name for path in (copied / "data" / "prepared" / "faces").glob(".new-*")] == []
+
+
 def test_a_sweep_trains_every_combination_and_skips_what_is_finished(copied):
     words = ("-m", f"root={copied}", *FACES, "fit.learning_rate=1e-3,3e-3", "execution.workers=1")
     out, err = foldwise("train", *words)

@@ -12,7 +12,15 @@ import pytest
 from helpers.raw_files import contents, left_in
 
 from foldwise.errors import FoldwiseError
-from foldwise.storage import clear_csv_errors, content_key, one_at_a_time, write_json, written_aside
+from foldwise.storage import (
+    clear_csv_errors,
+    content_key,
+    is_foreign,
+    one_at_a_time,
+    own_files,
+    write_json,
+    written_aside,
+)
 
 
 @pytest.fixture
@@ -168,3 +176,35 @@ def test_what_pandas_cannot_read_names_the_file(tmp_path: Path, data: bytes, exp
     (tmp_path / "a.csv").write_bytes(data)
     with pytest.raises(FoldwiseError, match=expected), clear_csv_errors("a.csv"):
         pd.read_csv(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".DS_Store",
+        "a/._7.png",
+        "__MACOSX/a/7.png",
+        "a/Thumbs.db",
+        "a/thumbs.db",
+        "Desktop.ini",
+        "a/@eaDir/7.png",
+        "Icon\r",
+    ],
+)
+def test_what_operating_systems_leave_is_foreign(name):
+    assert is_foreign(Path(name))
+
+
+@pytest.mark.parametrize("name", ["7.png", ".hidden.png", "a/_7.png", "DS_Store", "thumbs/7.db", "macosx/7.png"])
+def test_what_people_name_is_their_own(name):
+    assert not is_foreign(Path(name))
+
+
+def test_own_files_are_those_that_are_not_foreign(tmp_path):
+    for name in ("a/b/7.png", "a/._7.png", "a/.DS_Store", "__MACOSX/8.png", "train.csv"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"12345")
+    (tmp_path / "linked.csv").symlink_to(tmp_path / "train.csv")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    found = sorted((name, status.st_size) for name, status in own_files(tmp_path))
+    assert found == [("a/b/7.png", 5), ("linked.csv", 5), ("train.csv", 5)]

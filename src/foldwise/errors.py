@@ -13,9 +13,15 @@ class ConfigError(FoldwiseError):
 
 
 def choices(given: object, valid: Iterable[object]) -> str:
-    """List the valid choices, the nearest to what was given first."""
+    """List the valid choices, the nearest to what was given first.
+
+    >>> choices("sied", ["task", "side", "size"])
+    "did you mean 'size' or 'side'? Valid choices: size, side, task"
+    """
     names = [str(name) for name in valid]
     near = difflib.get_close_matches(str(given), names, n=3, cutoff=0.6)
     ordered = near + [name for name in names if name not in near]
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    ratios = [difflib.SequenceMatcher(None, name, str(given)).ratio() for name in near]
+    nearest = [name for name, ratio in zip(near, ratios, strict=True) if ratio == ratios[0]]  # several may be as near
+    hint = f"did you mean {' or '.join(map(repr, nearest))}? " if near else ""
     return f"{hint}Valid choices: {', '.join(ordered) or '(none)'}"

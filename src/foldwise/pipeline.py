@@ -8,6 +8,7 @@ import              -> runs/<competition>/<name>-<key>/, from predictions made e
 score               -> the out-of-fold score of every run
 ensemble            -> submissions/<competition>_<nested score>_<key>.csv
 grade               -> the true score, where the truth is known
+predict             -> submissions/<blend>_<folder>.csv: new data, answered by the runs of a blend
 submit              -> kaggle, and a line in submissions/log.csv
 (inspect            -> a scan file's header, and a contact sheet of its views)
 
@@ -88,6 +89,13 @@ STAGES = {
         "grade:grade",
         (*DATA, "submission", "by", "format"),
         show="grade:show",
+    ),
+    "predict": Stage(
+        "answer new data with the runs of a finished blend",
+        "predict:predict",
+        (*DATA, "submission", "predict", "execution", "format"),
+        show="predict:show",
+        group="predict",
     ),
     "submit": Stage(
         "send a submission to Kaggle",

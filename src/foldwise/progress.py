@@ -21,9 +21,13 @@ class Progress:
     images: about how many images each task trains on in all, by its number, until its worker has counted them.
     names: of the tasks, in the order of their numbers: the name of the run, a space, and which fold it is.
     workers, threads: how many folds are trained at once, and the threads of each.
+    doing: what is done with the folds.
     """
 
-    def __init__(self, images: dict[int, int], names: list[str], workers: int, threads: int) -> None:
+    def __init__(
+        self, images: dict[int, int], names: list[str], workers: int, threads: int, doing: str = "training"
+    ) -> None:
+        self.doing = doing
         self.images, self.names, self.workers, self.threads = images, names, workers, threads
         self.runs = [name.partition(" ")[0] for name in names]  # folds of one run train at one speed
         self.seen = dict.fromkeys(images, 0)
@@ -61,7 +65,7 @@ class Progress:
                 self.device = values[0]
                 threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
                 self.print_line(
-                    f"training {len(self.names)} folds on {self.device}: {self.workers} at once, {threads} each"
+                    f"{self.doing} {len(self.names)} folds on {self.device}: {self.workers} at once, {threads} each"
                 )
             return
         number = values[0]

@@ -20,7 +20,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
-Metric = Literal["log_loss", "auc", "accuracy", "f1", "kappa", "rmsle", "mae", "rmse"]
+Metric = Literal["log_loss", "auc", "accuracy", "f1", "kappa", "rmsle", "mae", "rmse", "r2"]
 
 Options = dict[str, Any]
 Optimizer = Literal["adam", "adamw", "sgd", "rmsprop", "nadam", "lion", "lamb", "muon", "adagrad", "adadelta", "adamax"]
@@ -34,7 +34,7 @@ class CompetitionSettings:
     reader: a package of foldwise.competitions, such as folder, statoil, passenger_screening, digit_recognizer.
     slug: the competition's name on Kaggle, the last part of its address. None: it is not on Kaggle.
     options: keyword arguments of the reader's function `read`.
-    metric: the objective, by which runs and blends are ranked and chosen.
+    metric: the objective, by which runs and blends are ranked and chosen; rmse, mae, r2 or rmsle of a regression.
     shown: further metrics that `foldwise score` shows.
     """
 
@@ -105,6 +105,11 @@ class FitSettings:
     weight_decay: decoupled from the gradient (AdamW).
     schedule: of the learning rate after the warm-up: constant, or cosine to 0.
     warmup_epochs: epochs in which the learning rate rises from 0.
+    loss: auto (cross-entropy, or squared for a regression), focal for classes, or squared, absolute or huber (of errors
+        in standard deviations of the target) for a regression.
+    label_smoothing: share of each label that is spread over all classes (Szegedy et al. 2016); 0 is off.
+    focal_gamma: of the focal loss, the power of 1 - p of the true label by which sure rows count less.
+    positive_weight: of positive labels in the loss of a binary or multilabel task, where negative ones have 1.
     class_weights: weigh rows so that all classes weigh the same.
     ema: momentum of the moving average of the weights; 0 is off.
     mixed_precision: 16-bit floats except for the inputs, the head and the loss.
@@ -122,6 +127,10 @@ class FitSettings:
     weight_decay: NonNegative = 0.0
     schedule: Literal["constant", "cosine"] = "cosine"
     warmup_epochs: NonNegative = 0.0
+    loss: Literal["auto", "squared", "absolute", "huber", "focal"] = "auto"
+    label_smoothing: Fraction = 0.0
+    focal_gamma: NonNegative = 2.0
+    positive_weight: Positive = 1.0
     class_weights: bool = False
     ema: Fraction = 0.0
     mixed_precision: bool = False
@@ -178,20 +187,29 @@ class PseudoSettings:
 class SplitSettings:
     """How training rows are assigned to folds.
 
-    kind: stratified (by class), group (whole groups), stratified_group (both), other (folds of imported predictions).
-    n_folds: folds.
+    kind: stratified (by class), group (whole groups), stratified_group (both), iterative (each label of many has its
+        share), iterative_group (that of whole groups), file (one's own), other (folds of imported predictions).
+    n_folds: folds; those of a file are counted.
     repeats: times that all rows are split anew.
     seed: of the first repeat; the others count on.
     tries: seeds that are tried for grouped splits, of which the best balanced is kept.
     near_duplicates: images share a fold if their perceptual hashes differ in at most so many of 64 bits. None: off.
+    rare: rows of a class with fewer rows (groups) than folds: spread over folds, or keep_in_train: never held out.
+    file: CSV or parquet with the fold of each training id, for split=file; fold -1 is never held out. None: not set.
+    column: of that file, which holds the folds. None: the one named fold, kfold or alike.
     """
 
-    kind: Literal["stratified", "group", "stratified_group", "other"] = "stratified"
+    kind: Literal["stratified", "group", "stratified_group", "iterative", "iterative_group", "file", "other"] = (
+        "stratified"
+    )
     n_folds: Annotated[int, Field(ge=2, le=100)] = 5
     repeats: Annotated[int, Field(ge=1, le=100)] = 1
     seed: Seed = 0
     tries: Count = 20
     near_duplicates: Annotated[int, Field(ge=0, le=64)] | None = None
+    rare: Literal["spread", "keep_in_train"] = "spread"
+    file: str | None = None
+    column: str | None = None
 
 
 @dataclass
@@ -200,7 +218,7 @@ class EnsembleSettings:
 
     name: a function of foldwise.blends.
     options: its keyword arguments.
-    average: scale on which weighted members are averaged: logit (a geometric mean) or arithmetic.
+    average: scale on which weighted members are averaged: logit (a geometric mean) or arithmetic, as values always are.
     members: all, or a list of runs or models.
     best: take only so many members, those best by the objective, chosen inside the folds too. None: all.
     calibrate: curve that is fitted to the blend inside the folds; auto takes one that wins out of fold, if any does.
@@ -243,13 +261,29 @@ class ImportsSettings:
     oof: file, or folder of files, of out-of-fold predictions (CSV or parquet). None: must be set.
     test: file or folder of the test predictions that go with them. None: must be set.
     folds: file (id, fold) of the folds that they were made on. None: they have a column fold.
+    ids: exact, or repaired: zeros that a number lost, suffixes and folders may differ where what is meant is certain.
     name: name of the run. None: that of the file.
     """
 
     oof: str | None = None
     test: str | None = None
     folds: str | None = None
+    ids: Literal["exact", "repaired"] = "exact"
     name: Annotated[str, Field(pattern=r"^[\w.-]+$")] | None = None
+
+
+@dataclass
+class PredictSettings:
+    """New samples that `foldwise predict` answers.
+
+    images: folder of images, for a competition whose reader takes them. None: raw is set.
+    raw: folder of raw files in the competition's own format, of which the test part is read. None: images is set.
+    sample: sample submission of the new samples. None: the one in `raw`, or ids and probabilities are written.
+    """
+
+    images: str | None = None
+    raw: str | None = None
+    sample: str | None = None
 
 
 @dataclass
@@ -285,6 +319,7 @@ class Settings:
     finetune: FinetuneSettings = field(default_factory=FinetuneSettings)
     pseudo: PseudoSettings = field(default_factory=PseudoSettings)
     imports: ImportsSettings = field(default_factory=ImportsSettings)
+    predict: PredictSettings = field(default_factory=PredictSettings)
     submit: SubmitSettings = field(default_factory=SubmitSettings)
     root: str = "."
     format: Literal["text", "json"] = "text"
@@ -342,7 +377,7 @@ def option_help(settings: type) -> dict[str, str]:
     >>> option_help(SubmitSettings)["dry_run"]
     'check all that can be checked here, and send nothing'
     """
-    text = re.sub(r"\n    +", " ", "\n".join((settings.__doc__ or "").split("\n\n")[1:]))
+    text = re.sub(r"\s+", " ", " ".join((settings.__doc__ or "").split("\n\n")[1:]))
     names = "|".join(one.name for one in fields(settings))
     parts = re.split(rf"(?:^| )({names}): ", text)
     return {name: meaning.strip().removesuffix(".") for name, meaning in zip(parts[1::2], parts[2::2], strict=True)}
@@ -353,4 +388,7 @@ def plain(value: Any) -> Any:
     return TypeAdapter(Any).dump_python(asdict(value) if is_dataclass(value) else value, mode="json")  # type: ignore[arg-type]
 
 
-Task = Literal["binary", "multiclass", "multilabel"]
+Task = Literal["binary", "multiclass", "multilabel", "regression", "ordinal"]
+
+# tasks whose rows have one class of several: labels are one-hot, and probabilities sum to 1
+ONE_CLASS: tuple[Task, ...] = ("multiclass", "ordinal")

@@ -14,6 +14,25 @@ from typing import Any
 
 from foldwise.errors import FoldwiseError
 
+# what Finder, Explorer, file servers and notebooks leave in folders, in small letters; no data of anybody
+FOREIGN = {
+    ".appledouble",
+    ".ds_store",
+    ".fseventsd",
+    ".ipynb_checkpoints",
+    ".spotlight-v100",
+    ".temporaryitems",
+    ".trashes",
+    "$recycle.bin",
+    "@eadir",
+    "__macosx",
+    "desktop.ini",
+    "ehthumbs.db",
+    "icon\r",
+    "system volume information",
+    "thumbs.db",
+}
+
 
 @contextlib.contextmanager
 def written_aside(path: Path, replace_folder: bool = False) -> Iterator[Path]:
@@ -66,6 +85,37 @@ def sha256(path: Path) -> str:
     """Return the SHA-256 of a file's contents in hex digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_foreign(path: Path) -> bool:
+    """Tell whether a file was left by an operating system; path: relative to the folder of the data.
+
+    >>> is_foreign(Path("images/._7.png")), is_foreign(Path("__MACOSX/7.png")), is_foreign(Path("images/7.png"))
+    (True, True, False)
+    """
+    return any(_is_foreign_name(part) for part in path.parts)
+
+
+def _is_foreign_name(name: str) -> bool:
+    return name.startswith("._") or name.lower() in FOREIGN
+
+
+def own_files(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield the path, relative and with slashes, and the status of each file below a folder that is not foreign.
+
+    Links to files are followed, links to folders are not.
+    """
+    waiting = [(str(folder), "")]
+    while waiting:
+        place, prefix = waiting.pop()
+        with os.scandir(place) as entries:
+            for entry in entries:
+                if _is_foreign_name(entry.name):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append((entry.path, f"{prefix}{entry.name}/"))
+                elif entry.is_file():
+                    yield prefix + entry.name, entry.stat()
 
 
 @contextlib.contextmanager

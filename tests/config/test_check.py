@@ -91,11 +91,24 @@ def test_the_traceback_is_there_for_those_who_ask(monkeypatch):
         main(["train", "fit.epochs=0"])
 
 
-@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["train", "modle=x"], ["train", "fit.ema=2"]])
-def test_help_and_errors_import_neither_tensorflow_nor_pandas(words):
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--help"],
+        ["train", "--help"],
+        ["train", "modle=x"],
+        ["train", "fit.ema=2"],
+        ["train", "model.options.filter=3"],
+        ["train", "model.options.dropout=1.5"],
+        ["train", "competition.options.crop=2"],
+        ["train", "augment=radar", "augment.options.shfit=1"],
+    ],
+    ids=" ".join,
+)
+def test_help_and_errors_import_nothing_slow(words):
     code = (
         "import sys; from foldwise.__main__ import main; main(sys.argv[1:]); "
-        "heavy = [m for m in ('tensorflow', 'keras', 'sklearn', 'pandas') if m in sys.modules]; "
+        "heavy = [m for m in ('tensorflow', 'keras', 'sklearn', 'pandas', 'hydra') if m in sys.modules]; "
         "print(heavy, file=sys.stderr); sys.exit(bool(heavy))"
     )
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
@@ -150,11 +163,25 @@ def test_options_are_filled_in_from_the_signature():
     assert check.checked_options(build, {"width": 5}, "model.options") == {"width": 5, "name": "x"}
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in (CONF / "competition").glob("*.yaml")))
-@pytest.mark.parametrize("model", sorted(path.stem for path in (CONF / "model").glob("*.yaml")))
-def test_every_competition_composes_with_every_model(name, model):
+COMPETITIONS = sorted(path.stem for path in (CONF / "competition").glob("*.yaml"))
+MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
+
+
+def composes(name, model):
     (settings,) = compose_all([f"competition={name}", f"model={model}"])
     assert (settings.competition.name, settings.model.name) == (name, model)
+
+
+@pytest.mark.parametrize("number", range(len(MODELS)))
+def test_every_competition_and_every_model_composes(number):
+    composes(COMPETITIONS[number % len(COMPETITIONS)], MODELS[number])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", COMPETITIONS)
+def test_every_competition_composes_with_every_model(name):
+    for model in MODELS:
+        composes(name, model)
 
 
 @pytest.mark.parametrize("path", sorted((CONF / "experiment").glob("*.yaml")), ids=lambda path: path.stem)

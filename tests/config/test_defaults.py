@@ -30,6 +30,7 @@ GROUPS = {
     "execution": ExecutionSettings(),
 }
 ROOMS = {"model": "models", "augment": "augment", "ensemble": "blends"}
+PHOTOS = CONF / "augment" / "photos.yaml"
 SMALL_BACKBONE = {"batch_norm_input": False, "dense_dropout": 0.0}
 # why a YAML gives another value than the function or the dataclass
 DIFFERENCES: dict[str, dict[str, Any]] = {
@@ -39,6 +40,8 @@ DIFFERENCES: dict[str, dict[str, Any]] = {
     "model/whole_scan": {"backbone_options": {"filters": [16, 32, 64, 64]} | SMALL_BACKBONE},
     # a variant of another function of the group
     "augment/small_digits": {"shift": 1},
+    # whatever a YAML of one's own may list; the default stands for augment=flips
+    "augment/photos": {"transforms": yaml.safe_load(PHOTOS.read_text())["options"]["transforms"]},
     # the views of test time that suit the augmentation
     "augment/body": {"test_views": "mirror"},
     "augment/flips": {"test_views": "flips"},
@@ -48,7 +51,10 @@ DIFFERENCES: dict[str, dict[str, Any]] = {
     "finetune/gradual": {"mode": "gradual"},
     "finetune/head": {"mode": "head"},
     "finetune/last_block": {"mode": "last_block", "layer_decay": 1.0},  # one stage trains: it has no earlier one
+    "split/file": {"kind": "file"},
     "split/group": {"kind": "group"},
+    "split/iterative": {"kind": "iterative"},
+    "split/iterative_group": {"kind": "iterative_group"},
     "split/other": {"kind": "other"},
     "split/stratified_group": {"kind": "stratified_group"},
 }

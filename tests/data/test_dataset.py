@@ -243,3 +243,58 @@ def test_an_image_without_all_its_rows_is_refused(tmp_path: Path) -> None:
     given.train = list(given.train)[:-1]
     with pytest.raises(FoldwiseError, match=r"train: the last image has 2 rows; expected 3 rows for each"):
         dataset.write(given, tmp_path, "key")
+
+
+def values(*labels: Any, task: str = "regression", **columns: Any) -> Records:
+    train = [
+        record(f"r{i}", label, **{name: given[i] for name, given in columns.items()}) for i, label in enumerate(labels)
+    ]
+    return Records(task, ["y"], iter(train), iter([record("t")]))
+
+
+def test_numbers_of_a_regression_are_kept_as_they_are(tmp_path: Path) -> None:
+    dataset.write(values(0.1, -3, np.float32(1e6)), tmp_path, "key")
+    data = dataset.read(tmp_path)
+    assert data.task == "regression"
+    assert data.labels.dtype == np.float64
+    assert data.labels.tolist() == [[0.1], [-3.0], [1e6]]
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ((1.0, float("nan"), 2.0), "record r1: the label 'y' of 'r1' is missing"),
+        ((1.0, 2.0, float("inf")), "record r2: the label 'y' of 'r2' is inf, expected a finite number"),
+        ((1.0, "dog"), "record r1: the label 'y' of 'r1' is 'dog', expected a finite number"),
+        ((2.5, 2.5), "the target 'y' cannot be learned: it is 2.5 in every training row"),
+    ],
+)
+def test_numbers_that_nothing_can_be_learned_from_are_refused(tmp_path: Path, labels: tuple, message: str) -> None:
+    with pytest.raises(FoldwiseError, match=re.escape(message)):
+        dataset.write(values(*labels), tmp_path, "key")
+
+
+def test_ordered_classes_are_one_hot_like_others(tmp_path: Path) -> None:
+    train = [Record(f"r{i}", image(1), {f"{g}": int(g == i % 3) for g in range(3)}, "w") for i in range(6)]
+    dataset.write(Records("ordinal", ["0", "1", "2"], iter(train), iter([record("t")])), tmp_path, "key")
+    data = dataset.read(tmp_path)
+    assert (data.task, data.targets) == ("ordinal", ["0", "1", "2"])
+    assert data.labels.argmax(axis=1).tolist() == [0, 1, 2, 0, 1, 2]
+
+
+def test_weights_of_rows_are_kept_or_refused(tmp_path: Path) -> None:
+    dataset.write(values(0, 1, task="binary", weight=[2, 0.5]), tmp_path, "key")
+    assert dataset.read(tmp_path).row_weights.tolist() == [2.0, 0.5]
+    for weight in (0, -1, float("nan"), float("inf"), "heavy"):
+        with pytest.raises(FoldwiseError, match=r"record r1: the weight of 'r1' is .*, expected a number above 0"):
+            dataset.write(values(0, 1, task="binary", weight=[1, weight]), tmp_path, "key")
+    rows = [record("a", 0, weight=1), record("b", 1)]
+    with pytest.raises(FoldwiseError, match="1 training rows have no weight, for example 'b'"):
+        dataset.write(records(rows), tmp_path, "key")
+    of_an_input = [record("a", 0, weight=-1), record("b", 1, weight=0)]
+    test = [record("c", weight=5)]
+    dataset.write(records(of_an_input, test, auxiliary=["weight"]), tmp_path, "key")
+    assert dataset.read(tmp_path).row_weights is None
+    per_image = [record("a", 0, weight=1), Record("b", None, {"y": 1, "weight": 2}, "row b")]
+    with pytest.raises(FoldwiseError, match="row b: the weight of 'b' is 2, that of the row before it 1"):
+        dataset.write(records(per_image, structure=Structure(rows_per_image=2)), tmp_path, "key")

@@ -12,7 +12,7 @@ from foldwise.settings import AugmentSettings, FitSettings, ModelSettings, Split
 IDS = [f"r{i}" for i in range(24)]
 
 
-def write_data(folder, flipped=(), unscored=()):
+def write_data(folder, flipped=(), unscored=(), n_test=8):
     """Prepared images, 6 x 6, whose brightness tells the class; the labels of the ids `flipped` are wrong."""
     rng = np.random.default_rng(0)
     folder.mkdir(parents=True)
@@ -22,8 +22,9 @@ def write_data(folder, flipped=(), unscored=()):
         return records.Record(id_, image, columns, id_)
 
     training = [record(id_, i, {"y": (i % 2) ^ (id_ in flipped)}) for i, id_ in enumerate(IDS)]
-    test = [record(f"t{i}", i, {"scored": i not in unscored}) for i in range(8)]
-    dataset.write(records.Records("binary", ["y"], training, test), folder, "data")
+    test = [record(f"t{i}", i, {"scored": i not in unscored}) for i in range(n_test)]
+    test_ids = [record.id for record in test]
+    dataset.write(records.Records("binary", ["y"], training, test, test_ids=test_ids), folder, "data")
     table = pd.DataFrame({"id": IDS, "repeat": np.int8(0), "fold": np.arange(24, dtype=np.int8) // 2 % 2})
     table.to_parquet(folder / "folds.parquet")
     return folder

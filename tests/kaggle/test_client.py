@@ -188,6 +188,7 @@ def test_credentials_are_found(home: Path, place: str, text: str) -> None:
     assert client.check_credentials() == str(home / place)
 
 
+@pytest.mark.slow
 def test_submission_is_scored(server: KaggleServer, csv_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # An earlier submission of the same file; the client would print its credentials and more under VERBOSE.
     server.submit(csv_file.name, "-first, & best", status="COMPLETE", publicScore="9", privateScore="9")
@@ -257,6 +258,7 @@ def test_rivals_are_not_mistaken_for_ours(server: KaggleServer, csv_file: Path) 
     assert client.submit(csv_file, SLUG, "m")["public_score"] == 0.15113
 
 
+@pytest.mark.slow
 def test_submission_without_a_score_in_time(server: KaggleServer, csv_file: Path) -> None:
     server.pending_lists = 1000
     with pytest.raises(FoldwiseError, match=r"no score after 4 s \(status: PENDING\).*Do not send it again"):
@@ -387,6 +389,7 @@ def test_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         client.check_version()
 
 
+@pytest.mark.slow
 def test_the_stages_download_submit_and_keep_the_ledger(
     server: KaggleServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -34,7 +34,7 @@ def test_a_new_option_at_its_default_trains_nothing_anew(monkeypatch):
 
     @dataclass
     class MoreFitSettings(FitSettings):
-        label_smoothing: float = 0.0
+        lookahead: float = 0.0
 
     def more_radar(
         *, shift: int = 4, rotate: float = 0.0, zoom: float = 0.0, quarter_turns: bool = False, blur: int = 0
@@ -46,7 +46,7 @@ def test_a_new_option_at_its_default_trains_nothing_anew(monkeypatch):
     made = recipe.make_recipe(configure(*WORDS, "fit.epochs=3", "augment=radar"), "data", "split")
     assert made.augment.options["blur"] == 0
     assert recipe.run_name(replace(made, fit=MoreFitSettings(**plain(made.fit)))) == before
-    assert recipe.run_name(replace(made, fit=MoreFitSettings(**plain(made.fit), label_smoothing=0.1))) != before
+    assert recipe.run_name(replace(made, fit=MoreFitSettings(**plain(made.fit), lookahead=0.1))) != before
     blurred = replace(made.augment, options=made.augment.options | {"blur": 1})
     assert recipe.run_name(replace(made, augment=blurred)) != before
 
@@ -66,14 +66,14 @@ def test_a_new_option_of_a_split_or_a_reader_at_its_default_changes_no_key(monke
     def more(raw_dir, **options):
         return read(raw_dir, **options)
 
-    parameter = inspect.Parameter("pages", inspect.Parameter.KEYWORD_ONLY, default="first", annotation=str)
+    parameter = inspect.Parameter("mosaic", inspect.Parameter.KEYWORD_ONLY, default="first", annotation=str)
     signature = inspect.signature(read)
     more.__signature__ = signature.replace(parameters=[*signature.parameters.values(), parameter])
     more.__globals__.update({name: value for name, value in vars(reader).items() if name not in globals()})
     monkeypatch.setattr(reader, "read", more)
-    assert configure(*WORDS).competition.options["pages"] == "first"
+    assert configure(*WORDS).competition.options["mosaic"] == "first"
     assert prepare.data_key(configure(*WORDS)) == before
-    assert prepare.data_key(configure(*WORDS, "competition.options.pages=all")) != before
+    assert prepare.data_key(configure(*WORDS, "competition.options.mosaic=all")) != before
 
 
 @pytest.mark.parametrize(
@@ -89,6 +89,10 @@ def test_a_new_option_of_a_split_or_a_reader_at_its_default_changes_no_key(monke
                 "weight_decay": 0.0,
                 "schedule": "cosine",
                 "warmup_epochs": 0.0,
+                "loss": "auto",
+                "label_smoothing": 0.0,
+                "focal_gamma": 2.0,
+                "positive_weight": 1.0,
                 "class_weights": False,
                 "ema": 0.0,
                 "mixed_precision": False,
@@ -106,7 +110,17 @@ def test_a_new_option_of_a_split_or_a_reader_at_its_default_changes_no_key(monke
         (PseudoSettings(), {"runs": [], "labels": "hard", "confidence": 0.95, "weight": 1.0}),
         (
             SplitSettings(),
-            {"kind": "stratified", "n_folds": 5, "repeats": 1, "seed": 0, "tries": 20, "near_duplicates": None},
+            {
+                "kind": "stratified",
+                "n_folds": 5,
+                "repeats": 1,
+                "seed": 0,
+                "tries": 20,
+                "near_duplicates": None,
+                "rare": "spread",
+                "file": None,
+                "column": None,
+            },
         ),
     ],
     ids=["fit", "augment", "pseudo", "split"],

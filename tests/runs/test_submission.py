@@ -146,6 +146,26 @@ def test_a_sample_with_other_columns_is_refused(settings, tmp_path: Path) -> Non
     assert not (tmp_path / "submissions").exists()
 
 
+@pytest.mark.parametrize(
+    ("values", "asked", "expected"),
+    [
+        ([0.5, 0.25], ["benign", "benign"], "column 'y' holds the number 0.5 for 'a', the sample's names such as 'ben"),
+        ([1, 0], ["True", "False"], "column 'y' holds the number 1 for 'a', the sample's names such as 'True'"),
+        ([0.5, 0.25], ["0", "0"], None),
+        ([0.5, 0.25], ["", ""], None),
+        (["dog", "cat"], ["dog", "dog"], None),
+        (["7", "x"], ["x", "7"], None),  # a class may be called 7
+    ],
+)
+def test_numbers_in_a_column_of_names_are_refused(values: list, asked: list, expected: str | None) -> None:
+    table, sample = (pd.DataFrame({"id": ["a", "b"], "y": column}) for column in (values, asked))
+    if expected is None:
+        submission.check(table, sample)
+    else:
+        with pytest.raises(FoldwiseError, match=expected):
+            submission.check(table, sample)
+
+
 def test_probabilities_of_several_classes_sum_to_one(settings, tmp_path: Path) -> None:
     write_sample(tmp_path / "sample_submission.csv", "ImageId,Label", ["a", "b", "c"], "0")
     columns = ten(1, 2, 3) | {"0": [0.05, 0.06, 0.05]}

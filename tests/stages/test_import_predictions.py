@@ -5,9 +5,13 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.raw_files import grey_image, write_images
+from hypothesis import given
+from hypothesis import strategies as st
 
 from foldwise.__main__ import main
 from foldwise.data.folds import read_folds
+from foldwise.data.ids import repaired_ids
 from foldwise.errors import FoldwiseError
 from foldwise.runs.submission import chosen
 from foldwise.stages import blend_files, ensemble, import_predictions, score
@@ -185,3 +189,108 @@ def test_a_file_of_test_predictions_joins_finished_runs(theirs, settings, tmp_pa
     assert sent.to_numpy() == pytest.approx(0.5 + test["is_face"].to_numpy() / 4, abs=1e-6)  # (1 - p / 2 + p) / 2
     with pytest.raises(FoldwiseError, match="no such finished run"):
         ensemble.ensemble(settings(*words, "ensemble.options.runs=true", "ensemble.members=[nobody]"))
+
+
+# A teammate's files
+
+
+@pytest.fixture
+def numbered(settings, tmp_path):
+    """A competition whose ids are numbers with zeros before them, and a function that imports predictions for it."""
+    names, outside = [f"{i:05d}" for i in range(24)], [f"{i:05d}" for i in range(24, 30)]
+    raw = tmp_path / "data" / "raw" / "numbered"
+    write_images(raw / "images", {f"{name}.png": grey_image(8 * i) for i, name in enumerate([*names, *outside])})
+    rows = [f"{name},{'ant' if i % 2 else 'bee'}" for i, name in enumerate(names)]
+    (raw / "train.csv").write_text("\n".join(["id,label", *rows]) + "\n")
+    (raw / "sample_submission.csv").write_text("\n".join(["id,ant,bee", *(f"{n},0,1" for n in outside)]) + "\n")
+    conf = tmp_path / "conf" / "competition"
+    conf.mkdir(parents=True)
+    conf.joinpath("numbered.yaml").write_text("name: numbered\nreader: folder\noptions: {task: multiclass}\n")
+    words = ("competition=numbered", "source=kaggle", "split.n_folds=3")
+    folds = read_folds(prepare(settings(*words, config_dir=tmp_path / "conf")), settings(*WORDS).split)
+    p = np.random.default_rng(0).random((30, 1))
+    p = np.concatenate([p, 1 - p], axis=1)
+    oof = pd.DataFrame(p[:24], columns=["ant", "bee"]).assign(id=names).merge(folds[["id", "fold"]], on="id")
+    test = pd.DataFrame(p[24:], columns=["ant", "bee"]).assign(id=outside)
+
+    def bring(change, *more, index=False):
+        for table, name in ((oof, "oof.csv"), (test, "test.csv")):
+            change(table).to_csv(tmp_path / name, index=index)
+        given = (f"imports.oof={tmp_path / 'oof.csv'}", f"imports.test={tmp_path / 'test.csv'}")
+        return import_predictions.import_predictions(settings(*words, *given, *more, config_dir=tmp_path / "conf"))
+
+    return bring, settings(*words, config_dir=tmp_path / "conf")
+
+
+CHANGES = {
+    "zeros": lambda table: table.assign(id=table["id"].astype(int)),
+    "floats": lambda table: table.assign(id=table["id"].astype(float)),
+    "suffix": lambda table: table.assign(id=table["id"] + ".png"),
+    "folder": lambda table: table.assign(id="test\\" + table["id"] + ".JPG"),
+    "zeros and suffix": lambda table: table.assign(id=table["id"].astype(int).astype(str) + ".png"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_ids_that_lost_something_are_repaired_by_an_option(numbered, name):
+    bring, _ = numbered
+    (exact,) = bring(lambda table: table)
+    with pytest.raises(FoldwiseError, match=r"which may mean '000\d\d'; imports.ids=repaired reads it so"):
+        bring(CHANGES[name])
+    (repaired,) = bring(CHANGES[name], "imports.ids=repaired")
+    assert repaired == exact  # the same run: its key is of the ids and the numbers
+    (repaired,) = bring(lambda t: CHANGES[name](t).rename(columns={"id": "image"}), "imports.ids=repaired", index=True)
+    assert repaired == exact
+
+
+@pytest.mark.parametrize("column", ["id", "image", "Id"])
+def test_an_index_and_another_name_of_the_column_need_no_option(numbered, column):
+    bring, _ = numbered
+    (exact,) = bring(lambda table: table)
+
+    def change(table):
+        return table.rename(columns={"id": column})[[*sorted(table.columns.drop("id")), column]]
+
+    (again,) = bring(change, index=True)
+    assert again == exact
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.assign(id="x" + t["id"]), "24 of its ids are not in the data, for example 'x00000'; the nearest"),
+        (lambda t: t.assign(id=t["id"].where(t["id"] != "00003", "4")), "its ids are not in the data, for example '4'"),
+        (lambda t: CHANGES["zeros"](t)[1:], r"its ids are not in the data, for example '1', which may mean '00001'$"),
+        (lambda t: t.assign(ant=100 * t["ant"], bee=100 * t["bee"]), "they look like per cent: divide them by 100"),
+        (lambda t: t.assign(ant=t["ant"] - 3, bee=t["bee"] + 2), "they look like logits"),
+    ],
+)
+def test_what_cannot_be_repaired_is_refused_with_the_likely_cause(numbered, change, message):
+    bring, one = numbered
+    with pytest.raises(FoldwiseError, match=message):
+        bring(change, "imports.ids=repaired")
+    assert not one.runs_dir.exists()
+
+
+def test_a_folder_of_submissions_is_repaired_too(numbered, settings, tmp_path):
+    _, one = numbered
+    (tmp_path / "past").mkdir()
+    for name in ("zeros", "suffix"):
+        test = pd.read_csv(one.raw_dir / "sample_submission.csv", dtype={"id": str})
+        CHANGES[name](test).to_csv(tmp_path / "past" / f"{name}.csv", index=False)
+    words = ["competition=numbered", "source=kaggle", "ensemble=files", f"ensemble.options.folder={tmp_path / 'past'}"]
+    with pytest.raises(FoldwiseError, match=r"suffix.csv: .*? ensemble.options.ids=repaired reads it so"):
+        ensemble.ensemble(settings(*words, config_dir=tmp_path / "conf"))
+    result = ensemble.ensemble(settings(*words, "ensemble.options.ids=repaired", config_dir=tmp_path / "conf"))
+    assert pd.read_csv(result["file"], dtype={"id": str})["id"].tolist() == [f"{i:05d}" for i in range(24, 30)]
+
+
+@given(st.sets(st.integers(0, 99999), min_size=1), st.data())
+def test_a_repair_is_certain_or_none(numbers, data):
+    ours = [f"{number:0{data.draw(st.integers(1, 8))}d}" for number in sorted(numbers)]
+    loss = data.draw(st.sampled_from([lambda i: str(int(i)), lambda i: i + ".png", lambda i: f"a/{int(i)}.jpg"]))
+    theirs = {loss(one): one for one in ours}
+    assert repaired_ids(theirs, ours) == theirs
+    double = [*ours, "0" + ours[0]]  # two of ours that differ in zeros alone
+    found = repaired_ids([str(int(one)) for one in ours], double)
+    assert found is None or found == {one: one for one in ours}

@@ -122,6 +122,61 @@ def test_competitions_do_not_share_a_folder(settings) -> None:
     assert prepare(digits).path.parent != prepare(faces).path.parent
 
 
+FOREIGN = (".DS_Store", "images/Thumbs.db", "images/._t0.png", "__MACOSX/images/._t0.png", "desktop.ini")
+
+
+def add_foreign(folder: Path) -> None:
+    for name in FOREIGN:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"\0\5\x16\7")
+
+
+def test_foreign_files_change_no_key(settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = settings("competition=faces", "source=kaggle", "competition.options.label_columns=[label]")
+    write_folder(one.raw_dir)
+    first = prepare(one)
+    (one.raw_dir / "notes.txt").write_text("mine")
+    assert data_key(one) != first.data_key
+    (one.raw_dir / "notes.txt").unlink()
+    add_foreign(one.raw_dir)
+    monkeypatch.setattr(dataset, "write", None)  # would fail if it were called
+    assert prepare(one).data_key == first.data_key
+
+
+def test_a_folder_of_foreign_files_alone_holds_no_files(settings) -> None:
+    one = settings(*KAGGLE)
+    one.raw_dir.mkdir(parents=True)
+    add_foreign(one.raw_dir)
+    with pytest.raises(FoldwiseError, match="holds no files"):
+        prepare(one)
+
+
+def test_foreign_files_do_not_make_a_simulation_the_users(settings) -> None:
+    one, other = settings(*EIGHT), settings(*EIGHT, "source.seed=1")
+    simulate(one)
+    add_foreign(one.raw_dir)
+    simulate(other)
+    assert left_in(one.raw_dir) == ["sample_submission.csv", "solution.csv", "source.json", "test.csv", "train.csv"]
+
+
+@pytest.mark.parametrize(
+    ("sample", "expected"),
+    [
+        ("id,is_ship\na0000000,0.5\n", "the submission has the columns id, is_iceberg, the sample id, is_ship"),
+        ("id,is_iceberg\na0000000,ship\n", "holds the number 0.5 for 'a0000000', the sample's names such as 'ship'"),
+    ],
+)
+def test_a_sample_that_cannot_be_answered_is_refused_before_an_image_is_read(
+    settings, monkeypatch: pytest.MonkeyPatch, sample: str, expected: str
+) -> None:
+    one = settings(*KAGGLE)
+    write_files(one.raw_dir, statoil_files() | {"sample_submission.csv": sample})
+    monkeypatch.setattr("foldwise.competitions.statoil.reader.json_objects", None)  # would fail if it were called
+    with pytest.raises(FoldwiseError, match=expected):
+        prepare(one)
+    assert left_in(one.prepared_dir) == []
+
+
 # Generated files
 
 

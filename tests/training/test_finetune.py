@@ -159,6 +159,17 @@ def test_features_once_predict_what_the_naive_way_predicts(short, tmp_path, test
     assert [path.stat().st_mtime_ns for path in tmp_path.iterdir() if path.is_dir()] == [time]
 
 
+def test_stored_features_predict_values_too(short, tmp_path):
+    data = replace(wide_dataset(), path=tmp_path, task="regression")
+    data.train.table["t0"] = 1000.0 + 50 * data.train.table["t0"]
+    made = recipe("head", options=short | {"dropout": 0.0}, learning_rate=0.01)
+    once = train_fold(made, data, HELD_OUT, 0, features=features.features(made, data))
+    naive = train_fold(made, data, HELD_OUT, 0)
+    assert np.ptp(once.held_out) > 1
+    assert once.held_out == pytest.approx(naive.held_out, abs=1e-2)
+    assert 900 < once.test.mean() < 1150
+
+
 def test_each_seed_has_a_head_of_its_own_on_the_one_backbone(short, tmp_path):
     data, options = replace(wide_dataset(), path=tmp_path), short | {"dropout": 0.3}
     made = recipe("head", options=options)

@@ -8,20 +8,20 @@ import pytest
 from helpers.data import HELD_OUT, N_TEST, N, make_dataset, make_recipe
 
 from foldwise.errors import FoldwiseError
-from foldwise.settings import AugmentSettings, FitSettings
+from foldwise.settings import ONE_CLASS, AugmentSettings, FitSettings
 from foldwise.training import build, inputs, optimizer
 from foldwise.training.fit import train_fold
 from foldwise.training.predict import Predictor
 
 
-@pytest.mark.parametrize(("task", "k"), [("binary", 1), ("multiclass", 3), ("multilabel", 3)])
+@pytest.mark.parametrize(("task", "k"), [("binary", 1), ("multiclass", 3), ("multilabel", 3), ("ordinal", 3)])
 @pytest.mark.parametrize("model", ["logistic_regression", "mlp", "small_cnn"])
 def test_every_model_learns_every_task(task, k, model):
     dataset = make_dataset(task, k)
     result = train_fold(make_recipe(model, epochs=25), dataset, HELD_OUT, 0)
     assert result.held_out.shape == (12, k)
     assert result.test.shape == (N_TEST, k)
-    if task == "multiclass":
+    if task in ONE_CLASS:
         assert result.test.sum(axis=1) == pytest.approx(np.ones(N_TEST))
     truth = dataset.test.table[dataset.targets].to_numpy()
     assert ((result.test > 0.5) == truth).mean() > 0.8

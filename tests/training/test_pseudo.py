@@ -19,7 +19,7 @@ from foldwise.runs import members, report, store
 from foldwise.runs.recipe import make_recipe as recipe_make_recipe
 from foldwise.runs.recipe import run_name
 from foldwise.runs.store import Run
-from foldwise.scoring import metrics
+from foldwise.scoring import metrics, objective
 from foldwise.settings import AugmentSettings, PseudoSettings
 from foldwise.training import pseudo
 from foldwise.training.fit import train_fold
@@ -175,8 +175,9 @@ def test_the_effect_is_a_paired_difference(tmp_path):
             held_out = folds[folds["fold"] == fit].assign(y=[said, 1 - said])
             held_out.to_parquet(run.fold_path(fit) / "held_out.parquet")
             (run.fold_path(fit) / "fold.json").write_text(f'{{"pseudo_images": {fit + 5}}}')
-    losses = metrics.row_losses(data.labels, np.array([[0.8], [0.2], [0.8], [0.2]]))
-    about = report.pseudo_effect(run, data, folds, losses)
+    p = np.array([[0.8], [0.2], [0.8], [0.2]])
+    ours = objective.score_answers("log_loss", data.labels, p, "binary", None)
+    about = report.pseudo_effect(run, data, folds, ours)
     assert about["log_loss"] == pytest.approx(np.log(2))
     assert about["difference"] == pytest.approx(np.log(0.5 / 0.8))
     assert about["interval"] == pytest.approx([np.log(0.5 / 0.8)] * 2)

@@ -5,6 +5,7 @@ takes them as its first argument, `rows`.
 """
 
 from foldwise.augment.body import body
+from foldwise.augment.by_name import transforms
 from foldwise.augment.pipelines import digits, flips, none, radar
 
-__all__ = ["body", "digits", "flips", "none", "radar"]
+__all__ = ["body", "digits", "flips", "none", "radar", "transforms"]

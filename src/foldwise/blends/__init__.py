@@ -15,7 +15,7 @@ from foldwise.blends.convex import by_output, convex
 from foldwise.blends.fast_selection import greedy
 from foldwise.blends.files import files
 from foldwise.blends.neighbours import neighbours
-from foldwise.blends.stacking import boosted, logistic
+from foldwise.blends.stacking import boosted, linear, logistic
 
 __all__ = [
     "boosted",
@@ -24,6 +24,7 @@ __all__ = [
     "convex",
     "files",
     "greedy",
+    "linear",
     "logistic",
     "mean",
     "minmax",

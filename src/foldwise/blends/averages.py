@@ -12,6 +12,7 @@ from foldwise.blends.calibration import fit_curve
 from foldwise.scoring.objective import costs_alone
 from foldwise.scoring.rows import Problem, Rows
 from foldwise.scoring.scale import EPSILON, from_scale, normalise, to_scale, weighted
+from foldwise.settings import ONE_CLASS
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -48,7 +49,7 @@ def power(
         up = up + p**exponent
         down = down + (1 - p) ** exponent
     up = (up / other.m) ** (1 / exponent)
-    if problem.task == "multiclass":
+    if problem.task in ONE_CLASS:
         return Blended(normalise(up), np.full(other.m, 1 / other.m))
     down = (down / other.m) ** (1 / exponent)
     return Blended(up / np.maximum(up + down, EPSILON), np.full(other.m, 1 / other.m))
@@ -92,7 +93,7 @@ def minmax(
         total += to_scale(p, "logit", problem.task)
     base = from_scale(total / other.m, "logit", problem.task)
     p = np.where(bottom > high, top, np.where(top < low, bottom, base))
-    return Blended(normalise(p) if problem.task == "multiclass" else p)
+    return Blended(normalise(p) if problem.task in ONE_CLASS else p)
 
 
 def pushout(
@@ -111,7 +112,7 @@ def pushout(
     p = other.predictions()
     middle = np.median(p, axis=0)
     pushed = np.where((p > high).all(axis=0), 1 - floor, np.where((p < low).all(axis=0), floor, middle))
-    return Blended(normalise(pushed) if problem.task == "multiclass" else pushed)
+    return Blended(normalise(pushed) if problem.task in ONE_CLASS else pushed)
 
 
 def ranks(values: np.ndarray, order: np.ndarray) -> np.ndarray:

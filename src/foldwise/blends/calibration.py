@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
 from foldwise.scoring.scale import CLIP, EPSILON, logit, normalise, sigmoid
-
-if TYPE_CHECKING:
-    from foldwise.settings import Task
-
+from foldwise.settings import ONE_CLASS, Task
 
 Kind = Literal["temperature", "platt", "beta", "isotonic"]
 KINDS: tuple[Kind, ...] = ("temperature", "platt", "beta", "isotonic")
@@ -28,7 +25,7 @@ def fit_curve(kind: Kind, p: np.ndarray, y: np.ndarray, task: Task) -> Curve:
     beta: sigmoid(a log p - b log(1 - p) + c) (Kull et al. 2017). isotonic: the rising step function. But for
     temperature, all outputs have a curve each, and classes are divided by their sum.
     """
-    if task == "multiclass" and kind == "temperature":
+    if task in ONE_CLASS and kind == "temperature":
         from scipy.optimize import minimize_scalar
 
         logs, truth = np.log(np.clip(p, CLIP, 1)), y.astype(bool)
@@ -42,7 +39,7 @@ def fit_curve(kind: Kind, p: np.ndarray, y: np.ndarray, task: Task) -> Curve:
 
     def curve(q: np.ndarray) -> np.ndarray:
         mapped = np.stack([one(q[:, c]) for c, one in enumerate(curves)], axis=1)
-        return normalise(mapped) if task == "multiclass" else mapped
+        return normalise(mapped) if task in ONE_CLASS else mapped
 
     return curve
 
@@ -117,7 +114,7 @@ def fit_curve_by(
         for value, (one, n) in own.items():
             at = np.flatnonzero(values == value)
             share = n / (n + shrinkage)
-            if task == "multiclass":
+            if task in ONE_CLASS:
                 logs = share * np.log(np.maximum(one(q[at]), EPSILON)) + (1 - share) * np.log(
                     np.maximum(result[at], EPSILON)
                 )
@@ -133,7 +130,7 @@ def fit_curve_by(
 def clip(p: np.ndarray, floor: float, ceiling: float, task: Task) -> np.ndarray:
     """Keep probabilities in [floor, 1 - ceiling]; classes are divided by their sum."""
     clipped = np.clip(p, floor, 1 - ceiling)
-    return normalise(clipped) if task == "multiclass" else clipped
+    return normalise(clipped) if task in ONE_CLASS else clipped
 
 
 def cap(p: np.ndarray, groups: np.ndarray, most: float) -> np.ndarray:

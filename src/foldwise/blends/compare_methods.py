@@ -11,10 +11,10 @@ from foldwise.blends.nested import blend, nested
 from foldwise.errors import ConfigError, choices
 from foldwise.plugins import default_options
 from foldwise.scoring.compare_runs import cost_difference, gain
-from foldwise.scoring.metrics import METRICS
+from foldwise.scoring.metrics import METRICS, as_text
 from foldwise.scoring.objective import Score, cost, cost_in_sample, interval, score_of
 from foldwise.scoring.rows import Problem, Rows
-from foldwise.settings import EnsembleSettings
+from foldwise.settings import EnsembleSettings, Task
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +31,7 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     "convex": {"name": "convex"},
     "arithmetic convex": {"name": "convex", "average": "arithmetic"},
     "by_output": {"name": "by_output"},
+    "linear": {"name": "linear"},
     "logistic": {"name": "logistic"},
     "boosted": {"name": "boosted"},
     "neighbours": {"name": "neighbours"},
@@ -47,15 +48,17 @@ def compare(
     The gain is that over the single run that is best on the other folds, with its paired-bootstrap interval. Chosen
     is the first candidate whose score is within one standard error, of the paired difference, of the best.
 
-    Raises ConfigError for a name that is no candidate.
+    Raises ConfigError for a name that is no candidate, or none for the task.
     """
-    if methods == "all":
-        names = [name for name, given in CANDIDATES.items() if METHODS[given["name"]].applies(problem, rows)]
-    else:
-        names = methods
-    unknown = [name for name in names if name not in CANDIDATES]
+    fitting = candidates(problem.task)
+    names = [name for name in fitting if METHODS[CANDIDATES[name]["name"]].applies(problem, rows)]
+    names = names if methods == "all" else methods
+    unknown = [name for name in names if name not in fitting]
     if unknown:
-        raise ConfigError(f"ensemble.options.methods={unknown[0]}: no such method; {choices(unknown[0], CANDIDATES)}")
+        raise ConfigError(
+            f"ensemble.options.methods={unknown[0]}: no such method of task={problem.task}; "
+            f"{choices(unknown[0], fitting)}"
+        )
     scores: dict[str, Score] = {}
     reports = {}
     for name in dict.fromkeys(["single", *sorted(names, key=list(CANDIDATES).index)]):
@@ -70,7 +73,7 @@ def compare(
             "gain_interval": gained["interval"],
             "in_sample_score": _in_sample_score(problem, rows, candidate),
         }
-        log.info("  %s: nested %s %.4f", name, METRICS[problem.metric].label, scores[name].value)
+        log.info("  %s: nested %s %s", name, METRICS[problem.metric].label, as_text(scores[name].value))
     allowed = [name for name in reports if not METHODS[CANDIDATES[name]["name"]].is_risky]
     best = min(allowed, key=lambda name: cost(problem.metric, scores[name].value))
     gaps = {name: cost_difference(scores[name], scores[best]) for name in allowed}
@@ -78,6 +81,20 @@ def compare(
     for name, report in reports.items():
         report["chosen"] = name == near[0]
     return method_settings(near[0], settings), list(reports.values())
+
+
+def candidates(task: Task) -> list[str]:
+    """Return the names of the candidates that fit a task.
+
+    >>> candidates("regression")
+    ['single', 'mean', 'greedy', 'convex', 'by_output', 'linear']
+    """
+    values_alone = {"calibrate", "average"} if task == "regression" else set()  # settings that nothing reads then
+    return [
+        name
+        for name, given in CANDIDATES.items()
+        if task in METHODS[given["name"]].tasks and not values_alone & given.keys()
+    ]
 
 
 def chosen_settings(
@@ -105,9 +122,9 @@ def table(reports: list[dict[str, Any]]) -> list[str]:
         low, high = report["gain_interval"]
         in_sample = report["in_sample_score"]
         lines.append(
-            f"{'*' if report['chosen'] else ' '} {report['method']:<18}{report['nested_score']:>8.4f}"
-            f"{report['gain']:>+9.4f}  {f'{low:+.4f} to {high:+.4f}':<20}"
-            f"{'-' if in_sample is None else f'{in_sample:.4f}':>9}"
+            f"{'*' if report['chosen'] else ' '} {report['method']:<18}{as_text(report['nested_score']):>8}"
+            f"{as_text(report['gain'], '+'):>9}  {as_text(low, '+') + ' to ' + as_text(high, '+'):<20}"
+            f"{'-' if in_sample is None else as_text(in_sample):>9}"
         )
     return lines
 

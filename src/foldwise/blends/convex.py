@@ -1,4 +1,4 @@
-"""Weights on the simplex that minimise log loss, for all outputs or for each class or zone."""
+"""Weights on the simplex that minimise log loss, or the squared error of a regression, for all outputs or for each."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from foldwise.blends.convex_loss import Values, hessian, loss, one_thread, slope
 from foldwise.blends.fast_selection import select
 from foldwise.scoring.rows import Problem, Rows
 from foldwise.scoring.scale import normalise, weighted
+from foldwise.settings import ONE_CLASS
 
-GAP = 1e-9  # how far the loss may be above the minimum
+GAP = 1e-9  # how far the loss may be above the minimum; a squared error is divided by that of the best member
 STEPS = 100
 ROUNDING = 1e-15  # of a loss: near the minimum a step may gain less
 
 
 def convex(problem: Problem, train: Rows, other: Rows) -> Blended:
-    """Find the weights, none negative and their sum 1, of lowest log loss."""
+    """Find the weights, none negative and their sum 1, of lowest log loss, or squared error in a regression."""
     weights, gap = minimise(values_of(train, problem.average, problem.task))
     return Blended(weighted(other, weights, problem.average, problem.task), weights, {"gap": gap})
 
@@ -50,12 +51,12 @@ def by_output(
             result[at] = weighted(other.only(at), weights, problem.average, problem.task)
             about[value] = weights.tolist()
         return Blended(result, pooled, {"weights": about})
-    one = replace(problem, task="binary")
+    one = replace(problem, task="regression" if problem.task == "regression" else "binary")
     for c in range(train.k):
         weights = _shrink(_output(train, c), pooled, shrinkage, one)
-        result[:, c] = weighted(_output(other, c), weights, problem.average, "binary")[:, 0]
+        result[:, c] = weighted(_output(other, c), weights, problem.average, one.task)[:, 0]
         about[str(c)] = weights.tolist()
-    if problem.task == "multiclass":
+    if problem.task in ONE_CLASS:
         result = normalise(result)
     return Blended(result, pooled, {"weights": about})
 

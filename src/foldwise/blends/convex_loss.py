@@ -1,12 +1,13 @@
-"""The log loss of a weighted mean as a convex function of the mean, on either scale.
+"""The loss of a weighted mean as a convex function of the mean: log loss on either scale, or the squared error.
 
 A blend is b = w @ V, where row j of V holds what member j contributes. Per entry of b:
 
 log      -log b             V: the probability of the true label; the arithmetic mean
 softplus log(1 + exp(-b))   V: the logit of the true label; the logit mean of binary outputs
 softmax  log sum_c exp b_c  V: log p_c - log p_true for each class c; the logit mean of classes
+squared  b**2               V: the error of a value of a regression, in units of the RMSE of the best member
 
-All three are convex in b, so a gradient bounds the loss of every other blend from below.
+All four are convex in b, so a gradient bounds the loss of every other blend from below.
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from foldwise.scoring.rows import Average, Rows
 from foldwise.scoring.scale import CLIP, EPSILON, logit, normalise, sigmoid, softmax
+from foldwise.settings import ONE_CLASS, Task
 
-if TYPE_CHECKING:
-    from foldwise.settings import Task
+Kind = Literal["log", "softplus", "softmax", "squared"]
 
 N_FACTORS = 16  # probabilities of at least EPSILON whose product is still a float64
 TILE_ENTRIES = 65_536  # entries of one block of a product of members
@@ -38,12 +39,15 @@ class Values:
     rows: Rows
     average: Average
     task: Task
-    kind: Literal["log", "softplus", "softmax"]
+    kind: Kind
     n: int  # entries over which the loss is averaged
     k: int  # of softmax: classes, d = n * k
-    truth: np.ndarray  # log: 1 - y; softplus: 2 y - 1; softmax, and log of classes: the number of the true class
+    truth: (
+        np.ndarray
+    )  # log: 1 - y; softplus: 2 y - 1; softmax, and log of classes: the number of the true class; squared: y
     matrix: np.ndarray  # (m, d) float32
     alone: np.ndarray  # (m,) the loss of each member by itself
+    unit: float = 1.0  # squared: what errors are divided by
     cache: dict[int, np.ndarray] = field(default_factory=dict)
 
     def row(self, j: int) -> np.ndarray:
@@ -59,8 +63,12 @@ class Values:
 def values_of(rows: Rows, average: Average, task: Task) -> Values:
     """Return the values of labelled rows."""
     n, k, y = len(rows), rows.k, rows.y
-    kind: Literal["log", "softplus", "softmax"]
-    if task == "multiclass":
+    kind: Kind
+    unit = 1.0
+    if task == "regression":
+        kind, entries, truth = "squared", n * k, y.ravel()
+        unit = min(float(np.sqrt(((rows.member(j) - y) ** 2).mean())) for j in range(rows.m)) or 1.0
+    elif task in ONE_CLASS:
         kind, entries, truth = "log" if average == "arithmetic" else "softmax", n, y.argmax(axis=1)
     elif average == "arithmetic":
         kind, entries, truth = "log", n * k, (1 - y).ravel()
@@ -68,7 +76,7 @@ def values_of(rows: Rows, average: Average, task: Task) -> Values:
         kind, entries, truth = "softplus", n * k, (2 * y - 1).ravel()
     width = n * k if kind == "softmax" else entries
     matrix, alone = np.empty((rows.m, width), np.float32), np.empty(rows.m)
-    values = Values(rows, average, task, kind, entries, k, truth, matrix, alone)
+    values = Values(rows, average, task, kind, entries, k, truth, matrix, alone, unit)
 
     def fill(j: int) -> None:
         one = _contribution(values, j)
@@ -85,7 +93,9 @@ def values_of(rows: Rows, average: Average, task: Task) -> Values:
 
 def _contribution(values: Values, j: int) -> np.ndarray:
     p = values.rows.member(j)
-    if values.task == "multiclass":
+    if values.kind == "squared":
+        return np.asarray((p.ravel() - values.truth) / values.unit)
+    if values.task in ONE_CLASS:
         at = np.arange(len(p)), values.truth
         p = normalise(p)
         if values.kind == "log":
@@ -113,7 +123,9 @@ def _blas() -> Any:
 
 
 def loss(values: Values, blend: np.ndarray) -> float:
-    """Return the mean log loss of a blend (d,)."""
+    """Return the mean loss of a blend (d,)."""
+    if values.kind == "squared":
+        return float(blend @ blend) / values.n
     if values.kind == "log":
         return -_sum_of_logs(blend) / values.n
     if values.kind == "softplus":
@@ -132,6 +144,8 @@ def loss_with(values: Values, total: np.ndarray, row: np.ndarray, size: int) -> 
 
 def slope(values: Values, blend: np.ndarray) -> np.ndarray:
     """Return the gradient of the sum of losses with respect to the blend, (d,): divide by n for the mean."""
+    if values.kind == "squared":
+        return 2 * blend
     if values.kind == "log":
         return -1 / blend
     if values.kind == "softplus":
@@ -143,6 +157,8 @@ def least_curvature(values: Values, low: np.ndarray, high: np.ndarray) -> np.nda
     """Return a lower bound (d,) of the second derivative of each entry's loss at blends from low to high, (d,) each;
     0 where none is known.
     """
+    if values.kind == "squared":
+        return np.full_like(low, 2.0)
     if values.kind == "log":
         return 1 / high**2  # falls
     if values.kind == "softplus":
@@ -160,7 +176,9 @@ def hessian(values: Values, blend: np.ndarray, members: np.ndarray) -> np.ndarra
     for start in range(0, len(blend), step):
         at = slice(start, start + step)
         v, b = values.matrix[members, at].astype(np.float64), blend[at]
-        if values.kind == "log":
+        if values.kind == "squared":
+            total += 2 * (v @ v.T)
+        elif values.kind == "log":
             v /= b
             total += v @ v.T
         elif values.kind == "softplus":

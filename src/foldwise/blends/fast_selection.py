@@ -1,4 +1,5 @@
-"""Greedy selection of members with replacement (Caruana et al. 2004) by log loss: what `plain_selection` does, fast.
+"""Greedy selection of members with replacement (Caruana et al. 2004) by log loss, or the squared error of a
+regression: what `plain_selection` does, fast.
 
 Read `plain_selection` first: each round tries every member and takes the best. Here most members of a round are ruled
 out without computing their loss. Let s be the sum of the size - 1 members taken, and v_j what member j adds: the blend
@@ -40,6 +41,7 @@ from foldwise.blends.convex_loss import (
     slope,
     values_of,
 )
+from foldwise.scoring.metrics import usual_metric
 from foldwise.scoring.rows import Problem, Rows
 from foldwise.scoring.scale import weighted
 
@@ -67,7 +69,7 @@ def greedy(
     seed: Annotated[int, Field(ge=0)] = 0,  # of the bags
 ) -> Blended:
     """Add the member that improves the blend most, `rounds` times; keep the best blend on the way."""
-    if problem.metric == "log_loss":
+    if problem.metric == usual_metric(problem.task):  # RMSE falls as the squared error does
         choose = partial(select, values_of(train, problem.average, problem.task))
     else:
         choose = partial(plain_selection.select, problem, train)

@@ -10,6 +10,7 @@ from foldwise.blends.averages import minmax, pushout
 from foldwise.blends.blended import Blended
 from foldwise.scoring.rows import Problem, Rows
 from foldwise.scoring.scale import normalise, weighted
+from foldwise.settings import ONE_CLASS
 
 How = Literal["mean", "geometric", "rank", "median", "minmax", "pushout"]
 
@@ -22,6 +23,7 @@ def files(
     folder: str | None = None,  # of CSV or parquet files: id and the targets
     how: How = "median",
     runs: bool = False,  # finished runs that `ensemble.members` names join the files
+    ids: Literal["exact", "repaired"] = "exact",  # as `imports.ids`
 ) -> Blended:
     """Blend the members of `other` without learning from any label.
 
@@ -36,7 +38,7 @@ def files(
         p = ranked(other.predictions())
     else:
         p = {"minmax": minmax, "pushout": pushout}[how](problem, train, other).probabilities
-    return Blended(normalise(p) if problem.task == "multiclass" else p)
+    return Blended(normalise(p) if problem.task in ONE_CLASS else p)
 
 
 def ranked(stack: np.ndarray) -> np.ndarray:

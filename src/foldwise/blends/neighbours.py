@@ -19,7 +19,7 @@ from foldwise.scoring.metrics import row_losses
 from foldwise.scoring.out_of_fold import out_of_fold_predictions
 from foldwise.scoring.rows import Problem, Rows
 from foldwise.scoring.scale import logit, normalise
-from foldwise.settings import EnsembleSettings
+from foldwise.settings import ONE_CLASS, EnsembleSettings
 
 EXACT = 1e-9  # a radius within which only equal values lie: hashes of text are thousands apart
 # Standard errors by which the second level must win. With fewer, the folds differ in the choice, and the column is
@@ -120,7 +120,7 @@ def second_level(
         other_x = pool.features(at_other)
         predicted = [logit(fit_one(model, train_x, y, other_x)) for model in models]
         probabilities[:, c] = special.expit(sum(predicted) / len(predicted))
-    return normalise(probabilities) if problem.task == "multiclass" else probabilities
+    return normalise(probabilities) if problem.task in ONE_CLASS else probabilities
 
 
 FEATURES = (

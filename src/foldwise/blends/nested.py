@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,10 +17,7 @@ from foldwise.scoring.compare_runs import cost_difference
 from foldwise.scoring.objective import cost, cost_in_sample, costs_alone, score_of
 from foldwise.scoring.out_of_fold import out_of_fold_predictions, with_predictions
 from foldwise.scoring.rows import Problem, Rows
-
-if TYPE_CHECKING:
-    from foldwise.settings import EnsembleSettings
-
+from foldwise.settings import ONE_CLASS, EnsembleSettings
 
 Change = Callable[[np.ndarray, Rows], np.ndarray]  # probabilities (n, k) of rows -> better ones
 Fitted = tuple[Change, np.ndarray, dict[str, Any]]  # the change, the changed predictions (n, k), what was learned
@@ -149,7 +146,7 @@ def _fit_clip(problem: Problem, rows: Rows, p: np.ndarray, settings: EnsembleSet
     else:
         floor = _best_setting(problem, rows, floors, lambda low: calibration.clip(p, low, 0, task))
         ceiling = 0.0
-        if task != "multiclass":
+        if task not in ONE_CLASS:
             ceiling = _best_setting(problem, rows, floors, lambda high: calibration.clip(p, floor, high, task))
 
     def change(q: np.ndarray, _: Rows) -> np.ndarray:

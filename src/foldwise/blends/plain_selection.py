@@ -1,14 +1,14 @@
 """Greedy selection of members with replacement (Caruana et al. 2004) by any objective, every candidate computed.
 
 Each round adds the member with which the blend is best; what is returned is the best blend on the way.
-`fast_selection` makes the same choice by log loss, which is convex, in far less time.
+`fast_selection` makes the same choice by log loss and by squared error, which are convex, in far less time.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from foldwise.scoring.metrics import log_loss
+from foldwise.scoring.metrics import usual_losses
 from foldwise.scoring.objective import cost_in_sample
 from foldwise.scoring.rows import Problem, Rows
 from foldwise.scoring.scale import from_scale, to_scale
@@ -17,15 +17,16 @@ from foldwise.scoring.scale import from_scale, to_scale
 def select(problem: Problem, rows: Rows, rounds: int, start: int = 0, members: np.ndarray | None = None) -> np.ndarray:
     """Return how often each member is taken, (m,), as `fast_selection.select` does by log loss.
 
-    Of candidates that are equal by the objective, as many are where it counts decisions, the one of lower log loss is
-    taken. Each of the rounds computes the objective of m blends of (n, k).
+    Of candidates that are equal by the objective, as many are where it counts decisions, the one of lower log loss,
+    or squared error, is taken. Each of the rounds computes the objective of m blends of (n, k).
     """
     y, task = rows.y, problem.task
     scale = np.stack([to_scale(rows.member(j), problem.average, task) for j in range(rows.m)])  # (m, n, k)
 
     def costs(total: np.ndarray, size: int) -> tuple[float, float]:
-        p = np.clip(from_scale(total / size, problem.average, task), 0, 1)
-        return cost_in_sample(problem, y, p), log_loss(y, p, task)
+        p = from_scale(total / size, problem.average, task)
+        p = p if task == "regression" else np.clip(p, 0, 1)
+        return cost_in_sample(problem, y, p), float(usual_losses(y, p, task).mean())
 
     allowed = np.arange(rows.m) if members is None else members
     alone = {int(j): costs(scale[j], 1) for j in allowed}

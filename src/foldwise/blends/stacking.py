@@ -1,4 +1,4 @@
-"""Stacking: a model of scikit-learn on the members' logits."""
+"""Stacking: a model of scikit-learn on the members' logits, or their values."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pydantic import Field
 from foldwise.blends.blended import Blended
 from foldwise.scoring.rows import Problem, Rows
 from foldwise.scoring.scale import EPSILON, normalise, to_scale
+from foldwise.settings import ONE_CLASS
 
 Count = Annotated[int, Field(ge=1)]
 Columns = Annotated[list[str], Field()]
@@ -32,6 +33,32 @@ def logistic(
         return make_pipeline(StandardScaler(), LogisticRegression(C=1 / strength, max_iter=2000, tol=1e-8))
 
     return Blended(fit_outputs(model, problem, train, other, columns))
+
+
+def linear(
+    problem: Problem,
+    train: Rows,
+    other: Rows,
+    *,
+    strength: Annotated[float, Field(gt=0)] = 1.0,  # of the penalty, in rows
+    columns: Columns = [],  # noqa: B006  numeric columns of the table that join the values
+) -> Blended:
+    """Fit a ridge regression on the standardised values of the members; of several targets, one each on its own values.
+
+    It minimises the sum of squared errors plus `strength` times that of the coefficients; the intercept is free.
+    """
+    from sklearn.linear_model import Ridge
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from threadpoolctl import threadpool_limits
+
+    train_x, other_x = (_features(rows, problem, columns) for rows in (train, other))
+    y, found = train.y, []
+    with threadpool_limits(1):  # as in fit_one
+        for c in range(train.k):
+            model = make_pipeline(StandardScaler(), Ridge(alpha=strength))
+            found.append(model.fit(train_x[c], y[:, c]).predict(other_x[c]))
+    return Blended(np.stack(found, axis=1))
 
 
 def boosted(
@@ -69,7 +96,7 @@ def fit_outputs(model: Any, problem: Problem, train: Rows, other: Rows, columns:
 
     train_x, other_x = (_features(rows, problem, columns) for rows in (train, other))
     y = train.y
-    if problem.task == "multiclass":
+    if problem.task in ONE_CLASS:
         with threadpool_limits(1):  # as in fit_one
             fitted = model().fit(np.concatenate([train_x[c] for c in range(train.k)], axis=1), y.argmax(axis=1))
         p = np.full((len(other), train.k), EPSILON)
@@ -99,6 +126,6 @@ def _features(rows: Rows, problem: Problem, columns: list[str]) -> list[np.ndarr
     found = []
     for c in range(rows.k):
         own = np.stack([one[:, c] for one in scale], axis=1)
-        once = problem.task == "multiclass" and c > 0
+        once = problem.task in ONE_CLASS and c > 0
         found.append(own if extra is None or once else np.hstack([own, extra]))
     return found

@@ -17,9 +17,10 @@ read(raw_dir, **options) -> data.records.Records
     annotations are checked and their defaults filled in. Samples come from iterators, so that memory does not grow with
     the files. A file that does not fit raises FoldwiseError that names the file, the record and the remedy; a
     missing file may raise FileNotFoundError. Labels, ids and pixels are checked later, by `data.dataset.write`.
-submission(predictions, sample) -> pandas.DataFrame
+submission(predictions, sample, **options) -> pandas.DataFrame
     Lay out the predictions (column id, a column of probabilities for each target) with the columns of the host's
-    sample submission. Its rows may be in any order.
+    sample submission. Its rows may be in any order. `options` are those of `read`. It is tried with dummy predictions
+    before any image is read: what the sample asks and predictions cannot answer raises FoldwiseError.
 truth(solution, targets, **options) -> numpy.ndarray
     Return the true labels (n, k) of `solution.csv`, read as text, in the order of its rows. `options` are those of
     `read`. A missing column may raise KeyError, a value that is no number ValueError.
@@ -29,6 +30,10 @@ Optional in `reader.py`:
 RESUMES: bool
     If true, `read(raw_dir, work_dir, **options)` gets a folder that survives the death of the process; what it
     finds there it need not do again. The folder is removed when the data are prepared.
+read_new(raw_dir, *, new_images, new_sample, targets, category_names, **options) -> Iterator[data.records.Record]
+    Read new samples for `foldwise predict`, in the folder `raw_dir`; `new_images` is the folder of the images in it
+    where the user names no raw folder, `new_sample` a sample submission or None. Without this function the test part of
+    `read` is taken.
 FILES: tuple[str, ...]
     Options of `read` that may name a file outside the raw folder; its contents then enter the key of the data.
 

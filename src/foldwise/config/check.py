@@ -17,7 +17,7 @@ from foldwise.plugins import (
     public_functions,
     weights_named,
 )
-from foldwise.settings import Options, PseudoSettings, Settings, SourceSettings
+from foldwise.settings import Options, PseudoSettings, Settings, SourceSettings, SplitSettings, changed
 
 
 def check(values: dict[str, Any]) -> Settings:
@@ -38,7 +38,12 @@ def check(values: dict[str, Any]) -> Settings:
     _check_snapshots(settings)
     augmentation = function_named("augment", settings.augment.name, "augment.name")
     settings.augment.options = checked_options(augmentation, settings.augment.options, "augment.options")
+    if settings.augment.name == "transforms":
+        from foldwise.augment.by_name import check_transforms  # albumentations takes a second
+
+        check_transforms(settings.augment.options["transforms"])
     _check_pseudo(settings)
+    _check_split(settings.split)
     method = function_named("blends", settings.ensemble.name, "ensemble.name")
     settings.ensemble.options = checked_options(method, settings.ensemble.options, "ensemble.options")
     return settings
@@ -47,11 +52,8 @@ def check(values: dict[str, Any]) -> Settings:
 def checked_options(function: Callable[..., Any], given: Options, prefix: str) -> Options:
     """Check `given` against the keyword-only arguments of `function`; return them with all defaults."""
     schema = option_schema(function)
-    unknown = [name for name in given if name not in schema]
-    if unknown:
-        raise ConfigError(
-            f"{prefix}.{unknown[0]}: {function.__name__} has no such option; {choices(unknown[0], schema)}"
-        )
+    for name in given:
+        _known_option(function, name, prefix)
     checked = {
         name: _validated(annotation, given[name], f"{prefix}.{name}") if name in given else default
         for name, (annotation, default) in schema.items()
@@ -110,6 +112,24 @@ def check_plain(key: str, text: str) -> None:
     if annotation is None or is_dataclass(annotation) or not re.fullmatch(r"[\w.+-]+", text):
         return
     _validated(annotation, None if text == "null" else text, key)
+
+
+def check_option(group: str, name: str, option: str, text: str) -> None:
+    """Raise ConfigError where the function `name` that a group of settings chooses has no such option, or value.
+
+    option, text: as on the command line. Like `check_plain` it needs no Hydra, and judges numbers and words alone.
+    """
+    rooms = {"model": "models", "augment": "augment", "ensemble": "blends"}
+    if group == "competition":
+        function: Callable[..., Any] = competition_module(name).read
+    elif group in rooms:
+        function = function_named(rooms[group], name, f"{group}.name")
+    else:
+        return
+    schema, prefix = option_schema(function), f"{group}.options"
+    _known_option(function, option.partition(".")[0], prefix)
+    if option in schema and re.fullmatch(r"[\w.+-]+", text):
+        _validated(schema[option][0], _typed(text), f"{prefix}.{option}")
 
 
 def _check_finetune(settings: Settings) -> None:
@@ -177,6 +197,28 @@ def _check_pseudo(settings: Settings) -> None:
         )
 
 
+def _check_split(split: SplitSettings) -> None:
+    """Raise ConfigError where a split by a file has no file, or more than that, and where another one has a file."""
+    if split.kind != "file":
+        for name in ("file", "column"):
+            if getattr(split, name) is not None:
+                raise ConfigError(
+                    f"split.{name}={getattr(split, name)}: split.kind={split.kind} reads no file; choose split=file"
+                )
+        return
+    if split.file is None:
+        raise ConfigError(
+            "split.file=null: expected a CSV or parquet with the columns id and fold, for example split.file=folds.csv"
+        )
+    others = changed(split).keys() - {"kind", "file", "column"}
+    if others:
+        name = min(others)
+        raise ConfigError(
+            f"split.{name}={getattr(split, name)}: {split.file} gives the folds as they are; leave it out (a row that "
+            "is never held out has fold -1 there)"
+        )
+
+
 def _check_generator(settings: Settings, reader: types.ModuleType) -> None:
     kind = settings.source.kind
     if kind not in reader.SOURCES:
@@ -204,6 +246,26 @@ def _backbone(name: str, key: str) -> Callable[..., Any]:
     if name not in builders:
         raise ConfigError(f"{key}={name}: no such builder of single images; {choices(name, builders)}")
     return builders[name]
+
+
+def _known_option(function: Callable[..., Any], name: str, prefix: str) -> None:
+    schema = option_schema(function)
+    if name not in schema:
+        raise ConfigError(f"{prefix}.{name}: {function.__name__} has no such option; {choices(name, schema)}")
+
+
+def _typed(text: str) -> Any:
+    """Return the number, the truth value, the None or the text that a word of the command line is.
+
+    >>> [_typed(text) for text in ("3", "1e-3", "true", "null", "colour")]
+    [3, 0.001, True, None, 'colour']
+    """
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return {"true": True, "false": False, "null": None}.get(text.lower(), text)
 
 
 def _validated(annotation: Any, value: Any, prefix: str) -> Any:

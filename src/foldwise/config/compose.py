@@ -26,9 +26,13 @@ TEXTS = (
     "root",
     "submission",
     "submit.message",
+    "predict.images",
+    "predict.raw",
+    "predict.sample",
     "imports.oof",
     "imports.test",
     "imports.folds",
+    "split.file",
     "ensemble.options.folder",
 )
 NOTHING = ("tuned=null", "experiment=null")  # Hydra cannot leave a group empty that is empty anyway
@@ -64,6 +68,7 @@ def compose_all(
     words = [item for word in words for item in _expanded(word, config_dir, scope)]
     for word in words:  # before Hydra is imported: a mistyped key is reported at once
         _check_key(word, config_dir, scope)
+        _check_option(word, words, config_dir)
     import yaml
     from hydra import compose, initialize_config_dir
     from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -160,6 +165,37 @@ def _check_key(word: str, config_dir: Path | None, scope: Scope | None) -> None:
         check.check_plain(key, word.partition("=")[2])
 
 
+def _check_option(word: str, words: list[str], config_dir: Path | None) -> None:
+    """Raise ConfigError where an option is none of the function that the words or the defaults choose.
+
+    Where a YAML may choose the function, composition decides, and the check after it.
+    """
+    key, _, text = word.lstrip("+").partition("=")
+    group, _, option = key.partition(".options.")
+    given = {item.lstrip("+").partition("=")[0]: item.partition("=")[2] for item in words}
+    if not option or given.keys() & {"experiment", "tuned", f"{group}.name", f"{group}.reader"}:
+        return
+    import yaml
+
+    def chosen(of_group: str) -> Any:
+        paths = _files(config_dir).get(of_group, {}).get(given.get(of_group, _defaults().get(of_group, "")), [])
+        return yaml.safe_load(paths[0].read_text()) if paths else {}
+
+    overridden = [entry for entry in chosen("competition").get("defaults", []) if f"override /{group}" in str(entry)]
+    about = chosen(group)
+    name = about.get("reader" if group == "competition" else "name")
+    if name and not overridden:
+        check.check_option(group, name, option, text)
+
+
+def _defaults() -> dict[str, str]:
+    """Return the choice of each group that `conf/config.yaml` makes."""
+    import yaml
+
+    entries = yaml.safe_load((CONF / "config.yaml").read_text())["defaults"]
+    return {group: choice for entry in entries if entry != "_self_" for group, choice in entry.items()}
+
+
 def _check_choice(override: Any, config_dir: Path | None) -> None:
     """Raise ConfigError where an override of a group names a choice that there is not."""
     key, valid = override.key_or_group, _files(config_dir)
@@ -181,14 +217,7 @@ def _tuned(job: list[str], config_dir: Path | None) -> list[str]:
     given = {override.lstrip("+").partition("=")[0]: override.partition("=")[2] for override in job}
     if given.keys() & {"tuned", "experiment", "fit"}:
         return []
-    import yaml
-
-    defaults = {
-        k: v
-        for entry in yaml.safe_load((CONF / "config.yaml").read_text())["defaults"]
-        if entry != "_self_"
-        for k, v in entry.items()
-    }
+    defaults = _defaults()
     competition, model = (given.get(group, defaults[group]) for group in ("competition", "model"))
     there = groups(config_dir).get("tuned", [])
     return next(([f"tuned={name}"] for name in (f"{competition}-{model}", model) if name in there), [])

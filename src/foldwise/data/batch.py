@@ -10,6 +10,7 @@ import pandas as pd
 from foldwise.data.dataset import Dataset, Split
 from foldwise.data.structure import Batch, Structure
 from foldwise.errors import FoldwiseError
+from foldwise.settings import ONE_CLASS
 
 VERSION = 1  # enters the run key; raised by an edit that changes what a recipe predicts
 
@@ -49,18 +50,18 @@ def rows_at_once(images: np.ndarray, n_images: int) -> int:
 def by_image(dataset: Dataset) -> Dataset:
     """Return the data with one row an image: r rows of k targets become a row of r k targets, row by row.
 
-    A dataset whose images answer one row each is returned as it is. The new task is multilabel, the columns of
-    the new table are those of an image's first row.
+    A dataset whose images answer one row each is returned as it is. The new task is multilabel, or regression as
+    before; the columns of the new table are those of an image's first row.
 
-    Raises FoldwiseError for a multiclass task, whose rows' probabilities sum to 1.
+    Raises FoldwiseError for a multiclass or an ordinal task, whose rows' probabilities sum to 1.
     """
     r = dataset.structure.rows_per_image
     if r == 1:
         return dataset
-    if dataset.task == "multiclass":
+    if dataset.task in ONE_CLASS:
         raise FoldwiseError(
-            f"one image answers {r} rows of a multiclass task; expected a binary or a multilabel task, "
-            "or images that answer one row each"
+            f"one image answers {r} rows of {'an' if dataset.task == 'ordinal' else 'a'} {dataset.task} task; expected "
+            "a binary, a multilabel or a regression task, or images that answer one row each"
         )
     targets = [f"{target}_{row}" for row in range(r) for target in dataset.targets]
     labels = pd.DataFrame(dataset.labels.reshape(-1, len(targets)), columns=targets)
@@ -70,7 +71,7 @@ def by_image(dataset: Dataset) -> Dataset:
         dataset,
         train=Split(dataset.train.images, train),
         test=Split(dataset.test.images, test),
-        task="multilabel",
+        task="regression" if dataset.task == "regression" else "multilabel",
         targets=targets,
         structure=replace(dataset.structure, rows_per_image=1, categories={}),
     )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import numbers
 import shutil
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +16,12 @@ import numpy as np
 import pandas as pd
 
 from foldwise.data import structure
+from foldwise.data.csv_files import read_csv
 from foldwise.data.records import Record, Records
 from foldwise.data.structure import Structure
 from foldwise.errors import FoldwiseError
 from foldwise.settings import Task
-from foldwise.storage import clear_csv_errors, content_key, write_json
+from foldwise.storage import content_key, write_json
 
 if TYPE_CHECKING:
     from pandas import DataFrame  # in a dataclass `pd.DataFrame` would make dataclasses look into pandas
@@ -35,7 +38,7 @@ class Split:
     """
 
     images: np.ndarray  # (n / rows_per_image, [v,] h, w, c), memory-mapped
-    table: DataFrame  # n rows: id, target columns, group?, scored?, auxiliary columns
+    table: DataFrame  # n rows: id, target columns, group?, scored?, weight? (training rows), auxiliary columns
 
     @property
     def angles(self) -> np.ndarray | None:
@@ -59,13 +62,16 @@ class Split:
 class Dataset:
     """The prepared data of a competition, as `read` opens them.
 
-    task: binary (one target column), multiclass (one of several) or multilabel (any of several).
-    targets: names of the k target columns, 0 or 1, which only the training table has.
+    task: binary (one target column), multiclass (one of several), ordinal (the same, the classes in their order),
+        multilabel (any of several) or regression (numbers).
+    targets: names of the k target columns, 0 or 1, or numbers of a regression, which only the training table has.
     auxiliary: names of numeric columns that a model may take as inputs.
     path: the folder of the prepared data.
     data_key: hash of the reader, its options and the raw files; a run is on these data alone.
     ids_key: hash of the ids, labels, groups and raw files: runs can be compared only if they share it.
     structure: what views, rows and categories mean to each other.
+    category_names: by the name of a category, what its numbers from 1 on stand for.
+    ordered: whether the order of several classes is known; false where names were sorted as text.
     """
 
     train: Split
@@ -77,11 +83,23 @@ class Dataset:
     data_key: str
     ids_key: str
     structure: Structure = field(default_factory=Structure)
+    ordered: bool = True
+    category_names: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def labels(self) -> np.ndarray:
-        """The training labels, float32 (n, k)."""
-        return self.train.table[self.targets].to_numpy(np.float32)
+        """The training labels (n, k): float32, or float64 for the numbers of a regression."""
+        return self.train.table[self.targets].to_numpy(np.float64 if self.task == "regression" else np.float32)
+
+    @property
+    def row_weights(self) -> np.ndarray | None:
+        """The weights of the training rows in the loss, float64 (n,), which the column `weight` holds; None without.
+
+        A column of that name that is an auxiliary input (the weight of a patient) is none.
+        """
+        if "weight" not in self.train.table or "weight" in self.auxiliary:
+            return None
+        return self.train.table["weight"].to_numpy(np.float64)
 
 
 class ImageWriter:
@@ -124,25 +142,27 @@ def write(records: Records, path: Path, data_key: str, source_key: str = "") -> 
     """Stream `records` into the folder `path`, checking every sample.
 
     Raises FoldwiseError for an empty split, a duplicate id, a NaN or infinite pixel, a missing label, a
-    label that is not 0 or 1, images of different shapes, a test id that is also in train, an image that is
-    missing or given twice, and a structure that does not fit the images.
+    label that is not 0 or 1 (in a regression, no finite number), a target that is the same in all rows, a weight that
+    is not above 0, images of different shapes, a test id that is also in train, an image that is missing or given
+    twice, and a structure that does not fit the images.
     """
     path.mkdir(parents=True, exist_ok=True)
-    per_image = records.structure.rows_per_image
     writer = ImageWriter(path / "train.npy")
-    train = pd.DataFrame(_stream(records.train, writer, records.targets, "train", set(), per_image))
+    train = pd.DataFrame(_stream(records.train, writer, records, "train", set()))
     like = writer.like
-    writer = ImageWriter(path / "test.npy", like=like)
-    test = pd.DataFrame(_stream(records.test, writer, [], "test", set(train["id"]), per_image))
-    _check_classes(train, records)
+    if records.test_ids == []:
+        test = write_no_test(path, train.drop(columns=[*records.targets, "weight"], errors="ignore"), like)
+    else:
+        test = write_test(records, path, like, set(train["id"]))
+    _check_weights(train, records)
+    (_check_values if records.task == "regression" else _check_classes)(train, records)
     structure.check(records.structure, like.shape if like is not None else ())
     structure.check_categories(records.structure.categories, {"train": train, "test": test})
     if records.sample_submission is not None:
-        _copy_sample(records.sample_submission, path, list(test["id"]))
+        _copy_sample(records, path, list(test["id"]))
     for picture in records.pictures:
         shutil.copy(picture, path)
     train.to_parquet(path / "train.parquet", index=False)
-    test.to_parquet(path / "test.parquet", index=False)
     write_json(
         path / "dataset.json",
         {
@@ -154,35 +174,63 @@ def write(records: Records, path: Path, data_key: str, source_key: str = "") -> 
             "n_train": len(train),
             "n_test": len(test),
             **structure.as_values(records.structure),
+            **({} if records.ordered else {"ordered": False}),
+            **({"category_names": records.category_names} if records.category_names else {}),
         },
     )
+
+
+def write_test(records: Records, path: Path, like: np.ndarray | None, other_ids: Iterable[str] = ()) -> DataFrame:
+    """Stream the test records into `test.npy` and `test.parquet` in the folder `path`; return their table.
+
+    like: an image whose shape and type all must have.
+    other_ids: ids of training rows, which no test row may have.
+
+    Raises FoldwiseError as `write` does.
+    """
+    writer = ImageWriter(path / "test.npy", like=like)
+    table = pd.DataFrame(_stream(records.test, writer, replace(records, targets=[]), "test", set(other_ids)))
+    table.to_parquet(path / "test.parquet", index=False)
+    return table
+
+
+def write_no_test(path: Path, columns: DataFrame, like: np.ndarray | None) -> DataFrame:
+    """Write a test split of no rows, with the columns of a table and images like `like`; return its table."""
+    ImageWriter(path / "test.npy", like=like).close()
+    table = columns.iloc[:0]
+    table.to_parquet(path / "test.parquet", index=False)
+    return table
 
 
 def read(path: Path) -> Dataset:
     """Open the prepared data in `path`; images are memory-mapped, not read."""
     about = json.loads((path / "dataset.json").read_text())
-    train, test = (
-        Split(np.load(path / f"{name}.npy", mmap_mode="r"), pd.read_parquet(path / f"{name}.parquet"))
-        for name in ("train", "test")
-    )
+    train, test = read_split(path, "train"), read_split(path, "test")
     names: tuple[str, ...] = ("task", "targets", "auxiliary", "data_key", "ids_key")
-    return Dataset(train, test, path=path, structure=structure.structure_from(about), **{n: about[n] for n in names})
+    values = {name: about[name] for name in names} | {"ordered": about.get("ordered", True)}
+    values["category_names"] = about.get("category_names", {})
+    return Dataset(train, test, path=path, structure=structure.structure_from(about), **values)
+
+
+def read_split(path: Path, name: str) -> Split:
+    """Open `<name>.npy` and `<name>.parquet` in a folder."""
+    return Split(np.load(path / f"{name}.npy", mmap_mode="r"), pd.read_parquet(path / f"{name}.parquet"))
 
 
 def _stream(
-    records: Iterable[Record],
-    writer: ImageWriter,
-    targets: list[str],
-    split: str,
-    other: set[str],
-    rows_per_image: int,
+    samples: Iterable[Record], writer: ImageWriter, records: Records, split: str, other: set[str]
 ) -> Iterator[dict[str, Any]]:
-    """Check the records of a split and write their images; yield the rows of its table.
+    """Check the samples of a split and write their images; yield the rows of its table.
 
+    records: their task, targets (none of test rows) and structure.
     other: ids of the training data, which test rows must not have.
     """
     seen: set[str] = set()
-    for record in records:
+    rows_per_image = records.structure.rows_per_image
+    number = float if records.task == "regression" else int
+    weighted = split == "train" and "weight" not in records.auxiliary
+    weight = None
+    for record in samples:
         if record.id in seen:
             raise FoldwiseError(f"{record.where}: duplicate id {record.id!r} in {split}")
         if record.id in other:
@@ -196,12 +244,14 @@ def _stream(
         if record.image is not None and record.image.dtype.kind == "f" and not np.isfinite(record.image).all():
             at = tuple(int(i) for i in np.argwhere(~np.isfinite(record.image))[0])
             raise FoldwiseError(f"{record.where}: NaN or infinite pixel at {at} of the image of {record.id!r}")
-        for target in targets:
-            _check_label(record, target)
+        for target in records.targets:
+            _check_label(record, target, records.task)
+        if weighted:
+            weight = _checked_weight(record, None if len(seen) % rows_per_image == 0 else weight)
         if record.image is not None:
             writer.append(record.image, record.where)
         seen.add(record.id)
-        yield {"id": record.id, **record.columns} | {target: int(record.columns[target]) for target in targets}
+        yield {"id": record.id, **record.columns} | {name: number(record.columns[name]) for name in records.targets}
     if writer.n == 0:
         raise FoldwiseError(f"no {split} rows were found")
     if len(seen) % rows_per_image:
@@ -211,12 +261,46 @@ def _stream(
     writer.close()
 
 
-def _check_label(record: Record, target: str) -> None:
+def _check_label(record: Record, target: str, task: Task) -> None:
     label = record.columns.get(target)
     if label is None or label != label:
         raise FoldwiseError(f"{record.where}: the label {target!r} of {record.id!r} is missing")
-    if label not in (0, 1):
+    if task == "regression":
+        if not isinstance(label, numbers.Real) or not math.isfinite(label):
+            raise FoldwiseError(
+                f"{record.where}: the label {target!r} of {record.id!r} is {label!r}, expected a finite number"
+            )
+    elif label not in (0, 1):
         raise FoldwiseError(f"{record.where}: the label {target!r} of {record.id!r} is {label!r}, expected 0 or 1")
+
+
+def _checked_weight(record: Record, same: float | None) -> float | None:
+    """Return the weight of a training row in the loss, None where it has none; `same`: of a row of the same image."""
+    weight = record.columns.get("weight")
+    if weight is None:
+        return None
+    if not isinstance(weight, numbers.Real) or not math.isfinite(weight) or weight <= 0:
+        raise FoldwiseError(f"{record.where}: the weight of {record.id!r} is {weight!r}, expected a number above 0")
+    if same is not None and weight != same:
+        raise FoldwiseError(
+            f"{record.where}: the weight of {record.id!r} is {weight}, that of the row before it {same}; rows that one "
+            "image answers share a weight"
+        )
+    return float(weight)
+
+
+def _check_weights(train: pd.DataFrame, records: Records) -> None:
+    if "weight" in train and "weight" not in records.auxiliary and train["weight"].isna().any():
+        lacking = train["id"][train["weight"].isna()]
+        raise FoldwiseError(f"{len(lacking)} training rows have no weight, for example {lacking.iloc[0]!r}")
+
+
+def _check_values(train: pd.DataFrame, records: Records) -> None:
+    for target in records.targets:
+        if train[target].nunique() == 1:
+            raise FoldwiseError(
+                f"the target {target!r} cannot be learned: it is {train[target].iloc[0]:g} in every training row"
+            )
 
 
 def _check_classes(train: pd.DataFrame, records: Records) -> None:
@@ -228,11 +312,12 @@ def _check_classes(train: pd.DataFrame, records: Records) -> None:
         raise FoldwiseError(f"the class {(absent or constant)[0]!r} cannot be learned: {state} in the training data")
 
 
-def _copy_sample(sample: Path, path: Path, test_ids: list[str]) -> None:
+def _copy_sample(records: Records, path: Path, test_ids: list[str]) -> None:
     """Copy the sample submission into the folder of the data; raise FoldwiseError unless its ids are the test ids."""
-    with clear_csv_errors(sample.name):
-        table = pd.read_csv(sample, dtype=str, keep_default_na=False)
-    given = list(table.iloc[:, 0])
+    sample = records.sample_submission
+    assert sample is not None
+    # where a reader states the test ids, the sample's rows may be others: several for each
+    given = list(read_csv(sample)[0].iloc[:, 0]) if records.test_ids is None else records.test_ids
     if sorted(given) != sorted(test_ids):
         extra, lacking = set(given) - set(test_ids), set(test_ids) - set(given)
         example = f"for example {sorted(extra or lacking)[0]!r}" if extra or lacking else "some ids are duplicates"

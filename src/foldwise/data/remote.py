@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from foldwise.errors import FoldwiseError
+from foldwise.storage import is_foreign
 
 CONTENT = ("ETag", "etag", "md5Hash", "crc32c", "sha256")  # names that stores give to a hash of a file
 
@@ -32,8 +34,9 @@ def listing(url: str) -> dict[str, Any]:
         raise FoldwiseError(f"{url}: there are no files; expected the host's, in folders as it ships them")
     about = {}
     for path, info in sorted(files.items()):
-        content = [str(info[name]) for name in CONTENT if info.get(name)]
-        about[path.removeprefix(root).lstrip("/")] = [info["size"], *content]
+        name = path.removeprefix(root).lstrip("/")
+        if not is_foreign(Path(name)):
+            about[name] = [info["size"], *(str(info[key]) for key in CONTENT if info.get(key))]
     return about
 
 

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from foldwise.errors import FoldwiseError
-from foldwise.execution.task import FoldTask, train_one
+from foldwise.execution.task import FoldTask, Report
 from foldwise.processes import cores, die_with_parent
 from foldwise.settings import ExecutionSettings
 from foldwise.training import backend
@@ -51,12 +51,15 @@ def driver_shows_gpu() -> bool:
 
 
 class LocalPool:
-    """Worker processes that train folds, as many as `parallelism` gives; they start when tasks are submitted.
+    """Worker processes that train or predict, as many as `parallelism` gives; they start when tasks are submitted.
+
+    work: what a worker does with a task: `foldwise.execution.task.train_one`, or a function like it.
 
     On leaving a `with` block the workers end: at once after an error, else when they have no task left.
     """
 
-    def __init__(self, execution: ExecutionSettings, n_tasks: int) -> None:
+    def __init__(self, execution: ExecutionSettings, n_tasks: int, work: Callable[[Any, Report], None]) -> None:
+        self._work = work
         self.workers, self.threads = parallelism(execution, n_tasks)
         gpu = driver_shows_gpu()
         self._needs_gpu = gpu and not execution.allow_cpu
@@ -83,7 +86,7 @@ class LocalPool:
 
     def submit(self, number: int, task: FoldTask) -> None:
         """Queue a task, whose reports come with its number."""
-        self._tasks[self._pool.submit(_train, number, task, self._needs_gpu)] = task
+        self._tasks[self._pool.submit(_do, self._work, number, task, self._needs_gpu)] = task
 
     def as_completed(self, report: Callable[..., None]) -> Iterator[FoldTask]:
         """Yield the tasks as they are finished.
@@ -137,11 +140,11 @@ def _start(reports: Any, threads: int) -> None:
     reports.put(("device", backend.device_name()))
 
 
-def _train(number: int, task: FoldTask, needs_gpu: bool) -> None:
-    """Train a fold in a worker process."""
+def _do(work: Callable[[Any, Report], None], number: int, task: FoldTask, needs_gpu: bool) -> None:
+    """Do the work of a task in a worker process."""
     if needs_gpu and not backend.has_gpu():  # not in `_start`: an error there would be hidden
         raise FoldwiseError(GPU_UNUSED)
-    train_one(task, partial(_report, number))
+    work(task, partial(_report, number))
 
 
 def _report(number: int, kind: str, *values: Any) -> None:

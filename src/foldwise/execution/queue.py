@@ -1,11 +1,13 @@
-"""Train a queue of folds, and show their progress."""
+"""Train or predict a queue of folds, and show the progress."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from foldwise.execution.local import LocalPool
-from foldwise.execution.task import FoldTask
+from foldwise.execution.prediction import PredictionTask, predict_one
+from foldwise.execution.task import FoldTask, Report, train_one
 from foldwise.progress import Progress
 from foldwise.runs.store import Run
 from foldwise.settings import ExecutionSettings
@@ -14,16 +16,33 @@ from foldwise.settings import ExecutionSettings
 def train_folds(tasks: list[FoldTask], execution: ExecutionSettings, finished: Callable[[Run], None]) -> None:
     """Train the tasks, several at once; call `finished` for every run as soon as its last fold is written.
 
-    Another executor is a class like LocalPool, with `workers`, `threads`, `submit`, `as_completed`, and an exit that
-    stops what still runs after an error. Its workers call `foldwise.execution.task.train_one`.
-
     Raises FoldwiseError, naming the fold, when one fails; folds that were finished by then are kept.
     """
-    pool = LocalPool(execution, len(tasks))
+    for task in _done(tasks, execution, train_one, "training"):
+        if task.run.is_finished():
+            finished(task.run)
+
+
+def predict_fits(tasks: list[PredictionTask], execution: ExecutionSettings) -> None:
+    """Predict by several trained fits at once; their predictions are in `task.result`.
+
+    Raises FoldwiseError, naming the fold, when one fails.
+    """
+    for _ in _done(tasks, execution, predict_one, "predicting with"):
+        pass
+
+
+def _done(
+    tasks: Sequence[FoldTask], execution: ExecutionSettings, work: Callable[[Any, Report], None], doing: str
+) -> Iterator[FoldTask]:
+    """Do the work of all tasks and yield each when it is done.
+
+    Another executor is a class like LocalPool, with `workers`, `threads`, `submit`, `as_completed`, and an exit that
+    stops what still runs after an error. Its workers call `work` with a task.
+    """
+    pool = LocalPool(execution, len(tasks), work)
     images = {number: task.n_images for number, task in enumerate(tasks)}
-    with Progress(images, [task.name for task in tasks], pool.workers, pool.threads) as progress, pool:
+    with Progress(images, [task.name for task in tasks], pool.workers, pool.threads, doing) as progress, pool:
         for number, task in enumerate(tasks):
             pool.submit(number, task)
-        for task in pool.as_completed(progress.update):
-            if task.run.is_finished():
-                finished(task.run)
+        yield from pool.as_completed(progress.update)

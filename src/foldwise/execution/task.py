@@ -48,6 +48,11 @@ class FoldTask:
         return self.fold_number == REFIT
 
     @property
+    def number(self) -> int:
+        """The number that its random numbers depend on; a refit has the number after the last fold."""
+        return self.recipe.n_fits if self.is_refit else self.fold_number
+
+    @property
     def n_seeds(self) -> int:
         """How many models it trains."""
         return self.recipe.fit.refit_seeds if self.is_refit else self.recipe.fit.n_seeds
@@ -73,9 +78,8 @@ def train_one(task: FoldTask, report: Report) -> None:
 
     started = time.perf_counter()
     dataset = read(task.prepared)
-    number = task.recipe.n_fits if task.is_refit else task.fold_number  # in a refit, random numbers of its own
-    repeat, fold = divmod(number, task.recipe.split.n_folds)
-    held_out = _held_out(task, dataset, repeat, fold)
+    repeat, fold = divmod(task.number, task.recipe.split.n_folds)
+    held_out = held_out_rows(task, dataset)
     recipe = replace(task.recipe, fit=replace(task.recipe.fit, n_seeds=task.n_seeds))
     pseudo_labels = find_pseudo_labels(task.run, recipe, task.fold_number, dataset)
     n_pseudo = 0 if pseudo_labels is None else len(pseudo_labels.positions)
@@ -83,12 +87,15 @@ def train_one(task: FoldTask, report: Report) -> None:
     n_images *= recipe.fit.epochs * task.n_seeds
     report("images", n_images)
     stored = features(recipe, dataset) if can_be_stored(recipe) and pseudo_labels is None else None
-    result = train_fold(recipe, dataset, held_out, number, _seldom(report), stored, pseudo_labels)
+    result = train_fold(recipe, dataset, held_out, task.number, _seldom(report), stored, pseudo_labels)
     seconds = time.perf_counter() - started
     rate = n_images / result.history["seconds"].sum()
     about = {"seconds": seconds, "images_per_second": rate, "device": backend.device_name(), "versions": versions()}
     if pseudo_labels is not None:
         about["pseudo_images"] = n_pseudo
+    if result.target_scale is not None:  # the stored models predict standardised values
+        scale = result.target_scale
+        about["target_scale"] = {"mean": scale.mean.tolist(), "sd": scale.sd.tolist()}
     ids, targets = dataset.train.table["id"][held_out], dataset.targets
     store.write_fold(
         task.run,
@@ -102,10 +109,11 @@ def train_one(task: FoldTask, report: Report) -> None:
     report("done", rate, seconds)
 
 
-def _held_out(task: FoldTask, dataset: Dataset, repeat: int, fold: int) -> np.ndarray:
+def held_out_rows(task: FoldTask, dataset: Dataset) -> np.ndarray:
     """Return which training rows the fold holds out: bool (n,); none in a repeat after the last, as a refit has."""
     import pandas as pd
 
+    repeat, fold = divmod(task.number, task.recipe.split.n_folds)
     folds = pd.read_parquet(task.folds)
     ids = folds["id"][(folds["repeat"] == repeat) & (folds["fold"] == fold)]
     return np.asarray(dataset.train.table["id"].isin(ids))

@@ -13,7 +13,7 @@ from typing import Any
 from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.kaggle.archives import unpack
 from foldwise.kaggle.cli import TryLater, check_credentials, check_version, last_lines, run, run_cli
-from foldwise.storage import written_aside
+from foldwise.storage import own_files, written_aside
 
 __all__ = ["check_credentials", "check_version", "download", "log_submission", "submit"]
 
@@ -36,11 +36,13 @@ def download(slug: str, raw_dir: Path) -> list[Path]:
     access, when no byte has come for 5 minutes, and for what `archives.unpack` refuses.
     """
     target = raw_dir.resolve()
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise FoldwiseError(f"{raw_dir} already holds files: move or delete it, then download again")
+    if target.exists() and (not target.is_dir() or any(own_files(target))):
+        raise FoldwiseError(
+            f"{raw_dir} already holds files: nothing is fetched; move or delete it, then download again"
+        )
     _check_ready(slug)
     if target.exists():
-        target.rmdir()
+        shutil.rmtree(target)
     with written_aside(target) as aside:
         store = aside / ".kaggle-download"
         store.mkdir(parents=True)

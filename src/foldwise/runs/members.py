@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -35,21 +35,29 @@ def choose(candidates: list[Run], settings: EnsembleSettings) -> list[Run]:
     return chosen
 
 
-def stacked(members: list[Run], dataset: Dataset, folds: pd.DataFrame, folder: Path) -> tuple[Rows, Rows, Problem]:
-    """Return the training and the test rows of all members and the problem; large ones lie in files in `folder`."""
+def stacked(
+    members: list[Run],
+    dataset: Dataset,
+    folds: pd.DataFrame,
+    folder: Path,
+    predictions: Callable[[Run, pd.Series, list[str]], np.ndarray] = store.test_predictions,
+) -> tuple[Rows, Rows, Problem]:
+    """Return the training and the test rows of all members and the problem; large ones lie in files in `folder`.
+
+    predictions: return those of a run for test ids and targets, (n_test, k).
+    """
     targets, splits = dataset.targets, (dataset.train, dataset.test)
     sizes = [len(split.table) * len(targets) * len(members) * 8 for split in splits]
+    kind = np.float64 if dataset.task == "regression" else np.float32  # values may be large, and differ by little
     stacks = [
         np.empty((len(members), len(split.table), len(targets)))
         if sum(sizes) <= IN_MEMORY
-        else np.lib.format.open_memmap(
-            folder / f"{i}.npy", "w+", np.float32, (len(members), len(split.table), len(targets))
-        )
+        else np.lib.format.open_memmap(folder / f"{i}.npy", "w+", kind, (len(members), len(split.table), len(targets)))
         for i, split in enumerate(splits)
     ]
     for j, run in enumerate(members):
         stacks[0][j] = store.out_of_fold(run, folds, dataset.train.table["id"], targets)
-        stacks[1][j] = store.test_predictions(run, dataset.test.table["id"], targets)
+        stacks[1][j] = predictions(run, dataset.test.table["id"], targets)
     fold_of = first_folds(folds, dataset.train.table["id"])
     train = make_rows(stacks[0], inputs_of(dataset.train, targets), dataset.labels, fold_of)
     test = make_rows(stacks[1], inputs_of(dataset.test, targets))

@@ -42,6 +42,7 @@ DECIDING = (
     "training/finetune",
     "training/fit",
     "training/inputs",
+    "training/losses",
     "training/optimizer",
     "training/predict",
     "training/pseudo",
@@ -106,6 +107,19 @@ def make_recipe(settings: Settings, data_key: str, split_key: str) -> Recipe:
         "" if settings.augment.name == "none" else code_key(public_functions("augment")[settings.augment.name]),
         code_versions(),
     )
+
+
+def recipe_from(values: dict[str, Any]) -> Recipe:
+    """Return the recipe of plain values as `recipe.yaml` has them."""
+    kinds = {
+        "split": SplitSettings,
+        "model": ModelSettings,
+        "augment": AugmentSettings,
+        "fit": FitSettings,
+        "finetune": FinetuneSettings,
+        "pseudo": PseudoSettings,
+    }
+    return Recipe(**{name: kinds[name](**value) if name in kinds else value for name, value in values.items()})
 
 
 def run_name(recipe: Recipe) -> str:

@@ -13,36 +13,38 @@ from foldwise.runs import store
 from foldwise.runs.members import labelling_runs
 from foldwise.runs.store import Run
 from foldwise.scoring import breakdown, compare_runs, metrics, objective
+from foldwise.scoring.metrics import METRICS, as_text
+from foldwise.scoring.objective import Score
 from foldwise.scoring.rows import Problem, Rows, make_rows
 from foldwise.settings import Metric, Settings, Task
 from foldwise.storage import write_json
 
 
-def pseudo_effect(run: Run, dataset: Dataset, folds: pd.DataFrame, losses: np.ndarray) -> dict[str, Any]:
-    """Return by how much the losses (n,) of a run differ from those of the mean of the runs that labelled test rows.
+def pseudo_effect(run: Run, dataset: Dataset, folds: pd.DataFrame, ours: Score) -> dict[str, Any]:
+    """Return by how much the score of a run differs from that of the mean of the runs that labelled test rows.
 
     The 95 % interval is a paired bootstrap's; n_images says how many test images each fit took.
     """
     ids, names = dataset.train.table["id"], run.recipe["pseudo"]["runs"]
     labelling = labelling_runs(run.path.parent, names, run.recipe["split_key"])
     p = np.mean([store.out_of_fold(source, folds, ids, dataset.targets) for source in labelling], axis=0)
-    theirs = metrics.row_losses(dataset.labels, p, dataset.task)
+    theirs = objective.score_answers(ours.metric, _labels(dataset), p, dataset.task, dataset.train.groups)
     return {
         "runs": names,
         "n_images": [about["pseudo_images"] for about in store.fold_reports(run)],
-        "log_loss": float(theirs.mean()),
-        **compare_runs.difference(losses, theirs, dataset.train.groups),
+        ours.metric: theirs.value,
+        **compare_runs.score_difference(ours, theirs),
     }
 
 
 def effect_line(report: dict[str, Any]) -> str:
     """Return the effect of pseudo-labels that a run.json holds as a line of text."""
     about = report["pseudo"]
-    low, high = about["interval"]
+    label, (low, high) = METRICS[usual_metric_of(about)].label, about["interval"]
     verdict = "better" if high < 0 else "worse" if low > 0 else "no significant difference"
     return (
-        f"{report['model']}-{report['run_key']}: log loss {about['difference']:+.4f} (95 % interval {low:+.4f} to "
-        f"{high:+.4f}, {verdict}) against {', '.join(about['runs'])}, which labelled "
+        f"{report['model']}-{report['run_key']}: {label} {as_text(about['difference'], '+')} (95 % interval "
+        f"{as_text(low, '+')} to {as_text(high, '+')}, {verdict}) against {', '.join(about['runs'])}, which labelled "
         f"{min(about['n_images'])} to {max(about['n_images'])} test images a fold"
     )
 
@@ -54,21 +56,27 @@ def full_report(run: Run, dataset: Dataset, folds: pd.DataFrame, settings: Setti
 
 def score_of(report: dict[str, Any]) -> float:
     """Return the value of the objective in the report of a run."""
-    return float(report.get("score", report["log_loss"]))
+    return float(report["score"] if "score" in report else report[usual_metric_of(report)])
+
+
+def usual_metric_of(report: dict[str, Any]) -> Metric:
+    """Return the metric that every report of runs on the same data has: log_loss, or rmse of a regression."""
+    return "log_loss" if "log_loss" in report else "rmse"
 
 
 def _requested(run: Run, dataset: Dataset, folds: pd.DataFrame, settings: Settings) -> dict[str, Any]:
     """Return what another objective, further metrics and `by=COLUMN` add to the report of a run."""
     metric, more, column = settings.competition.metric, settings.competition.shown, settings.by
-    if metric == "log_loss" and not more and column is None:
+    usual = metrics.usual_metric(dataset.task)
+    if metric == usual and not more and column is None:
         return {}
     table, labels = dataset.train.table, dataset.labels
     predicted = store.out_of_fold(run, folds, table["id"], dataset.targets)
     found: dict[str, Any] = {}
     if column is not None:
-        losses = metrics.row_losses(labels, predicted, dataset.task)
-        found |= {"by": column, "log_loss_by": breakdown.breakdown(table, column, labels, losses, dataset.task)}
-    if metric != "log_loss" or more:
+        losses = metrics.usual_losses(_labels(dataset), predicted, dataset.task)
+        found |= {"by": column, f"{usual}_by": breakdown.breakdown(table, column, labels, losses, dataset.task)}
+    if metric != usual or more:
         rows = make_rows(predicted[None], table, labels, first_folds(folds, table["id"]))
         found |= _measured(rows, dataset.task, metric, more)
     return found
@@ -105,9 +113,8 @@ def report_of(run: Run, dataset: Dataset, folds: pd.DataFrame) -> dict[str, Any]
         return run.report
     ids, targets, task = dataset.train.table["id"], dataset.targets, dataset.task
     predicted = store.out_of_fold(run, folds, ids, targets)
-    labels = dataset.labels
-    losses = metrics.row_losses(labels, predicted, task)
-    interval = metrics.bootstrap_interval(losses, dataset.train.groups)
+    labels, usual = _labels(dataset), metrics.usual_metric(task)
+    score = objective.score_answers(usual, labels, predicted, task, dataset.train.groups)
     reports = list(store.fold_reports(run))
     report = {
         "competition": run.recipe["competition"]["name"],
@@ -117,9 +124,9 @@ def report_of(run: Run, dataset: Dataset, folds: pd.DataFrame) -> dict[str, Any]
         "split_key": run.recipe["split_key"],
         "seconds": sum(fold["seconds"] for fold in reports),
         "n_rows": len(ids),
-        "log_loss": float(losses.mean()),
-        "log_loss_interval": interval,
-        "fold_log_loss": fold_losses(run, dataset, folds),
+        usual: score.value,
+        f"{usual}_interval": objective.interval(score),
+        f"fold_{usual}": fold_scores(run, dataset, folds),
         **objective.for_humans(labels, predicted, task),
         "versions": reports[0]["versions"],
         "device": reports[0]["device"],
@@ -127,13 +134,18 @@ def report_of(run: Run, dataset: Dataset, folds: pd.DataFrame) -> dict[str, Any]
     if run.refits:
         report["test_predictions"] = f"refit on all rows, seeds: {run.recipe['fit']['refit_seeds']}"
     if run.recipe.get("pseudo", {}).get("runs"):
-        report["pseudo"] = pseudo_effect(run, dataset, folds, losses)
+        report["pseudo"] = pseudo_effect(run, dataset, folds, score)
     return report
 
 
-def fold_losses(run: Run, dataset: Dataset, folds: pd.DataFrame) -> list[float]:
-    """Return the log loss of each held-out fold, repeat by repeat."""
+def fold_scores(run: Run, dataset: Dataset, folds: pd.DataFrame) -> list[float]:
+    """Return the log loss, or the RMSE of a regression, of each held-out fold, repeat by repeat."""
     predicted = store.held_out(run, folds)
     labels = dataset.train.table.set_index("id")[dataset.targets].loc[predicted["id"]].to_numpy(np.float64)
-    losses = metrics.row_losses(labels, predicted[dataset.targets].to_numpy(), dataset.task)
-    return [float(loss) for loss in pd.Series(losses).groupby([predicted["repeat"], predicted["fold"]]).mean()]
+    losses = metrics.usual_losses(labels, predicted[dataset.targets].to_numpy(), dataset.task)
+    means = pd.Series(losses).groupby([predicted["repeat"], predicted["fold"]]).mean()
+    return [metrics.usual_value(mean, dataset.task) for mean in means]
+
+
+def _labels(dataset: Dataset) -> np.ndarray:
+    return np.asarray(dataset.labels, np.float64)

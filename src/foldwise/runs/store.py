@@ -64,9 +64,14 @@ class Run:
         """The numbers of all fits: those of the folds, and REFIT where the run refits."""
         return [*range(self.n_fits), *([REFIT] if self.refits else [])]
 
+    @property
+    def predicting(self) -> list[int]:
+        """The numbers of the fits that predict test rows: the refit alone, or all folds where there is none."""
+        return [REFIT] if self.refits else [*range(self.n_fits)]
+
     def fold_path(self, fit: int) -> Path:
         """The folder of one fit: `fold_<k>`, where k counts on over repeats, or `refit`."""
-        return self.path / ("refit" if fit == REFIT else f"fold_{fit}")
+        return self.path / fit_name(fit)
 
     def missing(self) -> list[int]:
         """The fits that are not finished."""
@@ -79,6 +84,26 @@ class Run:
     def is_approximate(self) -> bool:
         """Whether it was imported with folds of its own, so that scores and weights compare roughly."""
         return bool(self.recipe.get("split_key") == OTHER)
+
+
+def fit_name(fit: int) -> str:
+    """Return the name of the folder of one fit.
+
+    >>> fit_name(3), fit_name(REFIT)
+    ('fold_3', 'refit')
+    """
+    return "refit" if fit == REFIT else f"fold_{fit}"
+
+
+def weight_files(run: Run, fit: int) -> list[Path]:
+    """Return the files of weights of one fit, in the order in which its models were trained.
+
+    Raises FoldwiseError where there are none.
+    """
+    found = sorted(run.fold_path(fit).glob("model*.weights.h5"), key=lambda path: (len(path.name), path.name))
+    if not found:
+        raise FoldwiseError(f"{run.fold_path(fit)}: there are no weights: remove that folder and train again")
+    return found
 
 
 def open_run(runs_dir: Path, recipe: Recipe) -> Run:
@@ -133,17 +158,21 @@ def held_out(run: Run, folds: pd.DataFrame) -> pd.DataFrame:
 def out_of_fold(run: Run, folds: pd.DataFrame, ids: pd.Series, targets: list[str]) -> np.ndarray:
     """Return the out-of-fold probabilities (n, k) in the order of `ids`, averaged over repeats."""
     means = held_out(run, folds).groupby("id")[targets].mean()
+    if run.is_approximate:  # on folds of its own it may hold out more rows
+        means = means[means.index.isin(ids)]
     return aligned(means, ids, run.name)
 
 
-def test_predictions(run: Run, ids: pd.Series, targets: list[str], fits: Iterable[int] | None = None) -> np.ndarray:
+def test_predictions(
+    run: Run, ids: pd.Series, targets: list[str], fits: Iterable[int] | None = None, folder: Path | None = None
+) -> np.ndarray:
     """Return the test probabilities (n_test, k) in the order of `ids`: the mean of some fits'.
 
-    fits: by default the refit alone, or all folds where there is none.
+    fits: by default those of `Run.predicting`.
+    folder: where the predictions of the fits are, if not in the run's own folder.
     """
-    if fits is None:
-        fits = [REFIT] if run.refits else range(run.n_fits)
-    parts = [pd.read_parquet(run.fold_path(fit) / "test.parquet").set_index("id") for fit in fits]
+    folder, fits = folder or run.path, run.predicting if fits is None else fits
+    parts = [pd.read_parquet(folder / fit_name(fit) / "test.parquet").set_index("id") for fit in fits]
     return np.asarray(np.mean([aligned(part[targets], ids, run.name) for part in parts], axis=0))
 
 
@@ -189,7 +218,8 @@ def write_fold(
     held_out, test: as `held_out_table` and `test_table` make them; a refit has no `held_out`.
     history: a row for each seed and epoch, see `foldwise.training.fit.FoldResult`.
     models: Keras models, whose weights are written.
-    about: what `fold.json` holds: seconds, images_per_second, device, versions, pseudo_images.
+    about: what `fold.json` holds: seconds, images_per_second, device, versions, and where they are known
+        pseudo_images and target_scale (mean and sd of a regression, by which outputs of the models become values).
     """
     with written_aside(run.fold_path(fold_number)) as aside:
         aside.mkdir()

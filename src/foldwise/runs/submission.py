@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import types
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -10,50 +11,91 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from foldwise.data.csv_files import CsvForm, read_csv, to_csv
 from foldwise.data.dataset import Dataset
+from foldwise.data.records import Records
 from foldwise.errors import FoldwiseError
 from foldwise.plugins import competition_module
 from foldwise.scoring.decisions import decide
-from foldwise.settings import Settings
+from foldwise.settings import ONE_CLASS, Settings
 from foldwise.storage import write_json, written_aside
+
+ROWS_COMPARED = 1000  # of a submission, whose kinds of values are compared with the sample's
 
 
 def write(settings: Settings, dataset: Dataset, predictions: pd.DataFrame, stem: str, about: dict[str, Any]) -> Path:
+    """Write the submission of the test set, as `write_like` does with the sample submission of the data."""
+    return write_like(dataset.path / "sample_submission.csv", settings, dataset, predictions, stem, about)
+
+
+def write_like(
+    sample_path: Path | None,
+    settings: Settings,
+    dataset: Dataset,
+    predictions: pd.DataFrame,
+    stem: str,
+    about: dict[str, Any],
+) -> Path:
     """Write `submissions/<stem>.csv`, its probabilities where the host wants labels, and `<stem>.json`.
 
-    predictions: id and a column of probabilities for each target, a row for each test sample. Where `about` has
-    thresholds, the objective counts decisions, and those are what is submitted.
+    sample_path: the sample submission; None: ids and probabilities are written as they are.
+    predictions: id and a column of probabilities, or values, for each target, a row for each test sample. Where `about`
+    has thresholds, the objective counts decisions, and those are what is submitted.
     Raises FoldwiseError where the result does not agree with the sample submission; nothing is written then.
     """
-    sample_path = dataset.path / "sample_submission.csv"
-    sample = pd.read_csv(sample_path, dtype=str, keep_default_na=False)
-    reader = competition_module(settings.competition.reader)
     check_probabilities(predictions, dataset)
+    if dataset.task == "regression" and about.get("metric") == "rmsle":  # as the score counts them
+        predictions = predictions.assign(**predictions[dataset.targets].clip(lower=0))
+    path = settings.submissions_dir / f"{stem}.csv"
+    if sample_path is None:
+        write_json(path.with_suffix(".json"), about)
+        with written_aside(path) as aside:
+            to_csv(predictions, aside, CsvForm())
+        return path
+    sample, form = read_csv(sample_path)
+    reader = competition_module(settings.competition.reader)
     answers = predictions
     if "thresholds" in about:
         decided = decide(predictions[dataset.targets].to_numpy(np.float64), about["thresholds"], dataset.task)
         answers = predictions.assign(**dict(zip(dataset.targets, decided.T.astype(np.int64), strict=True)))
-    laid_out = reader.submission(answers, sample)
+    laid_out = reader.submission(answers, sample, **settings.competition.options)
     check(laid_out, sample)
     ordered = laid_out.set_index(sample.columns[0], drop=False).loc[sample.iloc[:, 0]]
-    path = settings.submissions_dir / f"{stem}.csv"
-    line_end = "\r\n" if b"\r\n" in sample_path.read_bytes()[:4096] else "\n"
-    files = {path: ordered}
-    if answers is not predictions or list(laid_out.columns[1:]) != dataset.targets:
-        files[path.with_name(f"{stem}_probabilities.csv")] = predictions
+    files = {path: (ordered, form)}
+    values = laid_out.iloc[:, 1:]
+    are_probabilities = list(values) == dataset.targets and all(kind.kind == "f" for kind in values.dtypes)
+    if answers is not predictions or not are_probabilities:
+        files[path.with_name(f"{stem}_probabilities.csv")] = predictions, CsvForm(line_end=form.line_end)
     write_json(path.with_suffix(".json"), about)
-    for file, table in reversed(files.items()):
+    for file, (table, how) in reversed(files.items()):
         with written_aside(file) as aside:
-            table.to_csv(aside, index=False, lineterminator=line_end)
+            to_csv(table, aside, how)
     return path
 
 
+def try_layout(reader: types.ModuleType, records: Records, options: dict[str, Any]) -> None:
+    """Lay dummy predictions out as the sample submission, before any image is read.
+
+    Raises FoldwiseError where no predictions of these targets and test ids can be submitted.
+    """
+    if records.sample_submission is None:
+        return
+    sample, _ = read_csv(records.sample_submission)
+    ids = list(sample.iloc[:, 0]) if records.test_ids is None else records.test_ids
+    predictions = pd.DataFrame(dict.fromkeys(records.targets, 1 / max(2, len(records.targets))), index=range(len(ids)))
+    predictions.insert(0, "id", ids)
+    check(reader.submission(predictions, sample, **options), sample)
+
+
 def check(table: pd.DataFrame, sample: pd.DataFrame) -> None:
-    """Raise FoldwiseError unless `table` has the sample's columns, each of its ids once, and nothing missing."""
+    """Raise FoldwiseError unless `table` has the sample's columns, each of its ids once, and nothing missing.
+
+    A column whose values are names in the sample holds names in the submission too.
+    """
     if list(table.columns) != list(sample.columns):
         raise FoldwiseError(f"the submission has the columns {', '.join(table)}, the sample {', '.join(sample)}")
-    given, wanted = Counter(table.iloc[:, 0]), Counter(sample.iloc[:, 0])
-    if given != wanted:
+    given, wanted = Counter(table.iloc[:, 0].tolist()), Counter(sample.iloc[:, 0].tolist())
+    if dict(given) != dict(wanted):
         wrong = min((given - wanted) + (wanted - given))
         raise FoldwiseError(
             f"the submission's ids are not the sample's: {wrong!r} is {given[wrong]} times in the submission and "
@@ -62,25 +104,50 @@ def check(table: pd.DataFrame, sample: pd.DataFrame) -> None:
     missing = table.iloc[:, 1:].isna().any(axis=1)
     if missing.any():
         raise FoldwiseError(f"the submission has no prediction for {table[missing].iloc[0, 0]!r}")
+    for column in table.columns[1:]:
+        named = sample[column][(sample[column] != "") & ~_are_numbers(sample[column])]
+        wrong = _are_numbers(table[column].head(ROWS_COMPARED))
+        if len(named) and wrong.any() and not table[column].isin(sample[column]).all():
+            row = int(np.flatnonzero(wrong)[0])
+            raise FoldwiseError(
+                f"the submission's column {column!r} holds the number {table[column].iloc[row]} for "
+                f"{table.iloc[row, 0]!r}, the sample's names such as {named.iloc[0]!r}"
+            )
+
+
+def _are_numbers(values: pd.Series) -> pd.Series:
+    return pd.to_numeric(values, errors="coerce").notna()
 
 
 def check_probabilities(predictions: pd.DataFrame, dataset: Dataset) -> None:
-    """Raise FoldwiseError unless all probabilities lie in [0, 1], and rows sum to 1 in a multiclass task."""
+    """Raise FoldwiseError unless all probabilities lie in [0, 1], and rows sum to 1 where they are those of classes.
+
+    The predictions of a regression must be finite numbers.
+    """
     values = predictions[dataset.targets].to_numpy(np.float64)
+    if dataset.task == "regression":
+        infinite = np.flatnonzero(~np.isfinite(values).all(axis=1))
+        if len(infinite):
+            raise FoldwiseError(
+                f"the prediction for {predictions['id'].iloc[infinite[0]]!r} is {values[infinite[0]].tolist()}, "
+                "expected finite numbers"
+            )
+        return
     wrong = ~((values >= 0) & (values <= 1)).all(axis=1)
-    if dataset.task == "multiclass":
+    if dataset.task in ONE_CLASS:
         wrong |= abs(values.sum(axis=1) - 1) > 1e-6
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
         raise FoldwiseError(
             f"the prediction for {predictions['id'].iloc[row]!r} is {values[row].tolist()}, expected probabilities "
-            f"in [0, 1]{' that sum to 1' if dataset.task == 'multiclass' else ''}"
+            f"in [0, 1]{' that sum to 1' if dataset.task in ONE_CLASS else ''}"
         )
 
 
-def chosen(settings: Settings, **wanted: str) -> tuple[Path, dict[str, Any]]:
+def chosen(settings: Settings, with_csv: bool = True, **wanted: str) -> tuple[Path, dict[str, Any]]:
     """Return the submission that `submission=` names, or the newest of the competition, and its JSON.
 
+    with_csv: whether it must be a file to submit; a blend for which there was no test set has its JSON alone.
     wanted: values that the JSON must have, such as the ids_key of the data or the kind of source.
 
     Raises FoldwiseError where there is none, or where the JSON of the named one has another value.
@@ -90,14 +157,16 @@ def chosen(settings: Settings, **wanted: str) -> tuple[Path, dict[str, Any]]:
     if settings.submission is not None:
         path = Path(settings.submission)
         path = path if path.is_file() else folder / path.name
-        if not path.is_file():
+        path = path.with_suffix(".csv") if path.suffix == ".json" and not with_csv else path
+        if not (path if with_csv else path.with_suffix(".json")).is_file():
             raise FoldwiseError(f"submission={settings.submission}: no such file, nor in {folder}")
         about = _about(path.with_suffix(".json"))
         for name, value in wanted.items():
             if about.get(name, value) != value:
                 raise FoldwiseError(f"{path} was made from other data: its {name} is {about[name]}, not {value}")
         return path, about
-    written = [(p.with_suffix(".csv"), _about(p)) for p in folder.glob("*.json") if p.with_suffix(".csv").is_file()]
+    written = [(p.with_suffix(".csv"), _about(p)) for p in folder.glob("*.json")]
+    written = [(p, about) for p, about in written if p.is_file() or not with_csv]
     written = [(path, about) for path, about in written if wanted.items() <= about.items()]
     if not written:
         data = "the host's data" if wanted.get("source") == "kaggle" else "this data"
@@ -105,7 +174,7 @@ def chosen(settings: Settings, **wanted: str) -> tuple[Path, dict[str, Any]]:
             f"no submission of {settings.competition.name} from {data} in {folder}; `foldwise ensemble "
             f"competition={settings.competition.name} source={wanted.get('source', settings.source.kind)}` writes one"
         )
-    return max(written, key=lambda pair: pair[0].stat().st_mtime_ns)
+    return max(written, key=lambda pair: (pair[0] if with_csv else pair[0].with_suffix(".json")).stat().st_mtime_ns)
 
 
 def _about(path: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from foldwise.scoring import metrics
-from foldwise.scoring.metrics import METRICS
+from foldwise.scoring.metrics import METRICS, as_text
 from foldwise.scoring.objective import Score, cost, cost_in_sample, score_of
 from foldwise.scoring.rows import Problem, Rows
 from foldwise.scoring.scale import to_scale, weighted
@@ -70,7 +70,10 @@ def standard_error(values: np.ndarray, groups: np.ndarray | None = None) -> floa
 
 
 def correlations(rows: Rows, problem: Problem) -> np.ndarray:
-    """Return the correlation matrix (m, m) of the members' logits, NaN for one that predicts the same for all rows."""
+    """Return the correlation matrix (m, m) of the members' logits, NaN for one that predicts the same for all rows.
+
+    In a regression it is that of their values.
+    """
     count, sums, products, middle = 0, np.zeros(rows.m), np.zeros((rows.m, rows.m)), None
     for start in range(0, len(rows), BLOCK_ROWS):
         part = rows.only(np.arange(start, min(start + BLOCK_ROWS, len(rows))))
@@ -111,17 +114,17 @@ def table(names: list[str], rows: Rows, problem: Problem) -> str:
     """Return the comparison of runs, best first, as text.
 
     Below the diagonal of the matrix: the objective of the run of the line minus that of the run of the column, with
-    a star where its 95 % paired-bootstrap interval leaves 0 out. Above it: the correlation of their logits.
+    a star where its 95 % paired-bootstrap interval leaves 0 out. Above it: the correlation of their logits, or values.
     """
     scores = [score_of(problem, rows, rows.member(j)) for j in range(rows.m)]
-    label = METRICS[problem.metric].label
+    label, scale = METRICS[problem.metric].label, "values" if problem.task == "regression" else "logits"
     related, dropped, added = correlations(rows, problem), drop_one(rows, problem), add_one(rows, problem)
     lines = [
         "",
         f"below the diagonal: difference of {label}, line minus column (* its 95 % interval leaves out 0);",
-        "above: correlation of logits; drop: what the mean of all loses without the run; add: what it gains if that",
+        f"above: correlation of {scale}; drop: what the mean of all loses without the run; add: what it gains if that",
         "counts twice",
-        "   " + "".join(f"{i + 1:>9}" for i in range(rows.m)) + f"{'drop':>10}{'add':>9}",
+        "   " + "".join(f"{i + 1:>10}" for i in range(rows.m)) + f"{'drop':>11}{'add':>10}",
     ]
     for i, name in enumerate(names):
         cells = []
@@ -129,11 +132,13 @@ def table(names: list[str], rows: Rows, problem: Problem) -> str:
             if j < i:
                 found = score_difference(scores[i], scores[j])
                 low, high = found["interval"]
-                cells.append(f"{found['difference']:+.4f}{'*' if low > 0 or high < 0 else ' '}")
+                cells.append(as_text(found["difference"], "+") + ("*" if low > 0 or high < 0 else " "))
             else:
                 cells.append("-  " if i == j else f"{related[i, j]:.3f} ")
         lines.append(
-            f"{i + 1:>2} " + "".join(f"{cell:>9}" for cell in cells) + f"{dropped[i]:>+10.4f}{added[i]:>+9.4f}  {name}"
+            f"{i + 1:>2} "
+            + "".join(f"{cell:>10}" for cell in cells)
+            + f"{as_text(dropped[i], '+'):>11}{as_text(added[i], '+'):>10}  {name}"
         )
     best = int(np.argmax(dropped))
     lines.append(f"adds most to the mean of these: {names[best]}")

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from foldwise.scoring.metrics import METRICS, Metric
+from foldwise.settings import ONE_CLASS, Task
 
 if TYPE_CHECKING:
     from foldwise.settings import Metric as MetricName
-    from foldwise.settings import Task
 
 
 NONE_ABOVE = float(np.nextafter(1, 2))  # a threshold that no probability reaches
@@ -22,17 +22,17 @@ PASSES = 10  # over the cuts, each moved in turn, at most
 def learn(name: MetricName, y: np.ndarray, p: np.ndarray, task: Task) -> list[float]:
     """Return the thresholds of the best value of a metric on labels and probabilities (n, k).
 
-    One for each output; between ordered classes the k - 1 cuts of the expected class; none for other classes, of
-    which the likeliest is taken.
+    One for each output; between ordered classes (an ordinal task, or a metric of ordered classes) the k - 1 cuts of the
+    expected class; none for other classes, of which the likeliest is taken.
 
     Raises ValueError for a metric that counts no decisions.
     """
     metric = METRICS[name]
     if not metric.counts_decisions:
         raise ValueError(f"{name} counts no decisions, so that it has no thresholds")
-    if task != "multiclass":
+    if task not in ONE_CLASS:
         return [_threshold(metric, y[:, c], p[:, c]) for c in range(p.shape[1])]
-    return _cuts(metric, y.argmax(axis=1), _expected(p), p.shape[1]) if metric.ordered_classes else []
+    return _cuts(metric, y.argmax(axis=1), _expected(p), p.shape[1]) if _is_ordered(metric, task) else []
 
 
 def untuned(name: MetricName, k: int, task: Task) -> list[float]:
@@ -40,10 +40,12 @@ def untuned(name: MetricName, k: int, task: Task) -> list[float]:
 
     >>> untuned("f1", 2, "multilabel"), untuned("f1", 3, "multiclass"), untuned("kappa", 3, "multiclass")
     ([0.5, 0.5], [], [0.5, 1.5])
+    >>> untuned("accuracy", 3, "ordinal")
+    [0.5, 1.5]
     """
-    if task != "multiclass":
+    if task not in ONE_CLASS:
         return [0.5] * k
-    return [c + 0.5 for c in range(k - 1)] if METRICS[name].ordered_classes else []
+    return [c + 0.5 for c in range(k - 1)] if _is_ordered(METRICS[name], task) else []
 
 
 def decide(p: np.ndarray, thresholds: list[float], task: Task) -> np.ndarray:
@@ -52,10 +54,15 @@ def decide(p: np.ndarray, thresholds: list[float], task: Task) -> np.ndarray:
     >>> decide(np.array([[0.5, 0.2]]), [0.5, 0.5], "multilabel").tolist()
     [[1.0, 0.0]]
     """
-    if task != "multiclass":
+    if task not in ONE_CLASS:
         return (p >= np.array(thresholds)).astype(np.float64)
     classes = np.searchsorted(thresholds, _expected(p), side="right") if thresholds else p.argmax(axis=1)
     return np.eye(p.shape[1])[classes]
+
+
+def _is_ordered(metric: Metric, task: Task) -> bool:
+    """Whether decisions between classes are cuts of the expected class."""
+    return task == "ordinal" or metric.ordered_classes
 
 
 def _threshold(metric: Metric, y: np.ndarray, p: np.ndarray) -> float:

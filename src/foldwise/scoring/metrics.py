@@ -1,7 +1,7 @@
 """The metrics: their formulas in one table, and the bootstrap that tells how sure a mean is.
 
 `y` are labels (n, k): 0 and 1, one-hot for the classes of a multiclass task. `answers` (n, k) are what is scored:
-probabilities, or decisions of 0 and 1 where the metric counts decisions.
+probabilities, or decisions of 0 and 1 where the metric counts decisions. In a regression both are numbers.
 
 To add a metric, write its formula, give it an entry in `METRICS`, and name it in `settings.Metric`.
 """
@@ -13,13 +13,16 @@ from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 
-from foldwise.errors import FoldwiseError
+from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.scoring.scale import EPSILON, normalise, sigmoid, softmax
+from foldwise.settings import ONE_CLASS, Task
 from foldwise.settings import Metric as MetricName
-from foldwise.settings import Task
 
 N_RESAMPLES = 1000
 ROWS_AT_ONCE = 50_000  # rows that are resampled at once
+
+CLASS_TASKS: tuple[Task, ...] = ("binary", "multiclass", "multilabel", "ordinal")
+NUMBER_TASKS: tuple[Task, ...] = ("binary", "multiclass", "multilabel", "regression")  # answers are compared as numbers
 
 Statistic = Callable[[np.ndarray], float]  # weights of the rows (n,) -> the metric
 
@@ -43,6 +46,7 @@ class Metric:
         of several independent outputs the mean is taken. The thresholds are tuned by it, too.
 
     ordered_classes: whether the classes are ordered, so that decisions are cuts of the expected class.
+    tasks: those that it can be the objective of.
 
     Raises ValueError for an entry that lacks what its kind needs.
     """
@@ -56,6 +60,7 @@ class Metric:
     of_weights: Callable[[np.ndarray, np.ndarray, Task], Statistic] | None = None
     of_confusion: Callable[[np.ndarray, Task], np.ndarray] | None = None
     ordered_classes: bool = False
+    tasks: tuple[Task, ...] = CLASS_TASKS
 
     def __post_init__(self) -> None:
         if self.counts_decisions != (self.of_confusion is not None):
@@ -107,7 +112,7 @@ def row_losses(labels: np.ndarray, probabilities: np.ndarray, task: Task = "bina
         raise ValueError(f"expected labels and probabilities of one shape (n, k), received {y.shape} and {p.shape}")
     if not ((p >= 0) & (p <= 1)).all():
         raise ValueError("probabilities must lie in [0, 1], and none may be NaN")
-    if task == "multiclass":
+    if task in ONE_CLASS:
         p = np.clip(normalise(p), EPSILON, 1 - EPSILON)
         return np.asarray(-(y * np.log(p)).sum(axis=1))
     p = np.clip(p, EPSILON, 1 - EPSILON)
@@ -128,7 +133,7 @@ def auc(y: np.ndarray, answers: np.ndarray, task: Task) -> float:
 
 def row_accuracies(y: np.ndarray, answers: np.ndarray, task: Task) -> np.ndarray:
     """Return the share of right decisions in each row, (n,): 0 or 1 where a row has one output or one class."""
-    return np.asarray((y * answers).sum(axis=1) if task == "multiclass" else (y == answers).mean(axis=1))
+    return np.asarray((y * answers).sum(axis=1) if task in ONE_CLASS else (y == answers).mean(axis=1))
 
 
 def f1(y: np.ndarray, answers: np.ndarray, task: Task) -> float:
@@ -148,7 +153,7 @@ def f1_of_confusion(matrices: np.ndarray, task: Task) -> np.ndarray:
     hits = np.diagonal(matrices, axis1=-2, axis2=-1)
     sizes = matrices.sum(axis=-1) + matrices.sum(axis=-2)
     scores = 2 * hits / np.maximum(sizes, 1e-300)
-    return np.asarray(scores.mean(axis=-1) if task == "multiclass" else scores[..., 1])
+    return np.asarray(scores.mean(axis=-1) if task in ONE_CLASS else scores[..., 1])
 
 
 def kappa(y: np.ndarray, answers: np.ndarray, task: Task) -> float:
@@ -180,10 +185,13 @@ def kappa_of_confusion(matrices: np.ndarray, task: Task) -> np.ndarray:
 
 
 def rmsle(y: np.ndarray, answers: np.ndarray, task: Task) -> float:
-    """Return the root of the mean over rows and outputs of (ln(1 + answer) - ln(1 + y))**2, by scikit-learn."""
+    """Return the root of the mean over rows and outputs of (ln(1 + answer) - ln(1 + y))**2, by scikit-learn.
+
+    Predictions of a regression that are below 0 count as 0.
+    """
     from sklearn import metrics as sk
 
-    return float(sk.root_mean_squared_log_error(y.ravel(), _comparable(answers, task).ravel()))
+    return float(sk.root_mean_squared_log_error(y.ravel(), _from_zero(answers, task).ravel()))
 
 
 def rmse(y: np.ndarray, answers: np.ndarray, task: Task) -> float:
@@ -193,15 +201,39 @@ def rmse(y: np.ndarray, answers: np.ndarray, task: Task) -> float:
     return float(sk.root_mean_squared_error(y.ravel(), _comparable(answers, task).ravel()))
 
 
+def r2(y: np.ndarray, answers: np.ndarray, task: Task) -> float:
+    """Return the mean over targets of 1 - SS_res / SS_tot, the coefficient of determination, by scikit-learn.
+
+    Raises FoldwiseError where a target has one value only.
+    """
+    from sklearn import metrics as sk
+
+    if (y.min(axis=0) == y.max(axis=0)).any():
+        raise FoldwiseError(
+            "competition.metric=r2: not defined where a target has one value only; use competition.metric=rmse"
+        )
+    return float(sk.r2_score(y, _comparable(answers, task), multioutput="uniform_average"))
+
+
 def row_absolute_errors(y: np.ndarray, answers: np.ndarray, task: Task) -> np.ndarray:
     """Return the mean over the outputs of |answer - y| of each row, (n,)."""
     return np.asarray(np.abs(_comparable(answers, task) - y).mean(axis=1))
 
 
+def row_squared_errors(y: np.ndarray, answers: np.ndarray, task: Task) -> np.ndarray:
+    """Return the mean over the outputs of (answer - y)**2 of each row, (n,)."""
+    return np.asarray(((_comparable(answers, task) - y) ** 2).mean(axis=1))
+
+
 def probabilities(logits: np.ndarray, task: Task) -> np.ndarray:
-    """Apply the sigmoid, or for multiclass the softmax, in float64: (n, k) -> (n, k)."""
+    """Apply the sigmoid, or for classes the softmax, in float64: (n, k) -> (n, k).
+
+    The outputs of a regression are its values already.
+    """
     values = np.asarray(logits, np.float64)
-    return softmax(values) if task == "multiclass" else sigmoid(values)
+    if task == "regression":
+        return values
+    return softmax(values) if task in ONE_CLASS else sigmoid(values)
 
 
 def group_codes(n: int, groups: np.ndarray | None) -> np.ndarray:
@@ -260,11 +292,22 @@ def _root_of_mean(squares: np.ndarray) -> Statistic:
 
 
 def _rmsle_of_weights(y: np.ndarray, answers: np.ndarray, task: Task) -> Statistic:
-    return _root_of_mean(((np.log1p(_comparable(answers, task)) - np.log1p(y)) ** 2).mean(axis=1))
+    return _root_of_mean(((np.log1p(_from_zero(answers, task)) - np.log1p(y)) ** 2).mean(axis=1))
 
 
 def _rmse_of_weights(y: np.ndarray, answers: np.ndarray, task: Task) -> Statistic:
-    return _root_of_mean(((_comparable(answers, task) - y) ** 2).mean(axis=1))
+    return _root_of_mean(row_squared_errors(y, answers, task))
+
+
+def _r2_of_weights(y: np.ndarray, answers: np.ndarray, task: Task) -> Statistic:
+    squares = (_comparable(answers, task) - y) ** 2
+
+    def statistic(w: np.ndarray) -> float:
+        total = w @ (y - w @ y / w.sum()) ** 2  # (k,)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return float(np.mean(np.where(total > 0, 1 - w @ squares / total, np.nan)))
+
+    return statistic
 
 
 def _accuracy_of_confusion(matrices: np.ndarray, task: Task) -> np.ndarray:
@@ -273,12 +316,17 @@ def _accuracy_of_confusion(matrices: np.ndarray, task: Task) -> np.ndarray:
 
 def _comparable(answers: np.ndarray, task: Task) -> np.ndarray:
     """Return answers that can be compared with labels: those of classes sum to 1."""
-    return normalise(answers) if task == "multiclass" else answers
+    return normalise(answers) if task in ONE_CLASS else answers
+
+
+def _from_zero(answers: np.ndarray, task: Task) -> np.ndarray:
+    """Return answers whose logarithm is defined."""
+    return np.maximum(answers, 0) if task == "regression" else _comparable(answers, task)
 
 
 def classes(y: np.ndarray, answers: np.ndarray, task: Task) -> list[tuple[np.ndarray, np.ndarray, int]]:
     """Return the true and the decided classes (n,) and how many there are, for each output or once for classes."""
-    if task == "multiclass":
+    if task in ONE_CLASS:
         return [(y.argmax(axis=1), answers.argmax(axis=1), y.shape[1])]
     return [(y[:, c].astype(int), answers[:, c].astype(int), 2) for c in range(y.shape[1])]
 
@@ -311,13 +359,83 @@ METRICS: dict[MetricName, Metric] = {
         of_confusion=kappa_of_confusion,
         ordered_classes=True,
     ),
-    "rmsle": Metric("RMSLE", lower_is_better=True, counts_decisions=False, value=rmsle, of_weights=_rmsle_of_weights),
+    "rmsle": Metric(
+        "RMSLE",
+        lower_is_better=True,
+        counts_decisions=False,
+        value=rmsle,
+        of_weights=_rmsle_of_weights,
+        tasks=NUMBER_TASKS,
+    ),
     "mae": Metric(
         "MAE",
         lower_is_better=True,
         counts_decisions=False,
         value=_mean_over_rows(row_absolute_errors),
         per_row=row_absolute_errors,
+        tasks=NUMBER_TASKS,
     ),
-    "rmse": Metric("RMSE", lower_is_better=True, counts_decisions=False, value=rmse, of_weights=_rmse_of_weights),
+    "rmse": Metric(
+        "RMSE",
+        lower_is_better=True,
+        counts_decisions=False,
+        value=rmse,
+        of_weights=_rmse_of_weights,
+        tasks=NUMBER_TASKS,
+    ),
+    "r2": Metric(
+        "R2",
+        lower_is_better=False,
+        counts_decisions=False,
+        value=r2,
+        of_weights=_r2_of_weights,
+        tasks=("regression",),
+    ),
 }
+
+
+def as_text(value: float, sign: str = "", decimals: int = 4) -> str:
+    """Return a score for a table: with so many decimals below 100, and of larger errors with as many digits in all.
+
+    >>> as_text(0.25), as_text(0.25, "+", 3), as_text(1443.99549), as_text(-2e7)
+    ('0.2500', '+0.250', '1444.00', '-20000000')
+    """
+    size = len(str(int(abs(value)))) if np.isfinite(value) else 1
+    return f"{value:{sign}.{max(0, decimals - max(0, size - 2))}f}"
+
+
+def usual_metric(task: Task) -> MetricName:
+    """Return the metric that every report of a task has, whatever the objective is.
+
+    >>> usual_metric("ordinal"), usual_metric("regression")
+    ('log_loss', 'rmse')
+    """
+    return "rmse" if task == "regression" else "log_loss"
+
+
+def usual_losses(y: np.ndarray, answers: np.ndarray, task: Task) -> np.ndarray:
+    """Return the loss of each row (n,): the log loss, or the squared error of a regression."""
+    return row_squared_errors(y, answers, task) if task == "regression" else row_losses(y, answers, task)
+
+
+def usual_value(mean_loss: float, task: Task) -> float:
+    """Return the value of the usual metric of rows with that mean of `usual_losses`."""
+    return float(np.sqrt(mean_loss)) if task == "regression" else float(mean_loss)
+
+
+def check_metric(name: MetricName, task: Task, key: str = "competition.metric") -> None:
+    """Raise ConfigError, naming the valid choices, where a metric does not fit the task.
+
+    >>> check_metric("log_loss", "regression")
+    Traceback (most recent call last):
+        ...
+    foldwise.errors.ConfigError: competition.metric=log_loss: the task is regression, which log loss does not score; \
+set competition.metric=rmse, or another: rmsle, mae, rmse, r2
+    """
+    if task in METRICS[name].tasks:
+        return
+    fitting = [other for other, metric in METRICS.items() if task in metric.tasks]
+    raise ConfigError(
+        f"{key}={name}: the task is {task}, which {METRICS[name].label} does not score; set {key}="
+        f"{usual_metric(task)}, or another: {', '.join(fitting)}"
+    )

@@ -1,7 +1,8 @@
 """The metric that a competition is decided by: what predictions score, and how sure that is.
 
-What is fitted by a gradient (convex weights, stacking, curves of calibration) minimises log loss whatever the
-objective is. What is chosen (runs, members, methods, whether to calibrate, floors) is chosen by the objective.
+What is fitted by a gradient (convex weights, stacking, curves of calibration) minimises log loss, or the squared error
+of a regression, whatever the objective is. What is chosen (runs, members, methods, whether to calibrate, floors) is
+chosen by the objective.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def score_of(problem: Problem, rows: Rows, p: np.ndarray) -> Score:
 def score_answers(
     metric: MetricName, y: np.ndarray, answers: np.ndarray, task: Task, groups: np.ndarray | None
 ) -> Score:
-    """Score probabilities, or decisions of 0 and 1 for a metric that counts them, (n, k); groups (n,)."""
+    """Score probabilities or values, or decisions of 0 and 1 for a metric that counts them, (n, k); groups (n,)."""
     entry = METRICS[metric]
     if entry.per_row is not None:
         rows = entry.per_row(y, answers, task)
@@ -84,15 +85,17 @@ def value_or_none(metric: MetricName, y: np.ndarray, answers: np.ndarray, task: 
 
 
 def for_humans(labels: np.ndarray, probabilities: np.ndarray, task: Task) -> dict[str, Any]:
-    """Return accuracy, f1, auc and confusion_matrix of labels and probabilities (n, k).
+    """Return accuracy, f1, auc and confusion_matrix of labels and probabilities (n, k); mae and r2 of a regression.
 
     A label is predicted where p >= .5, or the likeliest class; the formulas are those of `METRICS`. The confusion
     matrix has a row for each true class; for several independent labels it is a list of 2 x 2 matrices. auc is None
-    where an output or class has one label only.
+    where an output or class has one label only, and so is r2 where a target has one value.
     """
+    y = np.asarray(labels, np.float64)
+    if task == "regression":
+        return {name: value_or_none(name, y, probabilities, task) for name in ("mae", "r2")}
     from sklearn.metrics import confusion_matrix
 
-    y = np.asarray(labels, np.float64)
     answers = decisions.decide(probabilities, decisions.untuned("accuracy", y.shape[1], task), task)
     matrices = [
         confusion_matrix(truth, answer, labels=np.arange(n)).tolist()

@@ -2,46 +2,45 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from foldwise.scoring.rows import Average, Rows
-
-if TYPE_CHECKING:
-    from foldwise.settings import Task
-
+from foldwise.settings import ONE_CLASS, Task
 
 CLIP = 1e-7  # probabilities are clipped to [CLIP, 1 - CLIP] before they become logits
 EPSILON = 1e-15  # for log loss they are clipped to [EPSILON, 1 - EPSILON], as Kaggle does
 
 
 def to_scale(p: np.ndarray, average: Average, task: Task) -> np.ndarray:
-    """Return probabilities (n, k) on the scale of the average: themselves, logits, or log probabilities."""
-    if average == "arithmetic":
+    """Return probabilities (n, k) on the scale of the average: themselves, logits, or log probabilities.
+
+    The values of a regression are always averaged as they are.
+    """
+    if average == "arithmetic" or task == "regression":
         return p
-    return np.log(np.clip(p, CLIP, 1 - CLIP)) if task == "multiclass" else logit(p)
+    return np.log(np.clip(p, CLIP, 1 - CLIP)) if task in ONE_CLASS else logit(p)
 
 
 def from_scale(values: np.ndarray, average: Average, task: Task) -> np.ndarray:
-    """Return the probabilities (n, k) of values on the scale of the average."""
-    if average == "arithmetic":
+    """Return the probabilities (n, k) of values on the scale of the average, or the values of a regression."""
+    if average == "arithmetic" or task == "regression":
         return values
-    return softmax(values) if task == "multiclass" else sigmoid(values)
+    return softmax(values) if task in ONE_CLASS else sigmoid(values)
 
 
 def weighted(rows: Rows, weights: np.ndarray, average: Average, task: Task) -> np.ndarray:
-    """Average the members of rows with weights (m,), or (m, k) for each output, to probabilities (n, k).
+    """Average the members of rows with weights (m,), or (m, k) for each output, to predictions (n, k).
 
     logit: the mean of the logits, or of the log probabilities of a multiclass task, turned into probabilities.
+    The values of a regression have their arithmetic mean.
     """
     total = np.zeros((len(rows), rows.k))
     for j in np.flatnonzero(weights.reshape(rows.m, -1).any(axis=1)):
         total += to_scale(rows.member(int(j)), average, task) * weights[j]
     p = from_scale(total, average, task)
-    if average == "arithmetic":
+    if average == "arithmetic" and task != "regression":
         p = np.clip(p, 0, 1)  # weights of thirds may sum to 1 + 1e-16
-        if task == "multiclass":
+        if task in ONE_CLASS:
             p = normalise(p)
     return p
 

@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 def ensemble(settings: Settings) -> dict[str, Any]:
     """Blend the submissions in a folder, and finished runs if `runs` is set; write a checked submission, not scored.
 
-    rank: the mean of ranks, mapped to the mean of the sorted predictions, so that it stays a probability.
-    Returns the file, its members and the correlations of their logits.
+    rank: the mean of ranks, mapped to the mean of the sorted predictions, so that it stays a probability, or a value.
+    Returns the file, its members and the correlations of their logits, or values of a regression.
     """
     folder, how = settings.ensemble.options["folder"], settings.ensemble.options["how"]
     if folder is None:
@@ -43,7 +43,8 @@ def ensemble(settings: Settings) -> dict[str, Any]:
         )
     dataset = prepare(settings)
     ids, targets = dataset.test.table["id"], dataset.targets
-    tables = [read_predictions(path, ids, targets, dataset.task) for path in paths]
+    repair = {"repair": settings.ensemble.options["ids"], "repair_key": "ensemble.options.ids"}
+    tables = [read_predictions(path, ids, targets, dataset.task, **repair) for path in paths]
     stack = np.stack(
         [*(table[targets].to_numpy() for table in tables), *(test_predictions(run, ids, targets) for run in runs)]
     )
@@ -61,6 +62,7 @@ def ensemble(settings: Settings) -> dict[str, Any]:
         "data_key": dataset.data_key,
         "ids_key": dataset.ids_key,
         "source": settings.source.kind,
+        "scale": "values" if dataset.task == "regression" else "logits",  # of the correlations
     }
     predictions = pd.DataFrame(p, columns=targets)
     predictions.insert(0, "id", ids)
@@ -84,7 +86,7 @@ def show(result: dict[str, Any], width: int) -> str:
     how = result["ensemble"]["options"]["how"]
     return "\n".join(
         [
-            f"{how} of {len(names)} members; correlations of their logits:",
+            f"{how} of {len(names)} members; correlations of their {result['scale']}:",
             *lines,
             "files have no out-of-fold predictions, so there is no nested score",
             f"submission: {result['file']}",

@@ -9,28 +9,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from foldwise.blends import compare_methods
 from foldwise.blends.blended import Blended
 from foldwise.blends.methods import METHODS
 from foldwise.blends.nested import blend, nested
 from foldwise.data.dataset import Dataset
-from foldwise.data.folds import read_folds, split_key
+from foldwise.data.folds import read_scored, split_key
 from foldwise.errors import ConfigError
 from foldwise.runs import submission
 from foldwise.runs.members import choose, runs_of, stacked
 from foldwise.runs.report import score_of as reported_score
-from foldwise.runs.store import Run
+from foldwise.runs.report import usual_metric_of
+from foldwise.runs.store import Run, test_table
 from foldwise.scoring import breakdown, decisions, metrics, objective
-from foldwise.scoring.metrics import METRICS
+from foldwise.scoring.metrics import METRICS, as_text
 from foldwise.scoring.objective import Score
 from foldwise.scoring.rows import Problem, Rows
 from foldwise.settings import EnsembleSettings, Settings, plain
 from foldwise.stages import blend_files
 from foldwise.stages.prepare import prepared
 from foldwise.stages.score import score
-from foldwise.storage import content_key
+from foldwise.storage import content_key, write_json
 
 log = logging.getLogger(__name__)
 
@@ -58,12 +58,14 @@ def ensemble(settings: Settings) -> dict[str, Any]:
         return blend_files.ensemble(settings)
     reports = score(settings)
     dataset = prepared(settings)
-    folds = read_folds(dataset, settings.split)
+    scored, folds = read_scored(dataset, settings.split)
     members = choose(runs_of(settings.runs_dir, reports), settings.ensemble)
     with tempfile.TemporaryDirectory() as folder:
-        train, test, problem = stacked(members, dataset, folds, Path(folder))
+        train, test, problem = stacked(members, scored, folds, Path(folder))
         problem = replace(problem, metric=settings.competition.metric)
         blended = scored_blend(problem, train, test, settings.ensemble)
+    # values have no other average, whatever the settings are
+    how = replace(blended.settings, average="arithmetic") if dataset.task == "regression" else blended.settings
     about = {
         "competition": settings.competition.name,
         "metric": problem.metric,
@@ -71,19 +73,22 @@ def ensemble(settings: Settings) -> dict[str, Any]:
         "nested_score_interval": objective.interval(blended.score),
         "n_rows": len(train),
         "approximate": any(run.is_approximate for run in members),
-        "ensemble": plain(blended.settings),
+        "ensemble": plain(how),
         "members": _describe_members(members, reports, blended.test.weights),
         "learned": blended.test.about,
         **blended.side_results,
-        **_breakdown(settings, dataset, blended.out_of_fold),
+        **_breakdown(settings, scored, blended.out_of_fold),
         "split_key": split_key(dataset, settings.split),
         "data_key": dataset.data_key,
         "ids_key": dataset.ids_key,
         "source": settings.source.kind,
     }
-    predictions = pd.DataFrame(blended.test.probabilities, columns=dataset.targets)
-    predictions.insert(0, "id", dataset.test.table["id"])
     stem = f"{settings.competition.name}_{about['nested_score']:.5f}_{_key(settings, dataset, members)}"
+    if not len(dataset.test.table):
+        path = settings.submissions_dir / f"{stem}.json"
+        write_json(path, about)
+        return {"file": str(path), **about}
+    predictions = test_table(dataset.test.table["id"], blended.test.probabilities, dataset.targets)
     path = submission.write(settings, dataset, predictions, stem, about)
     return {"file": str(path), **about}
 
@@ -118,14 +123,14 @@ def scored_blend(problem: Problem, train: Rows, test: Rows, settings: EnsembleSe
 def _describe_members(
     members: list[Run], reports: list[dict[str, Any]], weights: np.ndarray | None
 ) -> list[dict[str, Any]]:
-    """Return run, weight (None where the method weighs no members), log loss and score of each member."""
+    """Return run, weight (None where the method weighs no members), log loss (RMSE) and score of each member."""
     by_name = {f"{report['model']}-{report['run_key']}": report for report in reports}
     numbers = [None] * len(members) if weights is None else [float(weight) for weight in weights]
     return [
         {
             "run": run.name,
             "weight": weight,
-            "log_loss": by_name[run.name]["log_loss"],
+            usual_metric_of(by_name[run.name]): by_name[run.name][usual_metric_of(by_name[run.name])],
             "score": reported_score(by_name[run.name]),
         }
         for run, weight in zip(members, numbers, strict=True)
@@ -133,12 +138,12 @@ def _describe_members(
 
 
 def _breakdown(settings: Settings, dataset: Dataset, predictions: np.ndarray) -> dict[str, Any]:
-    """Return the log loss by value of the column that is set, if one is."""
+    """Return the log loss, or the RMSE, by value of the column that is set, if one is."""
     if settings.by is None:
         return {}
-    losses = metrics.row_losses(dataset.labels, predictions, dataset.task)
+    losses = metrics.usual_losses(np.asarray(dataset.labels, np.float64), predictions, dataset.task)
     parts = breakdown.breakdown(dataset.train.table, settings.by, dataset.labels, losses, dataset.task)
-    return {"by": settings.by, "log_loss_by": parts}
+    return {"by": settings.by, f"{metrics.usual_metric(dataset.task)}_by": parts}
 
 
 def _key(settings: Settings, dataset: Dataset, members: list[Run]) -> str:
@@ -155,7 +160,7 @@ def show(result: dict[str, Any], width: int) -> str:
     low, high = result["nested_score_interval"]
     method = result["ensemble"]
     lines = [
-        f"  {_weight(member['weight'])}  {member['run']} ({member['score']:.4f})"
+        f"  {_weight(member['weight'])}  {member['run']} ({as_text(member['score'])})"
         for member in result["members"]
         if member["weight"] != 0
     ]
@@ -163,18 +168,20 @@ def show(result: dict[str, Any], width: int) -> str:
     if absent:
         lines.append(f"  and {absent} without weight")
     compared = compare_methods.table(result["compared"]) if "compared" in result else []
-    label = METRICS[result["metric"]].label
-    variants = [f"  {found['score']:.4f}  {name}" for name, found in result.get("beside", {}).items()]
+    label, parts = METRICS[result["metric"]].label, result.get("log_loss_by") or result.get("rmse_by")
+    variants = [f"  {as_text(found['score'])}  {name}" for name, found in result.get("beside", {}).items()]
     return "\n".join(
         [
             *([f"nested {label} of every method; * is the chosen one:", *compared] if compared else []),
             f"blend of {len(result['members'])} runs ({method['name']}, {method['average']} mean), weight and {label}:",
             *lines,
-            f"nested {label} {result['nested_score']:.4f} (95 % interval {low:.4f} to {high:.4f})"
+            f"nested {label} {as_text(result['nested_score'])} (95 % interval {as_text(low)} to {as_text(high)})"
             + (", approximate: a member was made on other folds" if result["approximate"] else ""),
             *(["for comparison, nested too:", *variants] if variants else []),
-            *([breakdown.show(result["by"], {"nested": result["log_loss_by"]}, width)] if "by" in result else []),
-            f"submission: {result['file']}",
+            *([breakdown.show(result["by"], {"nested": parts}, width)] if parts else []),
+            f"submission: {result['file']}"
+            if result["file"].endswith(".csv")
+            else f"no test set: `foldwise predict` answers new data with {result['file']}",
         ]
     )
 

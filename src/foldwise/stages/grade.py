@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from foldwise.data.csv_files import read_csv
 from foldwise.data.dataset import Dataset, Split
 from foldwise.errors import FoldwiseError
 from foldwise.plugins import competition_module
 from foldwise.runs import submission
 from foldwise.scoring import breakdown, decisions, metrics, objective
-from foldwise.scoring.metrics import METRICS
+from foldwise.scoring.metrics import METRICS, as_text
 from foldwise.settings import Metric, Settings
 from foldwise.stages.prepare import prepared
 from foldwise.stages.simulate import found_files
@@ -28,7 +29,8 @@ def grade(settings: Settings) -> dict[str, Any]:
 
     Only rows whose `Usage` is Public or Private count; without that column all rows do. Returns the file,
     n_scored, log_loss with its interval, public_score, private_score, accuracy, and the nested score. Where the
-    objective is not log loss, those scores are its values, and `metric`, `score` and `score_interval` are added.
+    objective is not log loss, those scores are its values, and `metric`, `score` and `score_interval` are added. In a
+    regression rmse replaces log_loss, and mae and r2 accuracy.
     Decisions are made at the thresholds in the JSON of the submission, or at one half. With
     `by=COLUMN` also `by` and `log_loss_by`, the `breakdown` by that column.
 
@@ -42,8 +44,7 @@ def grade(settings: Settings) -> dict[str, Any]:
     dataset = prepared(settings)
     path, about = submission.chosen(settings, ids_key=dataset.ids_key)
     reader = competition_module(settings.competition.reader)
-    with clear_csv_errors("solution.csv"):
-        solution = pd.read_csv(raw_dir / "solution.csv", dtype=str, keep_default_na=False)
+    solution, _ = read_csv(raw_dir / "solution.csv")
     try:
         truth = reader.truth(solution, dataset.targets, **settings.competition.options)  # (n, k)
     except ValueError as error:
@@ -69,27 +70,29 @@ def grade(settings: Settings) -> dict[str, Any]:
         rows = usage == name
         return objective.value_or_none(metric, truth[rows], answers[rows], task) if rows.any() else None
 
-    log_loss = score_rows(counts, "log_loss", predicted)
+    usual = metrics.usual_metric(task)
+    usual_score = score_rows(counts, usual, predicted)
     more: dict[str, Any] = {}
-    if metric != "log_loss":
+    if metric != usual:
         if about.get("metric", metric) != metric:
             log.warning("the nested score of %s is its %s, not its %s", path, about["metric"], metric)
         ours = score_rows(counts, metric, answers)
         more = {"metric": metric, "score": ours.value, "score_interval": objective.interval(ours)}
     if settings.by is not None:
         table = dataset.test.table.set_index("id", drop=False).loc[solution.iloc[:, 0]][counts]
-        losses = metrics.row_losses(truth[counts], predicted[counts], task)
+        losses = metrics.usual_losses(truth[counts], predicted[counts], task)
         parts = breakdown.breakdown(table, settings.by, truth[counts], losses, task)
-        more |= {"by": settings.by, "log_loss_by": parts}
+        more |= {"by": settings.by, f"{usual}_by": parts}
+    for_humans = objective.for_humans(truth[counts], predicted[counts], task)
     return {
         "file": str(path),
         "n_scored": int(counts.sum()),
-        "log_loss": log_loss.value,
-        "log_loss_interval": objective.interval(log_loss),
+        usual: usual_score.value,
+        f"{usual}_interval": objective.interval(usual_score),
         **more,
         "public_score": score_part("Public"),
         "private_score": score_part("Private"),
-        "accuracy": objective.for_humans(truth[counts], predicted[counts], dataset.task)["accuracy"],
+        **{name: value for name, value in for_humans.items() if name in ("accuracy", "mae", "r2")},
         "nested_score": about.get("nested_score"),
         "nested_score_interval": about.get("nested_score_interval"),
     }
@@ -119,15 +122,17 @@ def show(result: dict[str, Any], width: int) -> str:
     """Return the grade as a line for each score."""
     lines = [f"graded {result['file']}: {result['n_scored']} rows are scored"]
     ours = f"true {METRICS[result['metric']].label}" if "metric" in result else ""
-    for name, key in ((ours, "score"), ("true log loss", "log_loss"), ("nested score", "nested_score")):
+    usual: Metric = "rmse" if "rmse" in result else "log_loss"
+    label = f"true {METRICS[usual].label}"
+    for name, key in ((ours, "score"), (label, usual), ("nested score", "nested_score")):
         if result.get(key) is not None:
             low, high = result[f"{key}_interval"]
-            lines.append(f"  {name:<15}{result[key]:.4f}  (95 % interval {low:.4f} to {high:.4f})")
-    for name in ("public_score", "private_score", "accuracy"):
-        if result[name] is not None:
-            lines.append(f"  {name.replace('_', ' '):<15}{result[name]:.4f}")
+            lines.append(f"  {name:<15}{as_text(result[key])}  (95 % interval {as_text(low)} to {as_text(high)})")
+    for name in ("public_score", "private_score", "accuracy", "mae", "r2"):
+        if result.get(name) is not None:
+            lines.append(f"  {name.replace('_', ' '):<15}{as_text(result[name])}")
     if "by" in result:
-        lines.append(breakdown.show(result["by"], {"true log loss": result["log_loss_by"]}, width))
+        lines.append(breakdown.show(result["by"], {label: result[f"{usual}_by"]}, width))
     return "\n".join(lines)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ import numpy as np
 import pandas as pd
 
 from foldwise.data.dataset import Dataset
-from foldwise.data.folds import split_key, write_folds
+from foldwise.data.fold_files import read_fold_file
+from foldwise.data.folds import counted_split, first_folds, held_out_part, split_key, write_folds
 from foldwise.errors import ConfigError, FoldwiseError
-from foldwise.runs.prediction_files import SUFFIXES, _table, read_predictions
+from foldwise.runs.prediction_files import SUFFIXES, read_predictions
 from foldwise.runs.report import write_report
 from foldwise.runs.store import OTHER, Run, write_fold
-from foldwise.settings import Settings, plain
+from foldwise.scoring.metrics import METRICS, as_text, usual_metric
+from foldwise.settings import ImportsSettings, Settings, plain
 from foldwise.stages.prepare import prepare
 from foldwise.storage import content_key, written_aside
 
@@ -29,27 +32,32 @@ def import_predictions(settings: Settings) -> list[dict[str, Any]]:
     those of the split. With split=other they may be any: all scores that use the run are approximate.
     test: id and the targets; rows in any order. A binary target's column may have any name if it is the only one.
 
-    Raises FoldwiseError for unknown, missing and duplicate ids, NaN, values outside [0, 1] and another split, before
-    anything is written.
+    Raises FoldwiseError for unknown, missing and duplicate ids, NaN, probabilities outside [0, 1] and another split,
+    before anything is written.
     """
     if settings.imports.oof is None or settings.imports.test is None:
         raise ConfigError(
             "import: expected oof=FILE and test=FILE, or two folders; test predictions without out-of-fold ones cannot "
             "be scored, but `foldwise ensemble ensemble=files ensemble.options.folder=FOLDER` blends them"
         )
+    pairs = _pairs(Path(settings.imports.oof), Path(settings.imports.test), settings.imports.name)
     dataset = prepare(settings)
     other = settings.split.kind == "other"
     folds = None if other else write_folds(dataset, settings.split)
     pairs = _pairs(Path(settings.imports.oof), Path(settings.imports.test), settings.imports.name)
-    checked = [(name, *_checked(oof, test, dataset, folds, settings.imports.folds)) for name, oof, test in pairs]
+    if not other:
+        settings = replace(settings, split=counted_split(dataset, settings.split))
+    checked = [(name, *_checked(oof, test, dataset, folds, settings.imports)) for name, oof, test in pairs]
     reports = []
     for name, held_out, test in checked:
         run = _write(settings, dataset, name, held_out, test)
         if folds is not None:
-            reports.append(write_report(run, dataset, folds))
+            reports.append(write_report(run, held_out_part(dataset, folds), folds))
         else:  # on whatever folds: it is scored on its own
             reports.append(write_report(run, dataset, held_out[["id", "repeat", "fold"]]))
-        log.info("imported %s: log loss %.4f%s", run.name, reports[-1]["log_loss"], " (approximate)" if other else "")
+        metric = usual_metric(dataset.task)
+        score, approximate = reports[-1][metric], " (approximate)" if other else ""
+        log.info("imported %s: %s %s%s", run.name, METRICS[metric].label, as_text(score), approximate)
     return reports
 
 
@@ -80,20 +88,19 @@ def _pairs(oof: Path, test: Path, name: str | None) -> list[tuple[str, Path, Pat
 
 
 def _checked(
-    oof: Path, test: Path, dataset: Dataset, folds: pd.DataFrame | None, split_file: str | None
+    oof: Path, test: Path, dataset: Dataset, folds: pd.DataFrame | None, imports: ImportsSettings
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the held-out predictions (id, targets, repeat, fold) and the test predictions of a pair of files."""
-    held_out = read_predictions(oof, dataset.train.table["id"], dataset.targets, dataset.task)
-    outside = read_predictions(test, dataset.test.table["id"], dataset.targets, dataset.task)
+    ids = dataset.train.table["id"]
+    scored = ids if folds is None else held_out_part(dataset, folds).train.table["id"]
+    never = frozenset(ids) - frozenset(scored)
+    held_out = read_predictions(oof, scored, dataset.targets, dataset.task, repair=imports.ids, never_held_out=never)
+    outside = read_predictions(test, dataset.test.table["id"], dataset.targets, dataset.task, repair=imports.ids)
     if folds is None:
         return held_out.assign(repeat=np.int8(0), fold=np.int8(0)), outside
-    if split_file is not None:
-        given_folds = _table(Path(split_file))
-        if not {"id", "fold"} <= set(given_folds):
-            raise FoldwiseError(f"{split_file}: expected the columns id and fold; it has {', '.join(given_folds)}")
-        given_folds["id"] = given_folds["id"].astype(str)
-        given_folds = given_folds[given_folds["repeat"] == 0] if "repeat" in given_folds else given_folds
-        held_out["fold"] = held_out["id"].map(given_folds.drop_duplicates("id").set_index("id")["fold"])
+    if imports.folds is not None:
+        theirs = read_fold_file(Path(imports.folds), ids, key="imports.folds")
+        held_out["fold"] = first_folds(theirs, held_out["id"])
     elif "fold" not in held_out:
         raise FoldwiseError(
             f"{oof}: on which folds was it made? Add a column fold, or give folds=FILE (id, fold); split=other takes "

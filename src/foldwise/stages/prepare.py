@@ -13,9 +13,11 @@ from foldwise.data import dataset, remote
 from foldwise.data.dataset import Dataset
 from foldwise.errors import FoldwiseError
 from foldwise.plugins import competition_module, default_options
+from foldwise.runs import submission
 from foldwise.settings import Settings, differences
+from foldwise.stages.check_task import check_order, check_task, checked
 from foldwise.stages.simulate import generated_by, host_files, raw_files
-from foldwise.storage import content_key, sha256, write_json, written_aside
+from foldwise.storage import content_key, is_foreign, own_files, sha256, write_json, written_aside
 
 log = logging.getLogger(__name__)
 
@@ -32,12 +34,19 @@ def prepare(settings: Settings) -> Dataset:
         with written_aside(path) as aside:
             try:
                 records = reader.read(raw_dir, *kept, **settings.competition.options)
+                check_task(settings, records.task)
+                check_order(settings, records)
+                submission.try_layout(reader, records, settings.competition.options)
                 dataset.write(records, aside, key, source_key(settings))
             except FileNotFoundError as error:
                 raise FoldwiseError(_missing(settings, raw_dir, error)) from None
+            except FoldwiseError as error:
+                if hint := _packed(settings, raw_dir):
+                    raise FoldwiseError(f"{error}; {hint}") from None
+                raise
         for folder in kept:
             shutil.rmtree(folder, ignore_errors=True)
-    return dataset.read(path)
+    return checked(settings, dataset.read(path))
 
 
 def show(data: Dataset, width: int) -> str:
@@ -58,7 +67,7 @@ def prepared(settings: Settings) -> Dataset:
             f"{settings.competition.name}: this data is not prepared: {path} is missing; `foldwise prepare "
             f"competition={settings.competition.name}` makes it, and `foldwise train` trains on it too"
         )
-    return dataset.read(path)
+    return checked(settings, dataset.read(path))
 
 
 def data_key(settings: Settings, keep_digests: bool = False) -> str:
@@ -95,26 +104,46 @@ def _raw_url(settings: Settings) -> str | None:
 
 
 def _digests(raw_dir: Path, cache: Path, keep: bool) -> dict[str, str]:
-    """Hash every raw file; a file of unchanged size and time is not read again."""
+    """Hash every raw file but foreign ones; a file of unchanged size and time is not read again."""
     known = json.loads(cache.read_text()) if cache.is_file() else {}
     found: dict[str, list[Any]] = {}
-    for path in sorted(p for p in raw_dir.rglob("*") if p.is_file() and p.suffix not in (".7z", ".zip")):
-        name, status = path.relative_to(raw_dir).as_posix(), path.stat()
-        state = [status.st_size, status.st_mtime_ns]
-        if name == "solution.csv":  # the answers that only `grade` reads decide nothing here
+    for name, status in sorted(own_files(raw_dir)):
+        # archives are read when they are unpacked, and the answers are read by `grade` alone
+        if name.endswith((".7z", ".zip")) or name == "solution.csv":
             continue
+        state = [status.st_size, status.st_mtime_ns]
         if known.get(name, [])[:2] == state:
             found[name] = known[name]
         else:
-            found[name] = [*state, sha256(path)]
+            found[name] = [*state, sha256(raw_dir / name)]
     if keep and found != known:
         write_json(cache, found)
     return {name: digest for name, (_, _, digest) in found.items()}
 
 
+def _packed(settings: Settings, raw_dir: Path) -> str:
+    """Return what to do about archives of the host that are not unpacked; an empty string where there is none."""
+    if settings.source.kind != "kaggle" or not raw_dir.is_dir():
+        return ""
+    from foldwise.kaggle import archives  # only where something is missing
+
+    try:
+        found = archives.packed(raw_dir)
+    except FoldwiseError as error:
+        return str(error)
+    if not found:
+        return ""
+    return (
+        f"{raw_dir} holds {', '.join(one.relative_to(raw_dir).as_posix() for one in found[:8])}, not unpacked: "
+        f"`foldwise download competition={settings.competition.name}` unpacks it and fetches nothing"
+    )
+
+
 def _missing(settings: Settings, raw_dir: Path, error: FileNotFoundError) -> str:
     name = Path(str(error.filename)).name
-    held = ", ".join(sorted(p.name for p in raw_dir.iterdir())[:8])
+    if hint := _packed(settings, raw_dir):
+        return f"{raw_dir / name} is missing; {hint}"
+    held = ", ".join(sorted(p.name for p in raw_dir.iterdir() if not is_foreign(Path(p.name)))[:8])
     return (
         f"{raw_dir / name} is missing; the folder holds {held}. "
         f"`foldwise download competition={settings.competition.name}` fetches and unpacks the host's files"

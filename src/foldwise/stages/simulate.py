@@ -9,7 +9,7 @@ from foldwise.config.check import generator
 from foldwise.errors import FoldwiseError
 from foldwise.plugins import default_options
 from foldwise.settings import Settings, differences, plain
-from foldwise.storage import write_json, written_aside
+from foldwise.storage import own_files, write_json, written_aside
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def simulate(settings: Settings) -> Path:
     found = _mark(raw_dir)
     if _same_source(settings, found):
         return raw_dir
-    if raw_dir.is_dir() and any(raw_dir.iterdir()) and (found is None or found["files"] != _sizes(raw_dir)):
+    if raw_dir.is_dir() and any(own_files(raw_dir)) and (found is None or found["files"] != _sizes(raw_dir)):
         raise FoldwiseError(
             f"{raw_dir} holds files that foldwise did not generate, and leaves them alone: choose source=kaggle to "
             "use them, or root=PATH to generate elsewhere"
@@ -77,7 +77,7 @@ def host_files(settings: Settings) -> Path:
             f"source=kaggle: {raw_dir} holds generated files ({_described(found)}); remove that folder, or set "
             "root=PATH to keep the host's files elsewhere"
         )
-    if not raw_dir.is_dir() or not any(raw_dir.iterdir()):
+    if not raw_dir.is_dir() or not any(own_files(raw_dir)):
         raise FoldwiseError(
             f"source=kaggle: {raw_dir} holds no files; `foldwise download competition={settings.competition.name}` "
             "fetches them"
@@ -103,9 +103,8 @@ def _same_source(settings: Settings, found: dict[str, Any] | None) -> bool:
 
 
 def _sizes(raw_dir: Path) -> dict[str, int]:
-    """Return the bytes of every file but the mark, by its path in the folder."""
-    files = sorted(path for path in raw_dir.rglob("*") if path.is_file() and path.name != MARK)
-    return {path.relative_to(raw_dir).as_posix(): path.stat().st_size for path in files}
+    """Return the bytes of every file but the mark and foreign ones, by its path in the folder."""
+    return {name: status.st_size for name, status in sorted(own_files(raw_dir)) if Path(name).name != MARK}
 
 
 def _mark(raw_dir: Path) -> Any:

@@ -6,20 +6,26 @@ import logging
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
+from foldwise.augment.by_name import try_transforms
 from foldwise.data.dataset import Dataset
-from foldwise.data.folds import folds_path, read_folds, write_folds
+from foldwise.data.folds import counted_split, folds_path, held_out_part, write_folds
 from foldwise.execution.queue import train_folds
 from foldwise.execution.task import FoldTask
 from foldwise.runs.members import labelling_runs
 from foldwise.runs.recipe import make_recipe, run_name
-from foldwise.runs.report import effect_line, full_report, score_of, write_report
+from foldwise.runs.report import effect_line, full_report, score_of, usual_metric_of, write_report
 from foldwise.runs.store import Run, open_run, take_folds
-from foldwise.scoring.metrics import METRICS
+from foldwise.scoring.metrics import METRICS, as_text
 from foldwise.scoring.objective import cost
 from foldwise.settings import Settings
 from foldwise.stages.prepare import prepare
 
 log = logging.getLogger(__name__)
+
+TRIED = 4  # images that transforms are tried on before workers start
 
 
 def train(settings: Settings) -> Run:
@@ -39,18 +45,21 @@ def train_runs(sweep: list[Settings]) -> dict[Run, dict[str, Any]]:
     Returns the runs, without repetitions, and the report of each.
     """
     reports: dict[Run, dict[str, Any]] = {}
-    runs: dict[Run, tuple[Settings, Dataset]] = {}
+    runs: dict[Run, tuple[Settings, Dataset, pd.DataFrame]] = {}
     tasks: list[FoldTask] = []
     for settings in sweep:
         dataset = prepare(settings)
-        write_folds(dataset, settings.split)
+        folds = write_folds(dataset, settings.split)
         path = folds_path(dataset, settings.split)
+        settings = replace(settings, split=counted_split(dataset, settings.split))
         recipe = make_recipe(settings, dataset.data_key, path.stem.removeprefix("folds_"))
         labelling_runs(settings.runs_dir, recipe.pseudo.runs or [], recipe.split_key)
+        if recipe.augment.name == "transforms":
+            try_transforms(recipe.augment.options, np.array(dataset.train.images[:TRIED]))
         run = open_run(settings.runs_dir, recipe)
         if run in runs:
             continue
-        runs[run] = settings, dataset
+        runs[run] = settings, held_out_part(dataset, folds), folds
         if recipe.fit.refit:
             take_folds(run, Run(settings.runs_dir / run_name(replace(recipe, fit=replace(recipe.fit, refit=False)))))
         missing = run.missing()
@@ -69,14 +78,14 @@ def train_runs(sweep: list[Settings]) -> dict[Run, dict[str, Any]]:
             )
 
     def score(run: Run) -> None:
-        settings, dataset = runs[run]
-        folds = read_folds(dataset, settings.split)
-        write_report(run, dataset, folds)
-        reports[run] = report = full_report(run, dataset, folds, settings)
-        shown = [("log loss", report["log_loss"], *report["log_loss_interval"])]
-        if settings.competition.metric != "log_loss":
+        settings, scored, folds = runs[run]
+        write_report(run, scored, folds)
+        reports[run] = report = full_report(run, scored, folds, settings)
+        usual = usual_metric_of(report)
+        shown = [(METRICS[usual].label, report[usual], *report[f"{usual}_interval"])]
+        if settings.competition.metric != usual:
             shown.insert(0, (METRICS[settings.competition.metric].label, report["score"], *report["score_interval"]))
-        scores = ("{} {:.4f} (95 % interval {:.4f} to {:.4f})".format(*one) for one in shown)
+        scores = ("{} {} (95 % interval {} to {})".format(label, *map(as_text, numbers)) for label, *numbers in shown)
         log.info("%s: out-of-fold %s", run.name, ", ".join(scores))
         if "pseudo" in report:
             log.info(effect_line(report))

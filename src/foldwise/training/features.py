@@ -68,6 +68,19 @@ def features(recipe: Recipe, dataset: Dataset) -> Features:
     return Features(*(np.load(path / f"{name}.npy", mmap_mode="r") for name in ("drawn", "train", "test")))
 
 
+def new_features(recipe: Recipe, dataset: Dataset, folder: Path) -> Features:
+    """Return the features of new test images alone, kept in their folder; only `test` of the result holds any."""
+    path = folder / f"features_{features_key(recipe, dataset)}.npy"
+    if not path.is_file():
+        with one_at_a_time(path):  # the workers of all folds want them at once
+            if not path.is_file():
+                extract = _extractor(model_with_features(recipe, dataset))
+                with written_aside(path) as aside:
+                    _write_test_views(aside, dataset.test.images, recipe, extract)
+    test = np.load(path, mmap_mode="r")
+    return Features(test[:0], test[:0], test)
+
+
 def features_key(recipe: Recipe, dataset: Dataset) -> str:
     """Return a hash of what decides the features: weights, preprocessing, views and data."""
     options = {name: value for name, value in plain(recipe.model.options).items() if name not in HEAD_OPTIONS}
@@ -129,10 +142,14 @@ def _store(recipe: Recipe, dataset: Dataset, path: Path) -> None:
     with written_aside(path) as aside:
         aside.mkdir()
         for name, images in (("train", dataset.train.images), ("test", dataset.test.images)):
-            n_views = len(test_time_views(recipe.augment.test_views, images[:1]))
-            _write(aside / f"{name}.npy", len(images), n_views, _test_views(images, recipe.augment.test_views), extract)
+            _write_test_views(aside / f"{name}.npy", images, recipe, extract)
         views = _training_views(recipe, dataset.train.images)
         _write(aside / "drawn.npy", len(dataset.train.images), recipe.finetune.views, views, extract)
+
+
+def _write_test_views(path: Path, images: np.ndarray, recipe: Recipe, extract: Any) -> None:
+    n_views = len(test_time_views(recipe.augment.test_views, images[:1]))
+    _write(path, len(images), n_views, _test_views(images, recipe.augment.test_views), extract)
 
 
 def _test_views(images: np.ndarray, test_views: str) -> Iterator[list[np.ndarray]]:

@@ -1,4 +1,4 @@
-"""Train one fold: a recipe, the data and the held-out rows in, predictions out. Pure: it touches no disk."""
+"""Train one fold: a recipe, the data and the held-out rows in, predictions out. It writes nothing."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -23,7 +24,8 @@ from foldwise.training.backend import traced_step
 from foldwise.training.batches import Batches
 from foldwise.training.build import build_model, check_values, set_scale
 from foldwise.training.features import Features, with_new_head
-from foldwise.training.inputs import model_inputs, with_class_weights
+from foldwise.training.inputs import TargetScale, model_inputs, target_scale, with_class_weights, with_row_weights
+from foldwise.training.losses import loss_of
 from foldwise.training.optimizer import optimizer
 from foldwise.training.pseudo import PseudoLabels, with_pseudo_labels
 from foldwise.training.source import Source
@@ -37,16 +39,18 @@ Report = Callable[[int, int, float], None]  # epoch, images trained so far, mean
 class FoldResult:
     """What the training of a fold gives, averaged over its models.
 
-    held_out: (n_f, k) probabilities of the held-out rows, in the order of the data; n_f is 0 for a refit.
-    test: (n_test, k) probabilities of the test rows.
+    held_out: (n_f, k) probabilities or values of the held-out rows, in the order of the data; n_f is 0 for a refit.
+    test: (n_test, k) probabilities or values of the test rows.
     history: a row for each seed and epoch, with seed, epoch (from 1), loss, learning_rate and seconds.
     models: one for each seed, and with `fit.snapshots` one for each of its cycles.
+    target_scale: of a regression, by which the outputs of the models become values; None for classes.
     """
 
     held_out: np.ndarray
     test: np.ndarray
     history: pd.DataFrame
     models: list[keras.Model]
+    target_scale: TargetScale | None = None
 
 
 def train_fold(
@@ -60,8 +64,9 @@ def train_fold(
 ) -> FoldResult:
     """Train on the rows outside `held_out` (n,) bool and predict those inside it, if any, and the test rows.
 
-    The labels of the held-out rows are never looked at. With `fit.n_seeds` several models are trained, with
-    `fit.snapshots` several are kept of each training, and the probabilities of all are averaged.
+    The labels of the held-out rows are never looked at; the targets of a regression are standardised by the training
+    rows. With `fit.n_seeds` several models are trained, with `fit.snapshots` several are kept of each training, and the
+    predictions of all are averaged.
 
     fold_number: counts on over repeats; a refit has the number after the last. With `recipe.fit.seed` it decides
         every random number.
@@ -81,9 +86,15 @@ def train_fold(
         source = Source.from_features(recipe, dataset, features)
     positions = np.flatnonzero(~held_out)
     inputs, test_inputs = model_inputs(dataset, auxiliary, positions)
-    rows = TrainingRows(source.batches, inputs, dataset.labels[positions], positions, structure=structure_of(dataset))
+    labels = dataset.labels[positions]
+    weights = None if dataset.row_weights is None else dataset.row_weights[positions]
+    rows = TrainingRows(source.batches, inputs, labels, positions, structure=structure_of(dataset))
+    rows = with_row_weights(rows, weights)
     if pseudo_labels is not None:
         rows = with_pseudo_labels(rows, pseudo_labels, dataset.test.images, test_inputs)
+    scale = target_scale(dataset, positions)
+    if scale is not None:
+        rows = replace(rows, labels=scale.standardised(rows.labels))
     if recipe.fit.class_weights:
         rows = with_class_weights(rows, dataset.task)
     held_out_parts, test_parts, histories = [], [], []
@@ -98,12 +109,39 @@ def train_fold(
             test_parts.append(predict(source.test, test_inputs, np.arange(len(source.test))))
         models += trained
         histories.append(pd.DataFrame(watch.history).assign(seed=recipe.fit.seed + number))
-    return FoldResult(
-        np.mean(held_out_parts, axis=0).reshape(-1, k),
-        np.mean(test_parts, axis=0).reshape(-1, k),
-        pd.concat(histories, ignore_index=True),
-        models,
+    held_out_mean, test_mean = np.mean(held_out_parts, axis=0), np.mean(test_parts, axis=0)
+    if scale is not None:
+        held_out_mean, test_mean = scale.restored(held_out_mean), scale.restored(test_mean)
+    history = pd.concat(histories, ignore_index=True)
+    return FoldResult(held_out_mean.reshape(-1, k), test_mean.reshape(-1, k), history, models, scale)
+
+
+def predict_fold(
+    recipe: Recipe, dataset: Dataset, held_out: np.ndarray, weights: list[Path], features: Features | None = None
+) -> np.ndarray:
+    """Predict the test rows by trained models, as `train_fold` does: probabilities (n_test, k), averaged over them.
+
+    held_out: (n,) bool, the training rows that the fold held out; auxiliary columns, and the targets of a regression,
+        are standardised by the others.
+    weights: files of the weights of each model.
+    features: what a frozen backbone gives for the test images.
+    """
+    k, held_out = len(dataset.targets), images_of(held_out, dataset.structure.rows_per_image)
+    dataset = by_image(dataset)
+    source = (
+        Source.from_images(recipe, dataset) if features is None else Source.from_features(recipe, dataset, features)
     )
+    positions = np.flatnonzero(~held_out)
+    _, inputs = model_inputs(dataset, recipe.model.options.get("auxiliary", ()), positions)
+    parts = []
+    for path in weights:
+        model = _untrained_model(recipe, source, (0, 0))
+        model.load_weights(path)
+        model = snapshots.with_weights(model, model.get_weights())
+        parts.append(source.predictor(model)(source.test, inputs, np.arange(len(source.test))))
+    mean = np.asarray(np.mean(parts, axis=0))
+    scale = target_scale(dataset, positions)
+    return (mean if scale is None else scale.restored(mean)).reshape(-1, k)
 
 
 def _train_one_seed(
@@ -117,7 +155,6 @@ def _train_one_seed(
     own = rows.positions[rows.positions < len(images)]  # without pseudo-labelled images
     set_scale(model, images, own, present(rows.inputs))
     check_values(model, images[own[: fit.batch_size]])
-    loss = keras.losses.CategoricalCrossentropy if dataset.task == "multiclass" else keras.losses.BinaryCrossentropy
     kept = snapshots.KeptWeights(model)
     phases = finetune.phases(recipe.finetune, fit, model)
     for phase in phases:
@@ -128,7 +165,7 @@ def _train_one_seed(
         phase_fit = finetune.fit_of_phase(fit, recipe.finetune, phase)
         phase_fit = replace(phase_fit, snapshots=fit.snapshots if phase is phases[-1] else 1)
         kept.epochs = [phase.first + end for end in snapshots.cycle_ends(phase_fit)[:-1]]
-        trained.compile(optimizer(phase_fit, len(batches), variables, shares), loss(from_logits=True))
+        trained.compile(optimizer(phase_fit, len(batches), variables, shares), loss_of(fit, dataset.task))
         # else TensorFlow traces the training step twice: a first time to create the optimizer's variables
         trained.optimizer.build(variables)
         for epoch in _epochs(trained, batches, phase.first, phase.last, watch):

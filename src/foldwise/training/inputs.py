@@ -1,8 +1,8 @@
-"""The model inputs other than images, and the weights of the rows in the loss."""
+"""The model inputs other than images, the scale of targets, and the weights of the rows in the loss."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from foldwise.data import batch
 from foldwise.data.dataset import Dataset
 from foldwise.data.structure import Batch
 from foldwise.errors import FoldwiseError
-from foldwise.settings import Task
+from foldwise.settings import ONE_CLASS, Task
 from foldwise.training.pseudo import hard_labels
 
 VERSION = 1  # enters the run key; raised by an edit that changes what a recipe predicts
@@ -56,6 +56,55 @@ def auxiliary_columns(
     return standardised(train), standardised(test)
 
 
+@dataclass(frozen=True)
+class TargetScale:
+    """The mean and the standard deviation (k,) of the targets of a regression, by which they are standardised.
+
+    >>> scale = TargetScale.of(np.array([[10.0], [14.0]]))
+    >>> scale.standardised(np.array([[16.0]])).tolist(), scale.restored(np.array([[2.0]])).tolist()
+    ([[2.0]], [[16.0]])
+    """
+
+    mean: np.ndarray
+    sd: np.ndarray
+
+    @classmethod
+    def of(cls, labels: np.ndarray, weights: np.ndarray | None = None) -> TargetScale:
+        """Return the scale of labels (m, k), those of the training rows of a fold; a constant target has an sd of 1.
+
+        weights: (m,) of the rows. None: all count the same.
+        """
+        mean = np.average(labels, axis=0, weights=weights)
+        sd = np.sqrt(np.average((labels - mean) ** 2, axis=0, weights=weights))
+        return cls(mean, np.where(sd > 0, sd, 1.0))
+
+    def standardised(self, labels: np.ndarray) -> np.ndarray:
+        """Return labels (m, k) as the network learns them, float32."""
+        return np.asarray((labels - self.mean) / self.sd, np.float32)
+
+    def restored(self, outputs: np.ndarray) -> np.ndarray:
+        """Return what a network predicts (m, k) in the units of the targets."""
+        return np.asarray(outputs * self.sd + self.mean)
+
+
+def target_scale(dataset: Dataset, positions: np.ndarray) -> TargetScale | None:
+    """Return the scale of the targets of a regression in the training rows at `positions` (m,); None for classes."""
+    if dataset.task != "regression":
+        return None
+    weights = dataset.row_weights
+    return TargetScale.of(dataset.labels[positions], None if weights is None else weights[positions])
+
+
+def with_row_weights(rows: TrainingRows, weights: np.ndarray | None) -> TrainingRows:
+    """Return the rows with weights (m,) in the loss, divided by their mean, so that learning rates keep their sense.
+
+    Without weights (None) the rows are returned as they are.
+    """
+    if weights is None:
+        return rows
+    return replace(rows, weights=(weights / weights.mean()).astype(np.float32))
+
+
 def with_class_weights(rows: TrainingRows, task: Task) -> TrainingRows:
     """Return the rows with weights that make all classes weigh the same, times the weights that they have.
 
@@ -71,10 +120,12 @@ def balanced_weights(labels: np.ndarray, task: Task) -> np.ndarray:
     >>> balanced_weights(np.array([[1.0], [0.0], [0.0], [0.0]]), "binary").tolist()
     [2.0, 0.6666666865348816, 0.6666666865348816, 0.6666666865348816]
 
-    Raises FoldwiseError for a multilabel task.
+    Raises FoldwiseError for a multilabel task and for a regression.
     """
+    if task == "regression":
+        raise FoldwiseError("fit.class_weights=true: a regression has no classes")
     if task == "multilabel":
         raise FoldwiseError("fit.class_weights=true: classes of a multilabel task overlap and have no single weight")
-    classes = labels.argmax(axis=1) if task == "multiclass" else labels[:, 0].astype(int)
+    classes = labels.argmax(axis=1) if task in ONE_CLASS else labels[:, 0].astype(int)
     counts = np.bincount(classes)
     return (len(classes) / (np.count_nonzero(counts) * counts[classes])).astype(np.float32)

@@ -22,7 +22,7 @@ PREDICT_ROWS = 256
 
 
 class Predictor:
-    """Predict probabilities of rows, averaged over the test-time views.
+    """Predict probabilities of rows, averaged over the test-time views; of a regression, the standardised values.
 
     test_views: their name in `foldwise.augment.views`, or `stored` for features of several views.
     rows: how many rows (or views, of samples that have several) are computed at once.

@@ -23,7 +23,7 @@ from foldwise.runs.members import labelling_runs
 from foldwise.runs.recipe import Recipe
 from foldwise.runs.store import Run
 from foldwise.scoring import decisions
-from foldwise.settings import Task
+from foldwise.settings import ONE_CLASS, Task
 
 VERSION = 1  # enters the run key; raised by an edit that changes what a recipe predicts
 
@@ -33,7 +33,7 @@ class PseudoLabels:
     """Test images that are trained on.
 
     positions: (e,) of the images in the test split.
-    labels: float32 (e, k), of all rows that an image answers.
+    labels: (e, k), of all rows that an image answers: float32, or float64 in a regression.
     weight: of each image in the loss, where a training image has 1.
     """
 
@@ -70,8 +70,8 @@ def find_pseudo_labels(run: Run, recipe: Recipe, fold_number: int, dataset: Data
     """Return the test images that a fold of a run is also trained on; None where the recipe names no runs.
 
     The predictions of several runs are averaged. Images with a row that the host does not score, which may be
-    generated, and those with a row less sure than `confidence` are left out. A refit, which holds nothing out, takes
-    the runs' own test predictions.
+    generated, and those with a row less sure than `confidence` are left out; values of a regression have no such
+    confidence. A refit, which holds nothing out, takes the runs' own test predictions.
 
     Raises FoldwiseError where no image is left.
     """
@@ -83,7 +83,9 @@ def find_pseudo_labels(run: Run, recipe: Recipe, fold_number: int, dataset: Data
     r, scored = dataset.structure.rows_per_image, np.ones(len(p), bool)
     if "scored" in dataset.test.table:
         scored = dataset.test.table["scored"].to_numpy(bool)
-    sure = confidence(p, dataset.task) >= settings.confidence
+    sure = np.ones(len(p), bool)
+    if dataset.task != "regression":  # a value has no confidence
+        sure = confidence(p, dataset.task) >= settings.confidence
     positions = np.flatnonzero((sure & scored).reshape(-1, r).all(axis=1))
     if not len(positions):
         raise FoldwiseError(
@@ -91,7 +93,9 @@ def find_pseudo_labels(run: Run, recipe: Recipe, fold_number: int, dataset: Data
             f"in fold {fold_number}: the surest has {confidence(p, dataset.task)[scored].max(initial=0):.3f}; lower it"
         )
     labels = hard_labels(p, dataset.task) if settings.labels == "hard" else p
-    labels = labels.reshape(len(p) // r, -1)[positions].astype(np.float32)
+    labels = labels.reshape(len(p) // r, -1)[positions].astype(
+        np.float64 if dataset.task == "regression" else np.float32
+    )
     return PseudoLabels(positions, labels, settings.weight)
 
 
@@ -103,7 +107,7 @@ def confidence(p: np.ndarray, task: Task) -> np.ndarray:
     >>> confidence(np.array([[0.125, 0.75]]), "multilabel").tolist()
     [0.75]
     """
-    return np.asarray(p.max(axis=1) if task == "multiclass" else np.maximum(p, 1 - p).min(axis=1))
+    return np.asarray(p.max(axis=1) if task in ONE_CLASS else np.maximum(p, 1 - p).min(axis=1))
 
 
 def hard_labels(p: np.ndarray, task: Task) -> np.ndarray:
@@ -119,14 +123,15 @@ def with_pseudo_labels(
     The images of both splits are put one after the other, and so are the other model inputs.
     """
     n_rows, n_images = len(rows.positions), len(rows.images)
-    weights = np.array([1, pseudo_labels.weight], np.float32)
+    own = np.ones(n_rows, np.float32) if rows.weights is None else rows.weights
+    added = np.full(len(pseudo_labels.positions), pseudo_labels.weight, np.float32)
     return replace(
         rows,
         images=Concatenation(rows.images, test_images),
         inputs={name: np.concatenate([values, test_inputs[name]]) for name, values in rows.inputs.items()},
         labels=np.concatenate([rows.labels, pseudo_labels.labels]),
         positions=np.concatenate([rows.positions, n_images + pseudo_labels.positions]),
-        weights=np.repeat(weights, [n_rows, len(pseudo_labels.positions)]),
+        weights=np.concatenate([own, added]),
     )
 
 

@@ -64,7 +64,7 @@ def read(
     )
 
 
-def submission(predictions: pd.DataFrame, sample: pd.DataFrame) -> pd.DataFrame:
+def submission(predictions: pd.DataFrame, sample: pd.DataFrame, /, **options: Any) -> pd.DataFrame:
     """Return `ImageId,Label` with the likeliest digit; with one digit against the rest, 1 where p > .5."""
     import pandas as pd
 
@@ -102,7 +102,8 @@ def _images(pixels: pd.DataFrame, name: str, rows_before: int, side: int | None)
     """Return uint8 (n, side, side, 1)."""
     import pandas as pd
 
-    numbers = pixels.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
+    whole = all(dtype.kind in "iu" for dtype in pixels.dtypes)  # else a value is no number or no whole one
+    numbers = (pixels if whole else pixels.apply(pd.to_numeric, errors="coerce")).to_numpy(np.float64)
     wrong = ~((numbers >= 0) & (numbers <= 255) & (numbers == np.floor(numbers)))
     if wrong.any():
         row, column = np.argwhere(wrong)[0]

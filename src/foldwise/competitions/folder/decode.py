@@ -35,7 +35,8 @@ def decode(data: bytes | np.ndarray, name: str, rules: ImageRules, boxed: bool =
     except MemoryError:
         raise
     except Exception as error:  # each library has errors of its own for damaged files
-        raise Undecodable(f"{type(error).__name__}: {error}") from error
+        kind = type(error).__name__
+        raise Undecodable("" if kind == "UnidentifiedImageError" else f"{kind}: {error}") from error
 
 
 def _decode_bytes(data: bytes, name: str, rules: ImageRules, boxed: bool) -> Decoded:

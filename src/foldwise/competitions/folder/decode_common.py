@@ -37,7 +37,7 @@ def decode_opencv(data: bytes, kind: Kind, rules: ImageRules, boxed: bool = Fals
     Raises Undecodable.
     """
     channels = "auto" if rules.sampled else rules.channels
-    flags, orientation, turned = FLAGS[channels], 1, False
+    flags, orientation, is_bgr = FLAGS[channels], 1, False
     if kind == "jpeg":
         header = jpeg_header(data)
         if header is not None:
@@ -46,9 +46,11 @@ def decode_opencv(data: bytes, kind: Kind, rules: ImageRules, boxed: bool = Fals
                 flags = FLAGS["colour"]  # the same values, in RGB order
             if rules.draft and rules.size is not None and not boxed:
                 reduced = _reduced(header, rules, rules.size)
-                flags, turned = (reduced, True) if reduced else (flags, False)
+                flags, is_bgr = (reduced, True) if reduced else (flags, False)
     elif rules.upright:
         orientation = orientation_of(data, kind)
+    if kind == "tiff" and flags == FLAGS["colour"]:  # in RGB order OpenCV 5.0.0 returns no pixels of 16-bit TIFFs
+        flags, is_bgr = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION, True
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     except cv2.error:  # a size that OpenCV refuses
@@ -57,7 +59,7 @@ def decode_opencv(data: bytes, kind: Kind, rules: ImageRules, boxed: bool = Fals
         raise Undecodable
     image = image[:, :, None] if image.ndim == 2 else image
     colour = image.shape[2] > 2
-    if flags == cv2.IMREAD_UNCHANGED or turned:
+    if flags == cv2.IMREAD_UNCHANGED or is_bgr:
         image = to_rgb(image)
         if kind == "png" and png_colour_type(data) == 4:
             colour = False  # grey with alpha, which OpenCV decodes to four bands
@@ -104,7 +106,10 @@ def _reduced(header: JpegHeader, rules: ImageRules, size: tuple[int, int]) -> in
 
 
 def decode_animated(data: bytes, rules: ImageRules, name: str) -> Decoded:
-    """Decode the frames of a GIF or WEBP, each as it is shown, as RGBA. Raises Undecodable and FoldwiseError."""
+    """Decode the frames of a GIF or WEBP, each as it is shown, as RGBA, or as RGB where all is opaque.
+
+    Raises Undecodable and FoldwiseError.
+    """
     from PIL import Image
 
     with Image.open(io.BytesIO(data)) as image:
@@ -114,8 +119,9 @@ def decode_animated(data: bytes, rules: ImageRules, name: str) -> Decoded:
             image.seek(number)
             frames.append(np.asarray(image.convert("RGBA")))
     pixels = np.stack(frames)
-    rgb = pixels[..., :3]
-    return Decoded(pixels, (0.0, 255.0), colour=bool((rgb != rgb[..., :1]).any()), alpha=True)
+    rgb, opaque = pixels[..., :3], bool((pixels[..., 3] == 255).all())
+    colour = bool((rgb != rgb[..., :1]).any())
+    return Decoded(rgb if opaque else pixels, (0.0, 255.0), colour=colour, alpha=not opaque)
 
 
 def n_frames(data: bytes) -> int:

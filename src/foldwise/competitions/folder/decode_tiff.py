@@ -16,8 +16,8 @@ from foldwise.competitions.folder.image_rules import ImageRules
 def decode_tiff(data: bytes, rules: ImageRules, name: str) -> Decoded:
     """Decode a TIFF; thumbnails and the smaller copies of a pyramid are no pages.
 
-    One page of 1, 8 or 16 bits with one band or three is decoded by OpenCV (which would multiply colours by alpha);
-    CMYK becomes RGB. Raises Undecodable and FoldwiseError.
+    One plain page of 1, 8 or 16 bits is decoded by OpenCV, which is faster; CMYK becomes RGB. Raises Undecodable and
+    FoldwiseError.
     """
     import tifffile
 
@@ -29,10 +29,8 @@ def decode_tiff(data: bytes, rules: ImageRules, name: str) -> Decoded:
         if len(pages) == 1 and file.is_imagej and file.series[0].ndim > first.ndim:
             return _hyperstack(file.series[0], rules, name)
         wanted = chosen_pages(len(pages), rules.pages, name)
-        plain = first.bitspersample in (1, 8, 16) and first.sampleformat == 1 and first.samplesperpixel in (1, 3)
-        plain = plain and (first.planarconfig != 2 or first.samplesperpixel == 1)  # OpenCV mixes 16-bit planes up
         turned = ORIENTATION in first.tags and not rules.upright  # OpenCV turns every TIFF
-        if len(pages) == 1 and plain and first.imagedepth == 1 and not turned:
+        if len(pages) == 1 and _is_plain(first) and not turned:
             try:
                 return decode_opencv(data, "tiff", rules)
             except Undecodable:  # a compression that OpenCV lacks
@@ -44,6 +42,23 @@ def decode_tiff(data: bytes, rules: ImageRules, name: str) -> Decoded:
     pixels = np.stack(images)
     n = pixels.shape[3]
     return Decoded(pixels, span_of(pixels.dtype), colour=n > 2, alpha=n in (2, 4) and bool(first.extrasamples))
+
+
+def _is_plain(page: Any) -> bool:
+    """Return whether OpenCV reads a page as it is.
+
+    It multiplies colours by alpha, mixes up bands that are stored one after the other, and returns zeros for a
+    compression that it lacks.
+    """
+    compressions = ("NONE", "CCITTRLE", "CCITTFAX3", "CCITTFAX4", "LZW", "JPEG", "ADOBE_DEFLATE", "DEFLATE", "PACKBITS")
+    return (
+        page.bitspersample in (1, 8, 16)
+        and page.sampleformat == 1
+        and page.samplesperpixel in (1, 3)
+        and (page.samplesperpixel == 1 or page.planarconfig == 1)
+        and page.imagedepth == 1
+        and page.compression.name in compressions
+    )
 
 
 def _is_thumbnail(page: Any) -> bool:

@@ -72,6 +72,12 @@ def _find(raw_dir: Path, folders: list[str], ids: Sequence[str], where: Sequence
     return found
 
 
+def ids_of_images(folder: Path) -> list[str]:
+    """Return an id for each image file in a folder and its sub-folders: its path there without suffix, in order."""
+    names = (split_suffix(normal(os.path.relpath(entry.path, folder))) for entry in walk(str(folder)))
+    return sorted(stem for stem, suffix in names if suffix in SUFFIXES)
+
+
 def _roots(raw_dir: Path, folders: list[str]) -> list[tuple[str, str]]:
     """Return (the folder that names are relative to, path) of all that the option `images` names; each path once."""
     found: dict[str, str] = {}

@@ -35,13 +35,15 @@ class JpegHeader(NamedTuple):
 
 def kind_of(data: bytes, name: str) -> Kind:
     """Return the kind of a file by its contents; DICOM without a preamble and NIfTI by their suffix."""
+    if data[128:132] == b"DICM":  # before others: its first 128 bytes may make it a TIFF too
+        return "dicom"
     for signature, kind in SIGNATURES:
         if data.startswith(signature):
             return "nifti" if kind == "gzip" and name.lower().endswith(".nii.gz") else kind
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "webp"
     lower = name.lower()
-    if data[128:132] == b"DICM" or lower.endswith((".dcm", ".dicom")):
+    if lower.endswith((".dcm", ".dicom")):
         return "dicom"
     if data[344:348] in (b"n+1\0", b"ni1\0") or lower.endswith((".nii", ".nii.gz")):
         return "nifti"

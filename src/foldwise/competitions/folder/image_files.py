@@ -44,8 +44,10 @@ class Outcome:
     decoded: Decoded | None = None
 
 
-def settle(rules: ImageRules, files: Sequence[ImageFile]) -> ImageRules:
+def settle(rules: ImageRules, files: Sequence[ImageFile], boxes: Sequence[Box | None] | None = None) -> ImageRules:
     """Return the rules with `channels=auto` decided from a sample of the files, and say in the log what was decided.
+
+    boxes: the parts of the images that `read_images` will cut out.
 
     The shape and the type of the images are added, which `read_images` then expects of all. Files that do not decode
     are left to `read_images`. Raises FoldwiseError, naming the options, where the files of the sample differ in
@@ -53,6 +55,7 @@ def settle(rules: ImageRules, files: Sequence[ImageFile]) -> ImageRules:
     """
     step = max(1, len(files) // SAMPLE)
     sample = list(files[::step])[: SAMPLE + 1]
+    parts = None if boxes is None else list(boxes[::step])[: SAMPLE + 1]
     if rules.channels == "auto":
         found: list[Decoded] = []
         for _, one in _outcomes(sample, rules, None, keep=True):
@@ -62,7 +65,7 @@ def settle(rules: ImageRules, files: Sequence[ImageFile]) -> ImageRules:
         rules = dataclasses.replace(rules, channels=_auto_channels(found), sampled=True)
         log.info("channels=auto: %s, from a sample of %d of %d images", rules.channels, len(found), len(files))
     like: np.ndarray | None = None
-    for file, one in _outcomes(sample, rules, None):
+    for file, one in _outcomes(sample, rules, parts):
         if one.error is not None:
             raise one.error
         if one.image is None:

@@ -2,114 +2,182 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import cv2
 import numpy as np
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from foldwise.competitions.folder import faces
-from foldwise.data.records import Record, Records
-from foldwise.errors import FoldwiseError, choices
-from foldwise.settings import Task
-from foldwise.storage import clear_csv_errors
+from foldwise.competitions.folder import faces, long_form, new_samples, tables
+from foldwise.competitions.folder.image_rules import Broken, Channels, Depth, Fit, ImageRules, Pages
+from foldwise.competitions.folder.labels import encode, learnable
+from foldwise.competitions.folder.layout import Layout, lay_out
+from foldwise.competitions.folder.rows import NO_TEST, Join, labelled_rows, test_rows, training_rows
+from foldwise.competitions.folder.samples import find_samples, records_of
+from foldwise.data.records import Records
+from foldwise.data.structure import Structure
+from foldwise.errors import ConfigError
+from foldwise.settings import ONE_CLASS, Task
 
 if TYPE_CHECKING:
     import pandas as pd
 
-VERSION = 1
+VERSION = 2
 SOURCES: dict[str, Callable[..., None]] = {"embedded": faces.write}
-SUFFIXES = ("", ".png", ".jpg", ".jpeg", ".tif", ".tiff")
+read_new = new_samples.read_new
+
+Side = Annotated[int, Field(ge=1)]
+Name = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int | float) else value)]
+Form = Literal["auto", "one_hot", "long", "folders"]
+Folders = str | tuple[str, ...]
 
 
 def read(
     raw_dir: Path,
     *,
     task: Task = "binary",
-    labels: str = "train.csv",
+    labels: str | None = "train.csv",
     sample: str = "sample_submission.csv",
-    images: str = "images",
-    test_images: str | None = None,
+    images: Folders = "images",
+    test_images: Folders | None = None,
     id_column: str = "id",
-    label_columns: tuple[str, ...] = ("label",),
-    classes: tuple[str, ...] | None = None,
+    label_columns: tuple[Name, ...] = ("label",),
+    classes: tuple[Name, ...] | None = None,
     group_column: str | None = None,
     auxiliary: tuple[str, ...] = (),
-    side: Annotated[int, Field(ge=1)] | None = None,
-    channels: Literal["grey", "colour", "as_is"] = "as_is",
+    side: Side | None = None,
+    channels: Channels = "as_is",
+    label_form: Form = "auto",
+    separator: str | None = None,
+    empty_label: str | None = None,
+    test: str = "test.csv",
+    join: Join | None = None,
+    group_pattern: str | None = None,
+    weight_column: str | None = None,
+    categories: tuple[str, ...] = (),
+    image_columns: tuple[str, ...] = (),
+    crop_columns: tuple[str, str, str, str] | None = None,
+    kept_columns: tuple[str, ...] = (),
+    train_prefix: str = "",
+    size: tuple[Side, Side] | None = None,
+    fit: Fit = "stretch",
+    depth: Depth | None = None,
+    pages: Pages | None = None,
+    upright: bool = True,
+    window: tuple[float, float] | Literal["file"] | None = None,
+    draft: bool = False,
+    broken: Broken = "refuse",
 ) -> Records:
-    """Read PNG, JPEG or TIFF images named by the ids of a CSV; the test ids are those of the sample submission.
+    """Read images named by the ids of a CSV; the test ids are those of the sample submission.
+
+    CSV files may have any usual encoding, separator and line ends; blanks around cells do not count.
 
     task: binary (one 0/1 column, or one column with two `classes`, the second being the positive one),
-        multiclass (one column of class names) or multilabel (several 0/1 columns).
-    labels, sample: CSV files in the raw folder.
-    images, test_images: folders in the raw folder (test_images: the same folder by default). An id is the
-        file's name with or without its suffix.
-    classes: the class names in order; by default the sorted values of the label column.
+        multiclass (one column of class names, or a 0/1 column for each class with one 1 in a row), ordinal (the same,
+        with the classes in order), multilabel (several 0/1 columns) or regression (columns of numbers).
+    labels, sample: CSV files in the raw folder. labels=null: the label is the name of an image's folder.
+    images, test_images: folders in the raw folder (test_images: the same by default). An id is the file's name with or
+        without its suffix.
+    classes: the class names in order; by default the values of the label column, numbers by value and names as text.
+        A class that no training row has gets the probability 0.
     group_column: rows that share this column's value stay in one fold.
-    auxiliary: numeric columns of the labels file and, for test rows, of `test.csv`, for models that take them.
+    auxiliary: numeric columns of the labels file and, for test rows, of `test`, for models that take them.
     side: resize to side x side pixels (area averaging); by default all images must have one size.
-    channels: grey (1), colour (3, RGB), or as the file has them.
+    channels: grey (1), colour (3, RGB), as the file has them, or auto: as most of the files have them.
+
+    label_form: auto, one_hot (a column for each class of one label), long (a row for each image and label, `ID_LABEL`)
+        or folders (the label is the name of the folder).
+    separator: of several labels in one cell; with label_form=long what separates image and label in an id ("_").
+    empty_label: what a cell says that lists no label, such as healthy; None: each cell must list one.
+    test: a table with the columns of test rows, read where they are needed; "none": there is no test set.
+    join: a second table and its column of ids, which gives the columns that the labels file lacks.
+    group_pattern: a regular expression that finds the group in the id, or in the group column: its first bracket.
+    weight_column: positive weights of the training rows in the loss.
+    categories: columns of names for models that take them, stored as numbers from 1.
+    image_columns: columns that name the image files; several are views of one sample. By default the id names it.
+    crop_columns: left, top, width and height in pixels of the part of the image that is kept.
+    kept_columns: columns of the sample submission whose values a submission keeps.
+    train_prefix: put before the ids of training rows, where test rows have the same ones; the files have none.
+    size: height and width to resize to.
+    fit: stretch, pad (with zeros) or crop (the middle) where the proportions differ.
+    depth: 8, 16 or float: bits of all pixels; by default those of the files.
+    pages: first, all (as views) or an index, of files with several pages; by default those are refused.
+    upright: turn photos as their EXIF orientation says.
+    window: centre and width of the values of a DICOM that are kept, or "file": as the file has them.
+    draft: decode JPEGs at a part of their size where that suffices: faster, with slightly other values.
+    broken: refuse, skip (test images are then blank) or blank images that cannot be decoded.
 
     Images are uint8, or float32 where the files have 16 bits.
     """
-    table = _table(raw_dir / labels, [id_column, *label_columns, *auxiliary, *([group_column] if group_column else [])])
-    test = _table(raw_dir / sample, [])
-    targets, encoded = _encode(table, task, list(label_columns), classes, labels)
-    test_columns = _table(raw_dir / "test.csv", [id_column, *auxiliary]) if auxiliary else None
+    if side is not None and size is not None:
+        raise ConfigError(f"competition.options.side={side} and size={list(size)}: set one of them")
+    shared = [*auxiliary, *categories, *image_columns, *(crop_columns or ())]
+    own = [column for column in (group_column, weight_column) if column]
+    folders = [images] if isinstance(images, str) else list(images)
 
-    def train_records() -> Iterator[Record]:
-        for i, id_ in enumerate(table[id_column]):
-            where = f"{labels}, row {i + 1}"
-            columns: dict[str, Any] = {target: encoded[i, k] for k, target in enumerate(targets)}
-            if group_column:
-                columns["group"] = table[group_column].iloc[i]
-                if not columns["group"]:
-                    raise FoldwiseError(f"{where}: the group {group_column!r} of {id_!r} is missing")
-            columns |= {name: _number(table[name].iloc[i], name, where) for name in auxiliary}
-            yield Record(id_, _image(raw_dir / images, id_, where, side, channels), columns, where)
-
-    def test_records() -> Iterator[Record]:
-        extra = test_columns.set_index(id_column) if test_columns is not None else None
-        if extra is not None and not extra.index.is_unique:
-            twice = extra.index[extra.index.duplicated()][0]
-            raise FoldwiseError(f"test.csv: duplicate id {twice!r}; ids must be unique")
-        for i, id_ in enumerate(test.iloc[:, 0]):
-            where = f"{sample}, row {i + 1}"
-            if extra is not None and id_ not in extra.index:
-                raise FoldwiseError(f"{where}: {id_!r} is not in test.csv, which gives {', '.join(auxiliary)}")
-            columns = (
-                {name: _number(extra.at[id_, name], name, where) for name in auxiliary} if extra is not None else {}
-            )
-            folder = raw_dir / (test_images or images)
-            yield Record(id_, _image(folder, id_, where, side, channels), columns, where)
-
-    return Records(task, targets, train_records(), test_records(), list(auxiliary), raw_dir / sample)
-
-
-def submission(predictions: pd.DataFrame, sample: pd.DataFrame) -> pd.DataFrame:
-    """Lay the predictions (id, a column for each target) out as the sample submission does.
-
-    A column for each target receives probabilities; one column for several classes receives the likeliest
-    class's name. Raises FoldwiseError if the sample has neither.
-    """
-    import pandas as pd
-
-    targets = list(predictions.columns[1:])
-    columns = list(sample.columns[1:])
-    result = pd.DataFrame({sample.columns[0]: predictions["id"]})
-    if len(columns) == len(targets) == 1:
-        return result.assign(**{columns[0]: predictions[targets[0]]})
-    if len(columns) == 1:
-        return result.assign(**{columns[0]: predictions[targets].idxmax(axis=1)})
-    if sorted(columns) != sorted(targets):
-        raise FoldwiseError(
-            f"sample_submission.csv has the columns {', '.join(columns)}; expected one column, or the targets "
-            f"{', '.join(targets)}"
+    labelled, columns, name = labelled_rows(
+        raw_dir, labels, label_form, id_column, label_columns, classes, separator, folders, task
+    )
+    train = training_rows(raw_dir, name, id_column, own, shared, join, labelled)
+    learned = learnable(encode(train, task, columns, classes, name, separator, empty_label), task, name)
+    extra: dict[str, Any] = dict(zip(learned.targets, learned.values.T, strict=True))
+    if (groups := tables.groups(train, group_column, group_pattern, name)) is not None:
+        extra["group"] = groups.tolist()
+    if weight_column:
+        extra["weight"] = tables.weights(train, weight_column, name)
+    test_table = train[:0]
+    if test != NO_TEST:
+        from_join = [column for column in shared if column not in labelled] if join else []
+        test_table = test_rows(
+            raw_dir,
+            sample,
+            test,
+            id_column,
+            shared,
+            join,
+            from_join,
+            train_prefix + train[tables.ID],
+            learned.targets if task in long_form.TASKS else (),
+            separator,
         )
-    return result.assign(**{column: predictions[column] for column in columns})
+    train_side, test_side, names = tables.side_columns(train, test_table, auxiliary, categories, name, sample)
+
+    rules = ImageRules(channels, depth, (side, side) if side else size, fit, pages, upright, window, broken, draft)
+    where = test_images or images
+    of_train = find_samples(raw_dir, images, train, extra | train_side, image_columns, crop_columns, name, train_prefix)
+    hidden = f"where the test images are hidden, set competition.options.test={NO_TEST}"
+    of_test = find_samples(raw_dir, where, test_table, test_side, image_columns, crop_columns, sample, advice=hidden)
+    return Records(
+        task,
+        learned.targets,
+        *records_of(rules, of_train, of_test),
+        list(auxiliary),
+        None if test == NO_TEST else raw_dir / sample,
+        structure=Structure(categories={column: len(names[column]) for column in categories}),
+        test_ids=test_table[tables.ID].tolist(),
+        category_names=names,
+        ordered=learned.ordered,
+    )
+
+
+def submission(
+    predictions: pd.DataFrame,
+    sample: pd.DataFrame,
+    /,
+    task: Task | None = None,
+    classes: tuple[str, ...] | None = None,
+    separator: str | None = None,
+    empty_label: str | None = None,
+    kept_columns: tuple[str, ...] = (),
+    **options: Any,
+) -> pd.DataFrame:
+    """Lay the predictions (id, a column for each target) out as the sample submission does; see `layout.lay_out`.
+
+    Raises FoldwiseError if the sample asks for what predictions cannot answer.
+    """
+    name = options.get("sample", "sample_submission.csv")
+    return lay_out(predictions, sample, Layout(name, task, classes, separator, empty_label, kept_columns))
 
 
 def truth(
@@ -118,90 +186,17 @@ def truth(
     task: Task = "binary",
     label_columns: tuple[str, ...] = ("label",),
     classes: tuple[str, ...] | None = None,
+    label_form: Form = "auto",
+    separator: str | None = None,
+    empty_label: str | None = None,
     **options: Any,
 ) -> np.ndarray:
-    """Return the true labels (n, k) of `solution.csv`, which is laid out like the labels file."""
-    classes = tuple(targets) if task == "multiclass" else classes
-    return _encode(solution.astype(str), task, list(label_columns), classes, "solution.csv")[1].astype(np.float64)
+    """Return the true labels (n, k) of `solution.csv`, which is laid out like the labels file.
 
-
-def _table(path: Path, columns: list[str]) -> pd.DataFrame:
-    import pandas as pd
-
-    with clear_csv_errors(path.name):
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    if table.empty:
-        raise FoldwiseError(f"{path.name}: there is no row below the header")
-    for column in columns:
-        if column not in table:
-            raise FoldwiseError(f"{path.name}: the column {column!r} is missing; {choices(column, table.columns)}")
-    return table
-
-
-def _encode(
-    table: pd.DataFrame, task: Task, columns: list[str], classes: tuple[str, ...] | None, name: str
-) -> tuple[list[str], np.ndarray]:
-    """Return the targets and the labels, int8 (n, k)."""
-    if task != "multilabel" and len(columns) != 1:
-        raise FoldwiseError(f"competition.options.label_columns={columns}: a {task} task has one label column")
-    for column in columns:
-        missing = table.index[table[column] == ""]
-        if len(missing):
-            raise FoldwiseError(f"{name}, row {missing[0] + 1}: the label {column!r} is missing")
-    if task == "multiclass":
-        names = list(classes or sorted(table[columns[0]].unique()))
-        _check_values(table[columns[0]], names, name)
-        return names, (table[columns[0]].to_numpy()[:, None] == np.array(names)[None, :]).astype(np.int8)
-    values = list(classes or ("0", "1"))
-    if len(values) != 2:
-        raise FoldwiseError(f"competition.options.classes={values}: a {task} task has two, the second the positive one")
-    for column in columns:
-        _check_values(table[column], values, name)
-    return columns, (table[columns] == values[1]).to_numpy(np.int8)
-
-
-def _check_values(column: pd.Series, valid: list[str], name: str) -> None:
-    wrong = column.index[~column.isin(valid)]
-    if len(wrong):
-        value = column.iloc[wrong[0]]
-        raise FoldwiseError(
-            f"{name}, row {wrong[0] + 1}: the label {column.name!r} is {value!r}, which is no class; "
-            f"{choices(value, valid)}"
-        )
-
-
-def _number(text: str, column: str, where: str) -> float:
-    if text in ("", "na", "NA", "nan", "NaN"):
-        return float("nan")
-    try:
-        number = float(text)
-    except ValueError:
-        number = float("inf")
-    if abs(number) == float("inf"):
-        raise FoldwiseError(f"{where}: {column} is {text!r}, expected a number")
-    return number
-
-
-def _image(folder: Path, id_: str, where: str, side: int | None, channels: str) -> np.ndarray:
-    """Return (h, w, c), uint8 or float32; colours in RGB order."""
-    path = next((p for suffix in SUFFIXES if (p := folder / f"{id_}{suffix}").is_file()), None)
-    if path is None:
-        raise FoldwiseError(f"{where}: no image of {id_!r} in {folder}; tried the suffixes {', '.join(SUFFIXES[1:])}")
-    mode = {
-        "grey": cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH,
-        "colour": cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH,
-    }
-    # decoded from memory: cv2.imread would print a warning of its own for a damaged file
-    data = np.frombuffer(path.read_bytes(), np.uint8)
-    try:
-        image = cv2.imdecode(data, mode.get(channels, cv2.IMREAD_UNCHANGED)) if data.size else None
-    except cv2.error:  # a size that OpenCV refuses
-        image = None
-    if image is None:
-        raise FoldwiseError(f"{where}: {path.name} does not decode as an image ({data.size} bytes)")
-    if side is not None:
-        image = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
-    image = image[:, :, None] if image.ndim == 2 else image
-    if image.shape[2] >= 3:
-        image = image[:, :, [2, 1, 0, *range(3, image.shape[2])]]  # OpenCV decodes to BGR
-    return image if image.dtype == np.uint8 else image.astype(np.float32)
+    A solution of labels in long form has a row for each image and a column for each label.
+    """
+    names_are_targets = task in ONE_CLASS or (separator is not None and task == "multilabel")
+    classes = tuple(targets) if names_are_targets else classes
+    columns = targets if label_form == "long" or len(label_columns) > 1 else label_columns
+    text = solution.astype(str)
+    return encode(text, task, columns, classes, "solution.csv", separator, empty_label).values.astype(np.float64)

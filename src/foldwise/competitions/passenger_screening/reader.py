@@ -110,7 +110,7 @@ def read(
     )
 
 
-def submission(predictions: pd.DataFrame, sample: pd.DataFrame) -> pd.DataFrame:
+def submission(predictions: pd.DataFrame, sample: pd.DataFrame, /, **options: Any) -> pd.DataFrame:
     """Return `Id,Probability`."""
     import pandas as pd
 

@@ -60,7 +60,7 @@ def read(
     )
 
 
-def submission(predictions: pd.DataFrame, sample: pd.DataFrame) -> pd.DataFrame:
+def submission(predictions: pd.DataFrame, sample: pd.DataFrame, /, **options: Any) -> pd.DataFrame:
     """Return `id,is_iceberg`; the predictions already are."""
     return predictions
 

@@ -1,0 +1,170 @@
+"""Stage `predict`: answer new data with the runs and the weights of a finished blend."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from foldwise.blends.nested import blend
+from foldwise.config.check import checked_options
+from foldwise.data import dataset as datasets
+from foldwise.data.dataset import Dataset
+from foldwise.data.folds import held_out_part
+from foldwise.data.records import Record, Records
+from foldwise.errors import ConfigError, FoldwiseError
+from foldwise.execution.prediction import PredictionTask
+from foldwise.execution.queue import predict_fits
+from foldwise.plugins import competition_module, function_named
+from foldwise.runs import store, submission
+from foldwise.runs.members import stacked
+from foldwise.runs.recipe import Recipe, recipe_from
+from foldwise.runs.store import Run
+from foldwise.settings import EnsembleSettings, Settings
+from foldwise.stages.prepare import prepared
+from foldwise.storage import content_key
+
+
+def predict(settings: Settings) -> dict[str, Any]:
+    """Predict new samples by the blend of a submission (the newest, or `submission=FILE`), and write them.
+
+    The blend is learned again from the out-of-fold predictions of its members, as `foldwise ensemble` did, and the
+    weights of their fits predict the new samples: on the same backend and CPU, the original test samples get the
+    same predictions bit for bit. Returns the file, the number of samples and the name of the blend.
+
+    Raises FoldwiseError where a member has no weights, or the new data do not fit those that were trained on.
+    """
+    known = prepared(settings)
+    path, about = submission.chosen(settings, with_csv=False, data_key=known.data_key)
+    runs = _members(settings, path, about)
+    recipes = {run: _recipe(run) for run in runs}
+    folds = known.path / f"folds_{about['split_key']}.parquet"
+    work = settings.prepared_dir  # on the disk of the data, which is large
+    with tempfile.TemporaryDirectory(dir=work, prefix=".new-") as folder:
+        new = Path(folder)
+        records = replace(_as_known(known), test=new_records(settings, known))
+        datasets.write_test(records, new, known.train.images[0])
+        data = replace(known, test=datasets.read_split(new, "test"))
+        _predict_by_members(settings, recipes, known, folds, new, len(data.test.images))
+        predictions = _blended(about, runs, data, folds, new)
+        file = _write(settings, known, predictions, path.stem, about)
+    return {"file": str(file), "n_rows": len(predictions), "blend": path.stem}
+
+
+def show(result: dict[str, Any], width: int) -> str:
+    """Return what was predicted, and the file."""
+    return f"{result['n_rows']} rows answered by {result['blend']}: {result['file']}"
+
+
+def _members(settings: Settings, path: Path, about: dict[str, Any]) -> list[Run]:
+    """Return the runs of a blend; raise FoldwiseError where one is gone or has no weights."""
+    runs = [Run(settings.runs_dir / member["run"]) for member in about.get("members", []) if isinstance(member, dict)]
+    if not runs:
+        raise FoldwiseError(f"{path}: it is made of files of predictions, and no model can answer new data for them")
+    for run in runs:
+        if not (run.path / "recipe.yaml").is_file():
+            raise FoldwiseError(f"{run.path} is missing, a member of {path.stem}; train it again")
+        if "imported" in run.recipe:
+            raise FoldwiseError(
+                f"{run.name}: it was imported, so that no weights of it are here; blend without it: "
+                f"ensemble.members=[{','.join(one.name for one in runs if 'imported' not in one.recipe)}]"
+            )
+    return runs
+
+
+def _recipe(run: Run) -> Recipe:
+    """Return the recipe of a run, with options of the types that their functions take."""
+    recipe = recipe_from(run.recipe)
+    builder = function_named("models", recipe.model.name, "model.name")
+    options = checked_options(builder, recipe.model.options, f"{run.name}: model.options")
+    return replace(recipe, model=replace(recipe.model, options=options))
+
+
+def _as_known(known: Dataset) -> Records:
+    """Return records of the task, the targets and the structure of known data."""
+    return Records(known.task, known.targets, [], [], known.auxiliary, structure=known.structure)
+
+
+def new_records(settings: Settings, known: Dataset) -> Iterator[Record]:
+    """Return the records of the new samples as the competition's reader reads them."""
+    given, options = settings.predict, settings.competition.options
+    if (given.images is None) == (given.raw is None):
+        raise ConfigError(
+            "predict: expected images=FOLDER (a folder of images) or raw=FOLDER (files in the competition's own "
+            "format), one of them"
+        )
+    named = [Path(one) for one in (given.images, given.raw, given.sample) if one is not None]
+    absent = [one for one in named if not one.exists()]
+    if absent:
+        raise ConfigError(f"predict: {absent[0]} does not exist")
+    reader = competition_module(settings.competition.reader)
+    read_new = getattr(reader, "read_new", None)
+    sample = None if given.sample is None else Path(given.sample).resolve()
+    if read_new is not None:
+        folder, images = (Path(given.raw), None) if given.raw else (Path(str(given.images)), ".")
+        records: Iterator[Record] = read_new(
+            folder,
+            new_images=images,
+            new_sample=sample,
+            targets=known.targets,
+            category_names=known.category_names,
+            **options,
+        )
+        return records
+    if given.raw is None:
+        raise ConfigError(f"images={given.images}: {settings.competition.name} reads its own format; give raw=FOLDER")
+    return iter(reader.read(Path(given.raw), **options).test)
+
+
+def _predict_by_members(
+    settings: Settings, recipes: dict[Run, Recipe], known: Dataset, folds: Path, new: Path, n_new: int
+) -> None:
+    n_train = len(known.train.images)
+    predict_fits(
+        [
+            PredictionTask(run, recipe, fit, n_train, known.path, folds, new, n_new)
+            for run, recipe in recipes.items()
+            for fit in run.predicting
+        ],
+        settings.execution,
+    )
+
+
+def _blended(about: dict[str, Any], runs: list[Run], data: Dataset, folds: Path, new: Path) -> pd.DataFrame:
+    """Blend the members' predictions of the new samples as the blend did: id and the targets."""
+
+    def predictions(run: Run, ids: pd.Series, targets: list[str]) -> np.ndarray:
+        return store.test_predictions(run, ids, targets, folder=new / run.name)
+
+    table = pd.read_parquet(folds)
+    train, test, problem = stacked(runs, held_out_part(data, table), table, new, predictions)
+    problem = replace(problem, metric=about["metric"], test=None)
+    blended = blend(problem, train, test, EnsembleSettings(**about["ensemble"]))
+    return store.test_table(data.test.table["id"], blended.probabilities, data.targets)
+
+
+def _write(settings: Settings, known: Dataset, predictions: pd.DataFrame, blend: str, about: dict[str, Any]) -> Path:
+    """Write the predictions in the layout of the new data's sample submission, or with a column for each target."""
+    given = settings.predict
+    source = Path(str(given.raw or given.images)).resolve()
+    stem = f"{blend}_{source.name}_{content_key([str(source), *predictions['id']])[:6]}"
+    described: dict[str, Any] = {
+        **{name: about[name] for name in ("competition", "metric", "thresholds") if name in about},
+        "predicted_by": blend,
+        "new_data": str(source),
+    }
+    return submission.write_like(_sample(settings), settings, known, predictions, stem, described)
+
+
+def _sample(settings: Settings) -> Path | None:
+    """Return the sample submission of the new data, where there is one."""
+    given = settings.predict
+    if given.sample is not None:
+        return Path(given.sample)
+    named = settings.competition.options.get("sample", "sample_submission.csv")
+    return next(iter(sorted(Path(given.raw).rglob(named))), None) if given.raw else None
