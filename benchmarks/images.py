@@ -1,13 +1,13 @@
 """Decoding JPEGs of 512 x 512 pixels to 224 x 224: the reader of folders against a bare OpenCV loop.
 
-The bare loops call `cv2.imread`, `cv2.resize` (INTER_AREA) and turn BGR to RGB, into an .npy file: one image after
+The bare loops call `cv2.imread` (to RGB) and `cv2.resize` (INTER_AREA), into an .npy file: one image after
 the other, where OpenCV itself uses all cores to resize, and in a pool of as many threads as there are cores.
 foldwise finds the images of all ids, takes the sample that settles the rules, decodes in its threads, checks every
 image and writes the same file; `draft` decodes at half the size first, which changes values slightly. Each runs in a
 fresh process, in turn, over files that are in the page cache; medians of five rounds are printed. The arrays are
 compared.
 
-"of the loop" is the images per second beside those of the faster bare loop. Where other programs use the cores,
+"of the loop" compares the images per second with those of the faster bare loop. Where other programs use the cores,
 the seconds of the processor say more than those of the wall. Memory is the peak of the resident set above that after
 the imports; it does not grow with the number of images.
 """
@@ -70,9 +70,9 @@ def write_images(folder: Path, n: int) -> None:
 
 def bare(path: Path) -> np.ndarray:
     """Read one image as a user would by hand."""
-    image = cv2.imread(str(path))
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
     assert image is not None
-    return cv2.resize(image, (TARGET, TARGET), interpolation=cv2.INTER_AREA)[:, :, ::-1]
+    return cv2.resize(image, (TARGET, TARGET), interpolation=cv2.INTER_AREA)
 
 
 def loop(paths: list[Path], out: np.ndarray) -> None:

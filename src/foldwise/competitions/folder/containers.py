@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import zipfile
+import zlib
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from foldwise.competitions.folder.decoded import Undecodable
 from foldwise.errors import FoldwiseError
 
 if TYPE_CHECKING:
@@ -133,7 +135,10 @@ class OpenContainers:
             if suffix == ".zip":
                 if path not in self._open:
                     self._open[path] = zipfile.ZipFile(path)
-                return self._open[path].read(member)
+                try:
+                    return self._open[path].read(member)
+                except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+                    raise Undecodable(str(error)) from None
             if suffix == ".parquet":
                 return self._read_parquet(path, int(member))
             return self._read_hdf5(path, member)

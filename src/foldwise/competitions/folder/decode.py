@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from foldwise.competitions.folder.decode_common import decode_animated, decode_o
 from foldwise.competitions.folder.decode_dicom import decode_dicom
 from foldwise.competitions.folder.decode_tiff import decode_tiff
 from foldwise.competitions.folder.decoded import Decoded, Undecodable, from_array
-from foldwise.competitions.folder.headers import is_animated_webp, kind_of
+from foldwise.competitions.folder.headers import is_animated, kind_of
 from foldwise.competitions.folder.image_rules import ImageRules
 from foldwise.errors import FoldwiseError
 
@@ -41,10 +42,8 @@ def decode(data: bytes | np.ndarray, name: str, rules: ImageRules, boxed: bool =
 
 def _decode_bytes(data: bytes, name: str, rules: ImageRules, boxed: bool) -> Decoded:
     kind = kind_of(data, name)
-    if kind == "gif" or (kind == "webp" and is_animated_webp(data)):
-        if n_frames(data) > 1:
-            return decode_animated(data, rules, name)
-        return decode_opencv(data, kind, rules, boxed)
+    if is_animated(data, kind) and n_frames(data) > 1:
+        return decode_animated(data, rules, name)
     if kind == "tiff":
         return decode_tiff(data, rules, name)
     if kind == "dicom":
@@ -86,6 +85,8 @@ def _decode_nifti(data: bytes, rules: ImageRules, name: str) -> Decoded:
         raise FoldwiseError(f"{name}: NIfTI files need the package nibabel: pip install 'foldwise[nifti]'") from None
     if data[:2] == b"\x1f\x8b":
         data = gzip.decompress(data)
-    volume = np.asanyarray(nibabel.Nifti1Image.from_bytes(data).dataobj)
+    second = 540 in (int.from_bytes(data[:4], "little"), int.from_bytes(data[:4], "big"))  # the header of NIfTI-2
+    image: Any = (nibabel.Nifti2Image if second else nibabel.Nifti1Image).from_bytes(data)
+    volume = np.asanyarray(image.dataobj)
     volume = volume.reshape(volume.shape[0], volume.shape[1], -1)  # times follow one another
     return from_array(volume.transpose(2, 1, 0)[..., None], rules.pages, name)

@@ -1,4 +1,4 @@
-"""JPEG, PNG, BMP, WEBP, JPEG 2000 and what else OpenCV reads; GIF and animated WEBP by Pillow."""
+"""JPEG, PNG, BMP, WEBP, JPEG 2000 and what else OpenCV reads; animations by Pillow."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _reduced(header: JpegHeader, rules: ImageRules, size: tuple[int, int]) -> in
 
 
 def decode_animated(data: bytes, rules: ImageRules, name: str) -> Decoded:
-    """Decode the frames of a GIF or WEBP, each as it is shown, as RGBA, or as RGB where all is opaque.
+    """Decode the frames of a GIF, WEBP or PNG, each as it is shown, as RGBA, or as RGB where all is opaque.
 
     Raises Undecodable and FoldwiseError.
     """
@@ -125,7 +125,7 @@ def decode_animated(data: bytes, rules: ImageRules, name: str) -> Decoded:
 
 
 def n_frames(data: bytes) -> int:
-    """Return how many frames a GIF or WEBP has. Raises OSError where it is damaged."""
+    """Return how many frames a GIF, WEBP or PNG has. Raises OSError where it is damaged."""
     from PIL import Image
 
     with Image.open(io.BytesIO(data)) as image:

@@ -15,7 +15,7 @@ from foldwise.competitions.folder.file_names import NO_IMAGES, SUFFIXES, bare_ke
 from foldwise.competitions.folder.image_rules import ImageFile
 from foldwise.errors import FoldwiseError
 
-Place = str | tuple[str, str]  # the path of a file; or that of a container, and the member
+Place = str | tuple[str, str, str]  # the path of a file; or that of a container, the member and its name
 Table = dict[str, Place | list[Place]]  # by `bare_key`; a list where several files share it
 
 
@@ -63,7 +63,7 @@ def _find(raw_dir: Path, folders: list[str], ids: Sequence[str], where: Sequence
         if len(places) > 1:
             raise _ambiguous(raw_dir, id_, where[i], places)
         if places:
-            path, member = (places[0], "") if isinstance(places[0], str) else places[0]
+            path, member = (places[0], "") if isinstance(places[0], str) else places[0][:2]
             found.append(ImageFile(path, id_, where[i], member))
         else:
             missing.append(i)
@@ -115,7 +115,7 @@ def _table(roots: list[tuple[str, str]], ids: Sequence[str]) -> Table:
                     table[key] = entry.path
         elif containers.is_container(root):
             for name, member in containers.members(root, ids):
-                _add(table, bare_key(normal(name)), (root, member))
+                _add(table, bare_key(normal(name)), (root, member, normal(name)))
         else:
             _add(table, bare_key(normal(root)), root)
     return table
@@ -123,7 +123,10 @@ def _table(roots: list[tuple[str, str]], ids: Sequence[str]) -> Table:
 
 def _add(table: Table, key: str, place: Place) -> None:
     held = table.get(key)
-    table[key] = place if held is None else [*(held if isinstance(held, list) else [held]), place]
+    if isinstance(held, list):
+        held.append(place)
+    else:
+        table[key] = place if held is None else [held, place]
 
 
 def _shared(raw_dir: Path, roots: list[tuple[str, str]], table: Table) -> dict[str, list[Place]]:
@@ -146,7 +149,7 @@ def _shared(raw_dir: Path, roots: list[tuple[str, str]], table: Table) -> dict[s
 
 def _path_of(place: Place) -> str:
     """Return the path of a file, or the name of a member of a container."""
-    return normal(place if isinstance(place, str) else place[1])
+    return normal(place) if isinstance(place, str) else place[2]
 
 
 def _choose(raw_dir: Path, name: str, places: list[Place], shared: dict[str, list[Place]] | None) -> list[Place]:
@@ -155,11 +158,8 @@ def _choose(raw_dir: Path, name: str, places: list[Place], shared: dict[str, lis
     stem = stem if suffix in SUFFIXES else name
     if len(places) > 1 and shared is not None:
         for key in (name, stem):
-            fit = [place for place in shared.get(key, []) if place in places] if key in shared else []
-            if fit:
-                return _of_suffix(fit, suffix)
-    if len(places) < 2 and (not places or not isinstance(places[0], str)):
-        return places  # the member of a parquet file is a row
+            if key in shared:
+                return _of_suffix(shared[key], suffix)
     start = normal(str(raw_dir)).rstrip("/") + "/"
     for fold in (str, str.casefold):
         wanted = "/" + fold(stem).strip("/")
@@ -188,7 +188,7 @@ def _ambiguous(raw_dir: Path, id_: str, where: str, places: list[Place]) -> Fold
 def _shown(raw_dir: Path, place: Place) -> str:
     if isinstance(place, str):
         return os.path.relpath(place, raw_dir)
-    return f"{os.path.relpath(place[0], raw_dir)}[{place[1]}]"
+    return f"{os.path.relpath(place[0], raw_dir)}[{place[2]}]"
 
 
 def _missing(

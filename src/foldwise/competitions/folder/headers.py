@@ -114,6 +114,11 @@ def exif_orientation(exif: bytes) -> int:
     return 1
 
 
-def is_animated_webp(data: bytes) -> bool:
-    """Return whether a WEBP says that it holds an animation."""
-    return data[12:16] == b"VP8X" and len(data) > 20 and bool(data[20] & 2)
+def is_animated(data: bytes, kind: Kind) -> bool:
+    """Return whether a GIF, PNG or WEBP may hold several frames, by its header."""
+    if kind == "webp":
+        return data[12:16] == b"VP8X" and len(data) > 20 and bool(data[20] & 2)
+    if kind == "png":  # the chunk of an animation comes before the pixels
+        at = data.find(b"acTL", 8, max(0, data.find(b"IDAT")))
+        return at > 0 and data[at - 4 : at] == b"\0\0\0\x08"
+    return kind == "gif"

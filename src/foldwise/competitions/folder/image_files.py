@@ -208,5 +208,7 @@ def _outcome(
         one = Outcome(None, f"{n_bytes} bytes" + (f": {error}" if str(error) else ""))
     except FoldwiseError as error:
         one = Outcome(None, error=FoldwiseError(f"{file.where}: {error}"))
+    except OSError as error:  # no right to read it, a link to nowhere, a disk that fails
+        one = Outcome(None, error=FoldwiseError(f"{file.where}: {file.name} cannot be read: {error}"))
     one.noisy = captured.size() > before
     return one
