@@ -44,7 +44,13 @@ CHIPS = Path(__file__).parents[2] / "shared" / "data" / "opensarship_75x75.json.
 
 def start(*words):
     command = [sys.executable, "-m", "foldwise", *map(str, words)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, **pipes, preexec_fn=take_interrupts)
+
+
+def take_interrupts():
+    """Let a child be interrupted although a shell started the tests in the background, where SIGINT is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def foldwise(*words, status=0):
@@ -259,17 +265,6 @@ def test_new_data_are_answered_by_the_trained_weights(copied):
     raw, (submission,) = copied / "data" / "raw" / "faces", (copied / "submissions").glob("*.csv")
     out, _ = foldwise("predict", f"root={copied}", *DATA, f"raw={raw}", "format=json", "execution.threads_per_fold=1")
     assert Path(json.loads(out)["file"]).read_bytes() == submission.read_bytes()
-    folder = copied / "unseen"
-    folder.mkdir()
-    names = pd.read_csv(submission)["id"].tolist()
-    for name in names[:3]:
-        shutil.copy(raw / "images" / f"{name}.png", folder)
-    out, _ = foldwise("predict", f"root={copied}", *DATA, f"images={folder}", f"submission={submission}")
-    assert out.startswith("3 rows answered by faces_")
-    answered = pd.read_csv(out.rpartition(": ")[2].strip()).set_index("id")["is_face"]
-    known = pd.read_csv(submission).set_index("id")["is_face"]
-    assert answered.to_numpy() == pytest.approx(known[answered.index].to_numpy(), abs=1e-6)
-    assert sorted(answered.index) == sorted(names[:3])
     assert [path.name for path in (copied / "data" / "prepared" / "faces").glob(".new-*")] == []
 
 

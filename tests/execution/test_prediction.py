@@ -16,10 +16,9 @@ from foldwise.runs.recipe import recipe_from
 from foldwise.settings import AugmentSettings, plain
 
 RECIPES = {
-    "one model": make_recipe("mlp"),
-    "two seeds": make_recipe("mlp", n_seeds=2),
-    "snapshots and views": replace(
-        make_recipe("mlp", {"batch_norm": True}, epochs=4, snapshots=2),
+    "one model": make_recipe(),
+    "seeds, snapshots and views": replace(
+        make_recipe("mlp", {"batch_norm": True}, epochs=2, snapshots=2, n_seeds=2),
         augment=AugmentSettings("none", test_views="flips"),
     ),
     "refit of two seeds": make_recipe(refit=True, refit_seeds=2),
@@ -103,5 +102,5 @@ def test_weights_are_in_the_order_of_training(tmp_path):
 
 
 def test_a_recipe_survives_its_file(tmp_path):
-    recipe = RECIPES["snapshots and views"]
+    recipe = RECIPES["seeds, snapshots and views"]
     assert recipe_from(plain(recipe)) == recipe
