@@ -20,7 +20,8 @@ pytestmark = pytest.mark.slow
 
 DATA = ["competition=faces", "source.n_train=60", "source.n_test=20"]  # what every stage reads
 RECIPE = ["model=small_cnn", "model.options.filters=[4,8]", "augment=flips", "fit.epochs=2"]
-FACES = [*DATA, *RECIPE, "execution.threads_per_fold=1"]
+SPLIT = "split.n_folds=3"
+FACES = [*DATA, SPLIT, *RECIPE, "execution.threads_per_fold=1"]
 # run the command line after the number of a rename in submissions/, before which the process kills itself
 KILLED_AT_A_RENAME = """
 import os, signal, sys
@@ -91,7 +92,7 @@ def undisturbed(tmp_path_factory):
     """A root in which the faces line was run without disturbance."""
     root = tmp_path_factory.mktemp("undisturbed")
     foldwise("train", f"root={root}", *FACES, "execution.workers=2")
-    foldwise("ensemble", f"root={root}", *DATA)
+    foldwise("ensemble", f"root={root}", *DATA, SPLIT)
     return root
 
 
@@ -137,7 +138,7 @@ def mended(undisturbed, tmp_path_factory):
 def test_one_worker_predicts_the_same_bits_as_two(undisturbed, tmp_path):
     foldwise("train", f"root={tmp_path}", *FACES, "execution.workers=1")
     assert predictions(tmp_path) == predictions(undisturbed)
-    assert len(predictions(tmp_path)) == 10
+    assert len(predictions(tmp_path)) == 6
 
 
 def test_snapshots_pseudo_labels_and_a_refit_too_have_the_same_bits(undisturbed, tmp_path):
@@ -150,11 +151,11 @@ def test_snapshots_pseudo_labels_and_a_refit_too_have_the_same_bits(undisturbed,
         foldwise("train", f"root={root}", *FACES, *more, f"execution.workers={workers}")
         found.append(predictions(root))
     assert found[0] == found[1]
-    assert len(found[0]) == 21  # five folds of two runs, held out and on test, and the refit on test
+    assert len(found[0]) == 13  # three folds of two runs, held out and on test, and the refit on test
 
 
 def test_only_a_deleted_fold_is_trained_again(mended, undisturbed):
-    assert "4 of 5 folds are trained already" in mended.err
+    assert "2 of 3 folds are trained already" in mended.err
     assert mended.changed == {"fold_2"}
     assert predictions(mended.root) == predictions(undisturbed)
 
@@ -188,7 +189,7 @@ def test_killed_during_training_the_next_run_ends_the_same(undisturbed, tmp_path
     process.communicate()
     wait_for(lambda: not any(map(is_alive, workers)), seconds=20)
     finished = len(list(tmp_path.glob("runs/faces/*/fold_*")))
-    assert 1 <= finished < 5
+    assert 1 <= finished < 3
     foldwise(*words, "execution.workers=1")
     assert predictions(tmp_path) == predictions(undisturbed)
     assert not list(tmp_path.rglob(".*partial*"))
@@ -221,7 +222,7 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path):
 def test_killed_while_it_writes_a_submission_the_next_run_ends_the_same(copied, undisturbed, rename, there):
     folder = copied / "submissions"
     shutil.rmtree(folder)
-    words = ["ensemble", f"root={copied}", *DATA]
+    words = ["ensemble", f"root={copied}", *DATA, SPLIT]
     command = [sys.executable, "-c", KILLED_AT_A_RENAME, str(rename), *words]
     assert subprocess.run(command, capture_output=True, check=False).returncode == -signal.SIGKILL
     assert [path.suffix for path in folder.glob("[!.]*")] == there  # whole or absent
@@ -233,14 +234,14 @@ def test_killed_while_it_writes_a_submission_the_next_run_ends_the_same(copied, 
 
 
 def test_score_as_json_is_the_contract(undisturbed):
-    out, _ = foldwise("score", f"root={undisturbed}", *DATA, "format=json")
+    out, _ = foldwise("score", f"root={undisturbed}", *DATA, SPLIT, "format=json")
     (report,) = json.loads(out)
     assert list(report) == [
         *("competition", "model", "run_key", "data_key", "split_key", "seconds", "n_rows", "log_loss"),
         *("log_loss_interval", "fold_log_loss", "accuracy", "f1", "auc", "confusion_matrix", "versions", "device"),
     ]
     assert report["n_rows"] == 60
-    assert len(report["fold_log_loss"]) == 5
+    assert len(report["fold_log_loss"]) == 3
     low, high = report["log_loss_interval"]
     assert low < report["log_loss"] < high
     assert np.sum(report["confusion_matrix"]) == 60
@@ -271,7 +272,7 @@ def test_new_data_are_answered_by_the_trained_weights(copied):
 def test_a_sweep_trains_every_combination_and_skips_what_is_finished(copied):
     words = ("-m", f"root={copied}", *FACES, "fit.learning_rate=1e-3,3e-3", "execution.workers=1")
     out, err = foldwise("train", *words)
-    assert "5 of 5 folds are trained already: nothing to do" in err  # 3e-3 is what is tuned
+    assert "3 of 3 folds are trained already: nothing to do" in err  # 3e-3 is what is tuned
     assert out.count("small_cnn-") == 2
     assert len(list((copied / "runs" / "faces").iterdir())) == 2
     reports = json.loads(

@@ -143,7 +143,9 @@ def _extract(archive: Path, folder: Path) -> None:
                 file.extractall(folder, names)
         elif archive.name.lower().endswith(TARS):
             with tarfile.open(archive) as file:
-                file.extractall(folder, [one for one in file if one.name in names], filter="data")
+                # Python 3.11 has filters from 3.11.4 on; names and links were checked above
+                safe: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+                file.extractall(folder, [one for one in file if one.name in names], **safe)
         else:
             with py7zr.SevenZipFile(archive) as file:
                 file.extract(folder, names)
