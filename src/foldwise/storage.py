@@ -93,10 +93,11 @@ def is_foreign(path: Path) -> bool:
     >>> is_foreign(Path("images/._7.png")), is_foreign(Path("__MACOSX/7.png")), is_foreign(Path("images/7.png"))
     (True, True, False)
     """
-    return any(_is_foreign_name(part) for part in path.parts)
+    return any(is_foreign_name(part) for part in path.parts)
 
 
-def _is_foreign_name(name: str) -> bool:
+def is_foreign_name(name: str) -> bool:
+    """Tell whether a file or a folder of this name was left by an operating system."""
     return name.startswith("._") or name.lower() in FOREIGN
 
 
@@ -110,7 +111,7 @@ def own_files(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
         place, prefix = waiting.pop()
         with os.scandir(place) as entries:
             for entry in entries:
-                if _is_foreign_name(entry.name):
+                if is_foreign_name(entry.name):
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append((entry.path, f"{prefix}{entry.name}/"))

@@ -82,7 +82,7 @@ def test_repeats_come_from_the_file(tmp_path):
     dataset = make_dataset(tmp_path, np.tile([0, 1], 6))
     split = by_file(written(tmp_path, table))
     assert folds.read_folds(dataset, split)["fold"].tolist() == table["fold"].tolist()
-    counted = folds.counted_split(dataset, split)
+    counted = folds.counted_split(split, folds.read_folds(dataset, split))
     assert (counted.n_folds, counted.repeats) == (3, 2)
 
 
@@ -157,7 +157,7 @@ def test_rows_of_fold_minus_one_are_never_held_out(tmp_path):
     part, table = folds.read_scored(dataset, by_file(path))
     assert table["id"].tolist() == part.train.table["id"].tolist() == IDS[3:].tolist()
     assert part.labels[:, 0].tolist() == [1, 0] * 4 + [1]
-    assert folds.counted_split(dataset, by_file(path)).n_folds == 3
+    assert folds.counted_split(by_file(path), table).n_folds == 3
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -173,7 +173,7 @@ def test_every_row_is_held_out_once_or_never(tmp_path, given_folds, order, first
         assert "2 to 100 folds" in str(error) or "lack a class" in str(error)
         return
     assert sorted(found["id"]) == sorted(IDS[np.array(given_folds) >= 0]) == sorted(part.train.table["id"])
-    assert sorted(set(found["fold"])) == [*range(folds.counted_split(dataset, split).n_folds)]
+    assert sorted(set(found["fold"])) == [*range(folds.counted_split(split, found).n_folds)]
     together = found.merge(table, on="id")  # the same rows share a fold, by other numbers
     assert (together.groupby("fold_x")["fold_y"].nunique() == 1).all()
     assert (together.groupby("fold_y")["fold_x"].nunique() == 1).all()

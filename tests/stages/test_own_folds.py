@@ -136,7 +136,9 @@ def test_rare_classes_are_kept_in_training(insects):
     one = compose("split.rare=keep_in_train", "split.n_folds=3")
     table = folds_stage.folds(one)
     assert set(table["id"]) == set(NAMES[:24])
-    assert folds.counted_split(prepare(one), one.split) == SplitSettings(n_folds=3, rare="keep_in_train")
+    assert folds.counted_split(one.split, folds.read_folds(prepare(one), one.split)) == SplitSettings(
+        n_folds=3, rare="keep_in_train"
+    )
     path = folds.folds_path(prepare(one), one.split)
     balance = pd.read_csv(path.with_name(f"{path.stem}_balance.csv"))
     assert json.loads(balance[["rows", "cow"]].to_json(orient="values")) == [[8, 0.0]] * 3

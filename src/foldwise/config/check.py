@@ -19,6 +19,8 @@ from foldwise.plugins import (
 )
 from foldwise.settings import Options, PseudoSettings, Settings, SourceSettings, SplitSettings, changed
 
+PLAIN = re.compile(r"[\w.+-]+")  # a number or a word of the command line, which Hydra's grammar takes as it is
+
 
 def check(values: dict[str, Any]) -> Settings:
     """Turn composed values into `Settings`, with every option filled in from its function's signature.
@@ -109,7 +111,7 @@ def check_plain(key: str, text: str) -> None:
     value may be is checked after composition.
     """
     annotation = known_key(key)
-    if annotation is None or is_dataclass(annotation) or not re.fullmatch(r"[\w.+-]+", text):
+    if annotation is None or is_dataclass(annotation) or not PLAIN.fullmatch(text):
         return
     _validated(annotation, None if text == "null" else text, key)
 
@@ -128,7 +130,7 @@ def check_option(group: str, name: str, option: str, text: str) -> None:
         return
     schema, prefix = option_schema(function), f"{group}.options"
     _known_option(function, option.partition(".")[0], prefix)
-    if option in schema and re.fullmatch(r"[\w.+-]+", text):
+    if option in schema and PLAIN.fullmatch(text):
         _validated(schema[option][0], _typed(text), f"{prefix}.{option}")
 
 

@@ -172,7 +172,7 @@ def _check_option(word: str, words: list[str], config_dir: Path | None) -> None:
     """
     key, _, text = word.lstrip("+").partition("=")
     group, _, option = key.partition(".options.")
-    given = {item.lstrip("+").partition("=")[0]: item.partition("=")[2] for item in words}
+    given = _given(words)
     if not option or given.keys() & {"experiment", "tuned", f"{group}.name", f"{group}.reader"}:
         return
     import yaml
@@ -186,6 +186,11 @@ def _check_option(word: str, words: list[str], config_dir: Path | None) -> None:
     name = about.get("reader" if group == "competition" else "name")
     if name and not overridden:
         check.check_option(group, name, option, text)
+
+
+def _given(words: list[str]) -> dict[str, str]:
+    """Return the value of each key that words set."""
+    return {word.lstrip("+").partition("=")[0]: word.partition("=")[2] for word in words}
 
 
 def _defaults() -> dict[str, str]:
@@ -214,7 +219,7 @@ def _check_choice(override: Any, config_dir: Path | None) -> None:
 
 def _tuned(job: list[str], config_dir: Path | None) -> list[str]:
     """Choose what was tuned for the model on the competition, unless the command names its recipe otherwise."""
-    given = {override.lstrip("+").partition("=")[0]: override.partition("=")[2] for override in job}
+    given = _given(job)
     if given.keys() & {"tuned", "experiment", "fit"}:
         return []
     defaults = _defaults()

@@ -207,8 +207,8 @@ def read(path: Path) -> Dataset:
     about = json.loads((path / "dataset.json").read_text())
     train, test = read_split(path, "train"), read_split(path, "test")
     names: tuple[str, ...] = ("task", "targets", "auxiliary", "data_key", "ids_key")
-    values = {name: about[name] for name in names} | {"ordered": about.get("ordered", True)}
-    values["category_names"] = about.get("category_names", {})
+    values = {name: about[name] for name in names}
+    values |= {name: about[name] for name in ("ordered", "category_names") if name in about}  # else at their defaults
     return Dataset(train, test, path=path, structure=structure.structure_from(about), **values)
 
 

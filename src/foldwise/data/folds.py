@@ -31,15 +31,13 @@ def read_folds(dataset: Dataset, split: SplitSettings) -> pd.DataFrame:
 
     Raises ConfigError for split=other, and FoldwiseError where no valid assignment is found.
     """
-    if split.kind == "other":
-        raise ConfigError("split.kind=other: only `foldwise import` takes predictions of other folds")
-    path = folds_path(dataset, split)
-    return pd.read_parquet(path) if path.is_file() else _assign_repeats(dataset, split)
+    return _folds_at(folds_path(dataset, split), dataset, split)
 
 
 def write_folds(dataset: Dataset, split: SplitSettings) -> pd.DataFrame:
     """Return the folds of `split` as `read_folds` does, once they are written, with a table of their balance."""
-    table, path = read_folds(dataset, split), folds_path(dataset, split)
+    path = folds_path(dataset, split)
+    table = _folds_at(path, dataset, split)
     if not path.is_file():
         balance = balance_table(table, dataset)
         with written_aside(path.with_name(path.stem + "_balance.csv")) as aside:
@@ -67,11 +65,10 @@ def held_out_part(dataset: Dataset, folds: pd.DataFrame) -> Dataset:
     return replace(dataset, train=part)
 
 
-def counted_split(dataset: Dataset, split: SplitSettings) -> SplitSettings:
-    """Return the settings of the split with the numbers of folds and repeats that its file has, if it has one."""
+def counted_split(split: SplitSettings, folds: pd.DataFrame) -> SplitSettings:
+    """Return the settings of a split; where a file gives its folds, with the numbers of folds and repeats of these."""
     if split.kind != "file":
         return split
-    folds = _file_folds(dataset, split)
     return replace(split, n_folds=int(folds["fold"].max()) + 1, repeats=int(folds["repeat"].max()) + 1)
 
 
@@ -103,6 +100,13 @@ def balance_table(table: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
     if "group" in known:
         balance["groups"] = grouped["group"].nunique()
     return balance.join(grouped[dataset.targets].mean()).reset_index()
+
+
+def _folds_at(path: Path, dataset: Dataset, split: SplitSettings) -> pd.DataFrame:
+    """Return the folds that are written at `path`, or those that a split assigns."""
+    if split.kind == "other":
+        raise ConfigError("split.kind=other: only `foldwise import` takes predictions of other folds")
+    return pd.read_parquet(path) if path.is_file() else _assign_repeats(dataset, split)
 
 
 def _assign_repeats(dataset: Dataset, split: SplitSettings) -> pd.DataFrame:
@@ -152,7 +156,7 @@ def _file_folds(dataset: Dataset, split: SplitSettings) -> pd.DataFrame:
 def _log_rare(table: pd.DataFrame, dataset: Dataset, split: SplitSettings) -> None:
     """Log the classes that some folds cannot hold out, and the rows that none does."""
     classes, names = classes_of_rows(dataset.labels), class_names(dataset.targets)
-    counts, n_folds = classes.sum(axis=0), counted_split(dataset, split).n_folds
+    counts, n_folds = classes.sum(axis=0), counted_split(split, table).n_folds
     rare = [] if dataset.task == "regression" else np.flatnonzero(counts < n_folds).tolist()
     n_never = int((~dataset.train.table["id"].isin(table["id"])).sum())
     if n_never:

@@ -47,11 +47,25 @@ def write_like(
     if dataset.task == "regression" and about.get("metric") == "rmsle":  # as the score counts them
         predictions = predictions.assign(**predictions[dataset.targets].clip(lower=0))
     path = settings.submissions_dir / f"{stem}.csv"
-    if sample_path is None:
-        write_json(path.with_suffix(".json"), about)
-        with written_aside(path) as aside:
-            to_csv(predictions, aside, CsvForm())
-        return path
+    files = {path: (predictions, CsvForm())}
+    if sample_path is not None:
+        files = _laid_out(path, sample_path, settings, dataset, predictions, about)
+    write_json(path.with_suffix(".json"), about)
+    for file, (table, how) in reversed(files.items()):
+        with written_aside(file) as aside:
+            to_csv(table, aside, how)
+    return path
+
+
+def _laid_out(
+    path: Path,
+    sample_path: Path,
+    settings: Settings,
+    dataset: Dataset,
+    predictions: pd.DataFrame,
+    about: dict[str, Any],
+) -> dict[Path, tuple[pd.DataFrame, CsvForm]]:
+    """Return the tables to write, and how, by their files: the submission, and its probabilities where it has none."""
     sample, form = read_csv(sample_path)
     reader = competition_module(settings.competition.reader)
     answers = predictions
@@ -65,12 +79,8 @@ def write_like(
     values = laid_out.iloc[:, 1:]
     are_probabilities = list(values) == dataset.targets and all(kind.kind == "f" for kind in values.dtypes)
     if answers is not predictions or not are_probabilities:
-        files[path.with_name(f"{stem}_probabilities.csv")] = predictions, CsvForm(line_end=form.line_end)
-    write_json(path.with_suffix(".json"), about)
-    for file, (table, how) in reversed(files.items()):
-        with written_aside(file) as aside:
-            to_csv(table, aside, how)
-    return path
+        files[path.with_name(f"{path.stem}_probabilities.csv")] = predictions, CsvForm(line_end=form.line_end)
+    return files
 
 
 def try_layout(reader: types.ModuleType, records: Records, options: dict[str, Any]) -> None:
@@ -154,11 +164,15 @@ def chosen(settings: Settings, with_csv: bool = True, **wanted: str) -> tuple[Pa
     """
     folder = settings.submissions_dir
     wanted = {"competition": settings.competition.name, **wanted}
+
+    def needed(path: Path) -> Path:
+        return path if with_csv else path.with_suffix(".json")
+
     if settings.submission is not None:
         path = Path(settings.submission)
         path = path if path.is_file() else folder / path.name
-        path = path.with_suffix(".csv") if path.suffix == ".json" and not with_csv else path
-        if not (path if with_csv else path.with_suffix(".json")).is_file():
+        path = path if with_csv else path.with_suffix(".csv")
+        if not needed(path).is_file():
             raise FoldwiseError(f"submission={settings.submission}: no such file, nor in {folder}")
         about = _about(path.with_suffix(".json"))
         for name, value in wanted.items():
@@ -166,15 +180,14 @@ def chosen(settings: Settings, with_csv: bool = True, **wanted: str) -> tuple[Pa
                 raise FoldwiseError(f"{path} was made from other data: its {name} is {about[name]}, not {value}")
         return path, about
     written = [(p.with_suffix(".csv"), _about(p)) for p in folder.glob("*.json")]
-    written = [(p, about) for p, about in written if p.is_file() or not with_csv]
-    written = [(path, about) for path, about in written if wanted.items() <= about.items()]
+    written = [(path, about) for path, about in written if needed(path).is_file() and wanted.items() <= about.items()]
     if not written:
         data = "the host's data" if wanted.get("source") == "kaggle" else "this data"
         raise FoldwiseError(
             f"no submission of {settings.competition.name} from {data} in {folder}; `foldwise ensemble "
             f"competition={settings.competition.name} source={wanted.get('source', settings.source.kind)}` writes one"
         )
-    return max(written, key=lambda pair: (pair[0] if with_csv else pair[0].with_suffix(".json")).stat().st_mtime_ns)
+    return max(written, key=lambda pair: needed(pair[0]).stat().st_mtime_ns)
 
 
 def _about(path: Path) -> dict[str, Any]:

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from foldwise.blends.files import files
 from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.runs import submission
 from foldwise.runs.members import choose, runs_of
 from foldwise.runs.prediction_files import SUFFIXES, read_predictions
-from foldwise.runs.store import Run, test_predictions
+from foldwise.runs.store import Run, test_predictions, test_table
 from foldwise.scoring.compare_runs import correlations
 from foldwise.scoring.rows import Problem, make_rows
 from foldwise.settings import Settings, plain
@@ -64,8 +63,7 @@ def ensemble(settings: Settings) -> dict[str, Any]:
         "source": settings.source.kind,
         "scale": "values" if dataset.task == "regression" else "logits",  # of the correlations
     }
-    predictions = pd.DataFrame(p, columns=targets)
-    predictions.insert(0, "id", ids)
+    predictions = test_table(ids, p, targets)
     key = content_key([names, how, stack.sum(axis=1).tolist(), dataset.data_key])[:8]
     path = submission.write(settings, dataset, predictions, f"{settings.competition.name}_unscored_{key}", about)
     return {"file": str(path), **about}

@@ -14,6 +14,7 @@ from foldwise.data.dataset import Dataset, Split
 from foldwise.errors import FoldwiseError
 from foldwise.plugins import competition_module
 from foldwise.runs import submission
+from foldwise.runs.report import usual_metric_of
 from foldwise.scoring import breakdown, decisions, metrics, objective
 from foldwise.scoring.metrics import METRICS, as_text
 from foldwise.settings import Metric, Settings
@@ -122,7 +123,7 @@ def show(result: dict[str, Any], width: int) -> str:
     """Return the grade as a line for each score."""
     lines = [f"graded {result['file']}: {result['n_scored']} rows are scored"]
     ours = f"true {METRICS[result['metric']].label}" if "metric" in result else ""
-    usual: Metric = "rmse" if "rmse" in result else "log_loss"
+    usual = usual_metric_of(result)
     label = f"true {METRICS[usual].label}"
     for name, key in ((ours, "score"), (label, usual), ("nested score", "nested_score")):
         if result.get(key) is not None:

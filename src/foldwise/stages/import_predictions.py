@@ -44,9 +44,8 @@ def import_predictions(settings: Settings) -> list[dict[str, Any]]:
     dataset = prepare(settings)
     other = settings.split.kind == "other"
     folds = None if other else write_folds(dataset, settings.split)
-    pairs = _pairs(Path(settings.imports.oof), Path(settings.imports.test), settings.imports.name)
-    if not other:
-        settings = replace(settings, split=counted_split(dataset, settings.split))
+    if folds is not None:
+        settings = replace(settings, split=counted_split(settings.split, folds))
     checked = [(name, *_checked(oof, test, dataset, folds, settings.imports)) for name, oof, test in pairs]
     reports = []
     for name, held_out, test in checked:

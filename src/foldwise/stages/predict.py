@@ -167,4 +167,4 @@ def _sample(settings: Settings) -> Path | None:
     if given.sample is not None:
         return Path(given.sample)
     named = settings.competition.options.get("sample", "sample_submission.csv")
-    return next(iter(sorted(Path(given.raw).rglob(named))), None) if given.raw else None
+    return min(Path(given.raw).rglob(named), default=None) if given.raw else None

@@ -51,7 +51,7 @@ def train_runs(sweep: list[Settings]) -> dict[Run, dict[str, Any]]:
         dataset = prepare(settings)
         folds = write_folds(dataset, settings.split)
         path = folds_path(dataset, settings.split)
-        settings = replace(settings, split=counted_split(dataset, settings.split))
+        settings = replace(settings, split=counted_split(settings.split, folds))
         recipe = make_recipe(settings, dataset.data_key, path.stem.removeprefix("folds_"))
         labelling_runs(settings.runs_dir, recipe.pseudo.runs or [], recipe.split_key)
         if recipe.augment.name == "transforms":

@@ -6,6 +6,8 @@ import os
 import unicodedata
 from collections.abc import Iterator
 
+from foldwise.storage import is_foreign_name
+
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".dib", ".webp", ".gif", ".avif", ".ico"}
     | {".jp2", ".j2k", ".jpf", ".jpx", ".ppm", ".pgm", ".pbm", ".pnm", ".ras", ".sr", ".hdr", ".exr", ".tga"}
@@ -17,8 +19,6 @@ NO_IMAGES = frozenset(
     | {".zip", ".7z", ".tar", ".gz", ".db", ".ini", ".parquet", ".h5", ".hdf5", ".pkl", ".sqlite", ".crdownload"}
     | {".ipynb", ".part"}
 )
-FOREIGN_FOLDERS = frozenset({"__MACOSX", "@eaDir"})
-FOREIGN_FILES = frozenset({"thumbs.db", "desktop.ini"})
 
 
 def normal(name: str) -> str:
@@ -67,13 +67,11 @@ def walk(folder: str) -> Iterator[os.DirEntry[str]]:
     inner = []
     with os.scandir(folder) as entries:
         for entry in entries:
-            name = entry.name
-            if name[0] == ".":
+            if entry.name[0] == "." or is_foreign_name(entry.name):
                 continue
             if entry.is_dir():
-                if name not in FOREIGN_FOLDERS:
-                    inner.append(entry.path)
-            elif name.lower() not in FOREIGN_FILES:
+                inner.append(entry.path)
+            else:
                 yield entry
     for path in sorted(inner):
         yield from walk(path)

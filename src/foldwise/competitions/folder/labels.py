@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from foldwise.competitions.folder.tables import MISSING, numbers, refuse_rows
+from foldwise.competitions.folder.tables import MISSING, check_classes, numbers, refuse_rows
 from foldwise.errors import ConfigError, FoldwiseError, choices
 from foldwise.settings import ONE_CLASS, Task
 
@@ -109,7 +109,7 @@ def _named_classes(table: pd.DataFrame, task: Task, column: str, classes: Sequen
         names = sorted_names(cells.unique())
         _point_out_names(names, column, name)
     cells = _matched(cells, names)
-    _check_values(table.assign(**{column: cells}), column, names, name)
+    check_classes(table.assign(**{column: cells}), column, names, name)
     ordered = classes is not None or all(re.fullmatch(NUMBER, one) for one in names)
     if task == "ordinal" and not ordered:
         raise ConfigError(
@@ -269,20 +269,8 @@ def _bits(table: pd.DataFrame, column: str, classes: Sequence[str] | None, task:
             f"; two classes with names need competition.options.classes=[{','.join(sorted(found))}], the second being "
             "the positive one"
         )
-    _check_values(table.assign(**{column: matched}), column, values, name, hint)
+    check_classes(table.assign(**{column: matched}), column, values, name, hint)
     return (matched == values[1]).to_numpy(np.int8)
-
-
-def _check_values(table: pd.DataFrame, column: str, valid: list[str], name: str, hint: str = "") -> None:
-    cells = table[column]
-    refuse_rows(
-        table,
-        ~cells.isin(valid),
-        name,
-        lambda row: (
-            f"the label {column!r} is {cells.iloc[row]!r}, which is no class; {choices(cells.iloc[row], valid)}{hint}"
-        ),
-    )
 
 
 def _point_out_names(names: list[str], column: str, file: str, separator: str | None = None) -> None:

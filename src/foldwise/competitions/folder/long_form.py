@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from foldwise.competitions.folder.labels import sorted_names
-from foldwise.competitions.folder.tables import refuse_rows
-from foldwise.errors import ConfigError, choices
+from foldwise.competitions.folder.tables import check_classes, refuse_rows
+from foldwise.errors import ConfigError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,15 +103,7 @@ def _gather(
     import pandas as pd
 
     order = list(classes or sorted_names(table[label_column].unique()))
-    cells = table[label_column]
-    refuse_rows(
-        table,
-        ~cells.isin(order),
-        name,
-        lambda row: (
-            f"the label {label_column!r} is {cells.iloc[row]!r}, which is no class; {choices(cells.iloc[row], order)}"
-        ),
-    )
+    check_classes(table, label_column, order, name)
     present = pd.crosstab(table[id_column], table[label_column]).clip(upper=1).astype(str)
     first = table[~table[id_column].duplicated()]
     wide = present.loc[first[id_column]].reindex(columns=order, fill_value="0").set_axis(first.index)

@@ -60,6 +60,19 @@ def refuse_rows(
     raise FoldwiseError(f"{name}, row {rows[0]}: {text}{count}{more}")
 
 
+def check_classes(table: pd.DataFrame, column: str, valid: Sequence[str], name: str, hint: str = "") -> None:
+    """Raise FoldwiseError where a cell of the label column is none of the valid classes."""
+    cells = table[column]
+    refuse_rows(
+        table,
+        ~cells.isin(valid),
+        name,
+        lambda row: (
+            f"the label {column!r} is {cells.iloc[row]!r}, which is no class; {choices(cells.iloc[row], valid)}{hint}"
+        ),
+    )
+
+
 def check_ids(table: pd.DataFrame, name: str, split: str, other: pd.Series | None = None) -> None:
     """Raise FoldwiseError where an id of the column `ID` is empty, given twice, or among the training ids `other`."""
     ids = table[ID]
