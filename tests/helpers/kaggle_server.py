@@ -1,4 +1,4 @@
-"""A local host that speaks the protocol of the kaggle client 2.2.4, and records what it received.
+"""A local host that speaks the protocol of the kaggle client 2.2.5, and records what it received.
 
 The client picks its host by KAGGLE_API_ENVIRONMENT: LOCALHOST is http://localhost, port 80. So that any free
 port will do, `environment` also names this server as the proxy for http: the client then sends every request,
@@ -13,6 +13,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+SLUG = "iceberg-or-ship"
+RULES = f"https://www.kaggle.com/c/{SLUG}/rules"
+PREDICTIONS = b"id,is_iceberg\na1,0.25\n"
 USER, KEY, TOKEN = "alice", "0123456789abcdef", "KGAT_0123456789abcdef"
 API = "/api/v1/competitions.CompetitionApiService/"
 

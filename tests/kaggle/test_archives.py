@@ -1,13 +1,14 @@
 """Archives inside archives are unpacked, a folder that holds some is repaired, and nothing hostile is written."""
 
 import io
+import os
 import stat
-import tarfile
 import zipfile
 from pathlib import Path
 
 import py7zr
 import pytest
+from helpers.archives import renamed_7z, seven_zipped, tarred, written, zipped
 from helpers.raw_files import contents, folder_files, left_in, write_folder
 
 from foldwise.__main__ import main
@@ -17,43 +18,6 @@ from foldwise.stages import download
 from foldwise.stages.prepare import prepare
 
 TRAIN = {"1.png": b"one", "2.png": b"two"}
-
-
-def zipped(members: dict[str, bytes]) -> bytes:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as file:
-        for name, data in members.items():
-            file.writestr(name, data)
-    return stream.getvalue()
-
-
-def seven_zipped(members: dict[str, bytes], password: str | None = None) -> bytes:
-    stream = io.BytesIO()
-    with py7zr.SevenZipFile(stream, "w", password=password) as file:
-        for name, data in members.items():
-            file.writestr(data, name)
-    return stream.getvalue()
-
-
-def tarred(members: dict[str, bytes], mode: str = "w:gz", link: str | None = None) -> bytes:
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode=mode) as file:
-        for name, data in members.items():
-            about = tarfile.TarInfo(name)
-            about.size = len(data)
-            file.addfile(about, io.BytesIO(data))
-        if link is not None:
-            about = tarfile.TarInfo("linked")
-            about.type, about.linkname = tarfile.SYMTYPE, link
-            file.addfile(about)
-    return stream.getvalue()
-
-
-def written(folder: Path, files: dict[str, bytes]) -> Path:
-    for name, data in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(data)
-    return folder
 
 
 PACKERS = {"zip": zipped, "7z": seven_zipped, "tar": lambda m: tarred(m, "w"), "tar.gz": tarred, "TGZ": tarred}
@@ -199,3 +163,47 @@ def test_another_error_of_a_folder_without_packed_archives_stays_as_it_is(settin
     with pytest.raises(FoldwiseError) as caught:
         prepare(one)
     assert "unpack" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["../evil", "/evil", "a/../../evil", "..\\evil", "C:\\evil"])
+def test_zip_slip_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a.zip").write_bytes(zipped({"fine.csv": b"1", name: b"2"}))
+    (tmp_path / "out").mkdir()
+    with pytest.raises(FoldwiseError, match="would be written outside"):
+        unpack(tmp_path / "a.zip", tmp_path / "out")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.zip", "out"]
+
+
+def test_hostile_7z_is_refused(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    with py7zr.SevenZipFile(stream, "w") as file:
+        file.set_encoded_header_mode(False)
+        file.writestr(b"2", "ab/evil")
+    slip = renamed_7z(stream.getvalue(), "ab/evil", "../evil")
+    damaged = bytearray(seven_zipped({"x": os.urandom(500)}))
+    damaged[100] ^= 1
+    for data, expected in (
+        (slip, "would be written outside"),
+        (bytes(damaged), "x.7z .* could not be unpacked"),
+        (b"7z", "x.7z .* could not be unpacked"),
+        (seven_zipped({"sub/there": b"2"}), "'sub/there' exists already"),
+    ):
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        (folder / "a.zip").write_bytes(zipped({"x.7z": data, "sub/there": b"1"}))
+        with pytest.raises(FoldwiseError, match=expected):
+            unpack(folder / "a.zip", folder)
+
+
+def test_damaged_zips_are_refused(tmp_path: Path) -> None:
+    damaged = bytearray(zipped({"x.csv": os.urandom(500)}))
+    damaged[200] ^= 1
+    link = zipfile.ZipInfo("link")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    linked = io.BytesIO()
+    with zipfile.ZipFile(linked, "w") as file:
+        file.writestr(link, "/etc/passwd")
+    for data, expected in ((bytes(damaged), "CRC"), (linked.getvalue(), "is a link"), (b"", "not a zip")):
+        (tmp_path / "a.zip").write_bytes(data)
+        with pytest.raises(FoldwiseError, match=expected):
+            unpack(tmp_path / "a.zip", tmp_path)

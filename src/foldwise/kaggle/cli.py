@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from foldwise.errors import FoldwiseError
+from foldwise.errors import ConfigError, FoldwiseError
 
-INSTALL = "python -m pip install kaggle==2.2.4 six"  # 2.2.4 imports six without declaring it
+INSTALL = "python -m pip install kaggle==2.2.5 six"  # kaggle imports six without declaring it
 # What the client prints: the host's own words if it sent any, else the number. 0: try again.
 MEANINGS = {
     401: r"401 Client Error|unauthori[sz]ed|unauthenticated|authentication required|invalid credentials",
@@ -70,6 +70,14 @@ def check_version() -> str:
     if not version.startswith("2.2."):
         raise FoldwiseError(f"expected the kaggle command line 2.2.x, found {version}. Run: {INSTALL}")
     return version
+
+
+def check_ready(slug: str) -> None:
+    """Raise an error unless `slug` can be a competition's name, and credentials and the client are there."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*", slug):
+        raise ConfigError(f"expected the last part of https://www.kaggle.com/c/<name>, found {slug!r}")
+    check_credentials()
+    check_version()
 
 
 def run_cli(arguments: list[str], slug: str, timeout: float, *, growing: Path | None = None) -> str:

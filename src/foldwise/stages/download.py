@@ -6,7 +6,8 @@ import logging
 from pathlib import Path
 
 from foldwise.errors import ConfigError
-from foldwise.kaggle import archives, client
+from foldwise.kaggle import archives
+from foldwise.kaggle.download import download as fetch
 from foldwise.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -20,7 +21,7 @@ def download(settings: Settings) -> Path:
     raw_dir = settings.raw_dir
     packed = archives.archives_in(raw_dir) if raw_dir.is_dir() else []
     if not packed:
-        client.download(slug(settings), raw_dir)
+        fetch(slug(settings), raw_dir)
         return raw_dir
     added, names = archives.repair(raw_dir), ", ".join(one.relative_to(raw_dir).as_posix() for one in packed[:8])
     if added:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from foldwise.kaggle import client
+from foldwise.kaggle import submissions
 from foldwise.runs import submission
 from foldwise.scoring.metrics import METRICS
 from foldwise.settings import Settings
@@ -18,10 +18,10 @@ def submit(settings: Settings) -> dict[str, Any]:
     nested = about.get("nested_score")
     label = METRICS[about.get("metric", "log_loss")].label
     message = settings.submit.message or (path.name if nested is None else f"nested {label} {nested:.5f}")
-    result = client.submit(path, slug(settings), message, dry_run=settings.submit.dry_run)
+    result = submissions.submit(path, slug(settings), message, dry_run=settings.submit.dry_run)
     result |= {"nested_score": nested, "message": message}
     if not settings.submit.dry_run:
-        client.log_submission(settings.submissions_dir / "log.csv", result)
+        submissions.log_submission(settings.submissions_dir / "log.csv", result)
     return result
 
 

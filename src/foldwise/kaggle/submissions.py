@@ -1,25 +1,19 @@
-"""Kaggle: download a competition's data, submit, keep the ledger of submissions."""
+"""Send a submission, wait for its score, and keep the log of submissions."""
 
 import csv
 import json
 import re
-import shutil
 import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from foldwise.errors import ConfigError, FoldwiseError
-from foldwise.kaggle.archives import unpack
-from foldwise.kaggle.cli import TryLater, check_credentials, check_version, last_lines, run, run_cli
-from foldwise.storage import own_files, written_aside
-
-__all__ = ["check_credentials", "check_version", "download", "log_submission", "submit"]
+from foldwise.errors import FoldwiseError
+from foldwise.kaggle.cli import TryLater, check_ready, last_lines, run, run_cli
 
 LEDGER = ("file", "nested_score", "public_score", "private_score", "status", "submitted_at", "message")
 POLL_SECONDS = 2.0
-STALL_SECONDS = 300.0
 # The command line does not show why a submission was rejected; the package's own interface does.
 REASON = """
 import json, sys
@@ -27,33 +21,6 @@ from kaggle import api
 _, slug, ref = sys.argv
 print(json.dumps([one.error_description for one in api.competition_submissions(slug) if str(one.ref) == ref]))
 """
-
-
-def download(slug: str, raw_dir: Path) -> list[Path]:
-    """Download the competition's archive, check and unpack it into `raw_dir`, and return the files.
-
-    `raw_dir` is complete or absent. Raises FoldwiseError if it already holds files, without credentials or
-    access, when no byte has come for 5 minutes, and for what `archives.unpack` refuses.
-    """
-    target = raw_dir.resolve()
-    if target.exists() and (not target.is_dir() or any(own_files(target))):
-        raise FoldwiseError(
-            f"{raw_dir} already holds files: nothing is fetched; move or delete it, then download again"
-        )
-    _check_ready(slug)
-    if target.exists():
-        shutil.rmtree(target)
-    with written_aside(target) as aside:
-        store = aside / ".kaggle-download"
-        store.mkdir(parents=True)
-        options = (f"--path={store}", "--quiet")
-        run_cli(["competitions", "download", slug, *options], slug, STALL_SECONDS, growing=store)
-        names = sorted(path.name for path in store.iterdir())
-        if names != [f"{slug}.zip"]:
-            raise FoldwiseError(f"expected kaggle to leave {slug}.zip, but it left {names}")
-        unpack(store / names[0], aside)
-        shutil.rmtree(store)
-    return sorted(path for path in raw_dir.rglob("*") if path.is_file())
 
 
 def submit(path: Path, slug: str, message: str, *, dry_run: bool = False, timeout: float = 300.0) -> dict[str, Any]:
@@ -66,7 +33,7 @@ def submit(path: Path, slug: str, message: str, *, dry_run: bool = False, timeou
     """
     if not path.is_file() or path.stat().st_size == 0:
         raise FoldwiseError(f"{path} is {'empty' if path.is_file() else 'missing'}: expected a submission")
-    _check_ready(slug)
+    check_ready(slug)
     row: dict[str, Any] = {"file": path.name, "status": "dry run", "public_score": None}
     row |= {"private_score": None, "submitted_at": None}
     if dry_run:
@@ -77,11 +44,13 @@ def submit(path: Path, slug: str, message: str, *, dry_run: bool = False, timeou
     try:
         options = (f"--file={path}", f"--message={message}", "--quiet")
         left = max(1.0, deadline - time.monotonic())
-        answer = run_cli(["competitions", "submit", slug, *options], slug, left)
+        run_cli(["competitions", "submit", slug, *options], slug, left)
     except TryLater as error:
         raise FoldwiseError(f"{error}\nIt may have arrived: see {page} before you send it again") from None
-    if "Could not submit to competition" in answer:  # printed with exit status 0
-        raise FoldwiseError(f"the upload of {path} failed, nothing was submitted:{last_lines(answer)}")
+    except FoldwiseError as error:
+        if "Could not submit to competition" not in str(error):
+            raise
+        raise FoldwiseError(f"the upload of {path} failed, nothing was submitted; send it again") from None
     state, pause = "not listed", POLL_SECONDS
     while True:
         try:
@@ -123,13 +92,6 @@ def log_submission(log: Path, row: dict[str, Any]) -> None:
         if not text:
             writer.writeheader()
         writer.writerow(row)
-
-
-def _check_ready(slug: str) -> None:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*", slug):
-        raise ConfigError(f"expected the last part of https://www.kaggle.com/c/<name>, found {slug!r}")
-    check_credentials()
-    check_version()
 
 
 def _submissions(slug: str, timeout: float) -> list[dict[str, Any]]:
