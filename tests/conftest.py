@@ -1,15 +1,13 @@
 """Settings with a folder of their own."""
 
 from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import hypothesis
 import pytest
 
-from foldwise.config.compose import compose_all
+from foldwise.config.compose import configure
 from foldwise.settings import Settings
 
 hypothesis.settings.register_profile("foldwise", deadline=None)  # a busy machine fails no test
@@ -21,22 +19,9 @@ def settings(tmp_path: Path) -> Callable[..., Settings]:
     """Compose settings as a command would; data/, runs/ and the rest lie in `tmp_path`, or in `root`."""
 
     def compose(*overrides: str, root: Path = tmp_path, config_dir: Path | None = None) -> Settings:
-        # paths differ from test to test: they are set afterwards, so that the rest is composed once
-        texts = [word for word in overrides if word.startswith(("imports.", "predict."))]
-        one = deepcopy(_composed(tuple(word for word in overrides if word not in texts), config_dir))
-        for group, _, rest in (word.partition(".") for word in texts):
-            name, _, value = rest.partition("=")
-            setattr(getattr(one, group), name, value)
-        return replace(one, root=str(root))
+        return replace(configure(*overrides, config_dir=config_dir), root=str(root))
 
     return compose
-
-
-@cache
-def _composed(overrides: tuple[str, ...], config_dir: Path | None) -> Settings:
-    """Composing takes a quarter of a second, and many tests want the same settings."""
-    (one,) = compose_all(list(overrides), config_dir)
-    return one
 
 
 # modules whose tests train networks, build large ones or start worker processes: `make check` leaves them out, but for

@@ -8,6 +8,8 @@ YAML says `override /augment`), so that what was tuned for a model is chosen in 
 
 from __future__ import annotations
 
+import copy
+import functools
 import itertools
 import re
 from collections.abc import Iterator
@@ -35,6 +37,7 @@ TEXTS = (
     "split.file",
     "ensemble.options.folder",
 )
+Files = dict[str, dict[str, list[Path]]]  # of each choice of each group
 NOTHING = ("tuned=null", "experiment=null")  # Hydra cannot leave a group empty that is empty anyway
 
 
@@ -65,29 +68,32 @@ def compose_all(
 
     Raises ConfigError, naming the key, the value and the valid choices, before anything is read.
     """
-    words = [item for word in words for item in _expanded(word, config_dir, scope)]
+    files = _files(config_dir)
+    words = [item for word in words for item in _expanded(word, files, scope)]
     for word in words:  # before Hydra is imported: a mistyped key is reported at once
-        _check_key(word, config_dir, scope)
-        _check_option(word, words, config_dir)
+        _check_key(word, files, scope)
+        _check_option(word, words, files)
     import yaml
-    from hydra import compose, initialize_config_dir
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException, OverrideParseException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    search = [f"hydra.searchpath=[{','.join(f'file://{folder.resolve()}' for folder in _own_folders(config_dir))}]"]
+    parser = OverridesParser.create()
+    search = tuple(f"file://{folder.resolve()}" for folder in _own_folders(config_dir))
     try:
-        parsed = OverridesParser.create().parse_overrides(words)
+        parsed = parser.parse_overrides(words)
         for override in parsed:
-            _check_choice(override, config_dir)
+            _check_choice(override, files)
             if override.is_sweep_override() and not several:
                 raise ConfigError(f"{override.input_line}: several values; -m runs them all")
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            for job in _combinations(parsed):
-                job = [_forced(item) for item in job if item not in NOTHING] + _tuned(job, config_dir)
-                values: Any = OmegaConf.to_container(compose("config", overrides=job + search), resolve=True)
-                yield check.check(values)
+        for job in _combinations(parsed):
+            chosen, given = _parted([item for item in job if item not in NOTHING] + _tuned(job, files), files)
+            config = copy.deepcopy(_composed(tuple(chosen), search, _state(files)))
+            for override in parser.parse_overrides(given):
+                OmegaConf.update(config, override.key_or_group, override.value(), merge=True, force_add=True)
+            values: Any = OmegaConf.to_container(config, resolve=True)
+            yield check.check(values)
     except OverrideParseException as error:
         raise ConfigError(
             f"{error.override}: {_first_lines(error)}; expected key=value, where the value is a number, a word, a list "
@@ -95,6 +101,40 @@ def compose_all(
         ) from error
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         raise ConfigError(_first_lines(error)) from error
+
+
+def _parted(words: list[str], files: Files) -> tuple[list[str], list[str]]:
+    """Part the words of a command into those that Hydra composes by, and plain values, which are set afterwards.
+
+    Keys were checked before, so that a value may be set although no YAML mentions its key. Where a word adds or deletes
+    (+, ~), all are Hydra's, for their order counts.
+    """
+    is_value = [word.partition("=")[0] not in files and word[0] not in "+~" and "@" not in word for word in words]
+    if any(word[0] in "+~" for word in words):
+        return [
+            f"++{word}" if value and "." in word.partition("=")[0] else word
+            for word, value in zip(words, is_value, strict=True)
+        ], []
+    parts = [[word for word, value in zip(words, is_value, strict=True) if value is wanted] for wanted in (False, True)]
+    return parts[0], parts[1]
+
+
+def _state(files: Files) -> tuple[tuple[str, int], ...]:
+    """Return what changes when a YAML does: the paths and the times of all."""
+    paths = [CONF / "config.yaml", *(path for group in files.values() for found in group.values() for path in found)]
+    return tuple((str(path), path.stat().st_mtime_ns) for path in paths)
+
+
+@functools.lru_cache(maxsize=256)
+def _composed(chosen: tuple[str, ...], search: tuple[str, ...], state: tuple[tuple[str, int], ...]) -> Any:
+    """Return the configuration that choices compose: a fifth of a second, and a sweep has many values for each.
+
+    search: addresses of folders of a user's YAMLs; state: as `_state` returns it, so that an edited YAML is read anew.
+    """
+    from hydra import compose, initialize_config_dir
+
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("config", overrides=[*chosen, f"hydra.searchpath=[{','.join(search)}]"])
 
 
 def groups(config_dir: Path | None = None) -> dict[str, list[str]]:
@@ -109,9 +149,9 @@ def _own_folders(config_dir: Path | None) -> list[Path]:
     return [*([config_dir] if config_dir else []), *found]
 
 
-def _files(config_dir: Path | None) -> dict[str, dict[str, list[Path]]]:
+def _files(config_dir: Path | None) -> Files:
     """Return the files of each choice of each group; foldwise's own comes first, and is the one that Hydra takes."""
-    found: dict[str, dict[str, list[Path]]] = {}
+    found: Files = {}
     for folder in (CONF, *_own_folders(config_dir)):
         for path in sorted(folder.glob("*/*.yaml")):
             found.setdefault(path.parent.name, {}).setdefault(path.stem, []).append(path)
@@ -131,7 +171,7 @@ def _combinations(parsed: list[Any]) -> Iterator[list[str]]:
     yield from map(list, itertools.product(*lists))
 
 
-def _expanded(word: str, config_dir: Path | None, scope: Scope | None) -> list[str]:
+def _expanded(word: str, files: Files, scope: Scope | None) -> list[str]:
     """Replace `sweep=NAME` by the overrides of its YAML, a stage's own key by its full one, and quote free text."""
     key, equals, value = word.partition("=")
     if scope is not None and scope.group is not None and check.is_known(f"{scope.group}.{key}"):
@@ -141,20 +181,18 @@ def _expanded(word: str, config_dir: Path | None, scope: Scope | None) -> list[s
         return [f"{key}='{quoted}'"]
     if key != "sweep":
         return [f"{key}{equals}{value}"]
-    import yaml
-
-    valid = _files(config_dir).get("sweep", {})
+    valid = files.get("sweep", {})
     if value not in valid:
         raise ConfigError(f"sweep={value}: no such sweep; {choices(value, valid)}")
-    return [f"{k}={v}" for k, v in yaml.safe_load(valid[value][0].read_text()).items()]
+    return [f"{k}={v}" for k, v in _read(valid[value][0]).items()]
 
 
-def _check_key(word: str, config_dir: Path | None, scope: Scope | None) -> None:
+def _check_key(word: str, files: Files, scope: Scope | None) -> None:
     """Raise ConfigError unless the key of a word is a group or a setting, and one that the stage reads."""
     key = word.partition("=")[0].lstrip("+~").partition("@")[0]
     if key.startswith("hydra"):
         return
-    is_group = key in _files(config_dir)
+    is_group = key in files
     if not is_group:
         check.known_key(key)
     if scope is not None and key.partition(".")[0] not in scope.reads:
@@ -165,7 +203,7 @@ def _check_key(word: str, config_dir: Path | None, scope: Scope | None) -> None:
         check.check_plain(key, word.partition("=")[2])
 
 
-def _check_option(word: str, words: list[str], config_dir: Path | None) -> None:
+def _check_option(word: str, words: list[str], files: Files) -> None:
     """Raise ConfigError where an option is none of the function that the words or the defaults choose.
 
     Where a YAML may choose the function, composition decides, and the check after it.
@@ -175,17 +213,23 @@ def _check_option(word: str, words: list[str], config_dir: Path | None) -> None:
     given = _given(words)
     if not option or given.keys() & {"experiment", "tuned", f"{group}.name", f"{group}.reader"}:
         return
-    import yaml
 
     def chosen(of_group: str) -> Any:
-        paths = _files(config_dir).get(of_group, {}).get(given.get(of_group, _defaults().get(of_group, "")), [])
-        return yaml.safe_load(paths[0].read_text()) if paths else {}
+        paths = files.get(of_group, {}).get(given.get(of_group, _defaults().get(of_group, "")), [])
+        return _read(paths[0]) if paths else {}
 
     overridden = [entry for entry in chosen("competition").get("defaults", []) if f"override /{group}" in str(entry)]
     about = chosen(group)
     name = about.get("reader" if group == "competition" else "name")
     if name and not overridden:
         check.check_option(group, name, option, text)
+
+
+def _read(path: Path) -> Any:
+    """Return what a YAML holds, read by the fast parser where PyYAML has it."""
+    import yaml
+
+    return yaml.load(path.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def _given(words: list[str]) -> dict[str, str]:
@@ -195,15 +239,13 @@ def _given(words: list[str]) -> dict[str, str]:
 
 def _defaults() -> dict[str, str]:
     """Return the choice of each group that `conf/config.yaml` makes."""
-    import yaml
-
-    entries = yaml.safe_load((CONF / "config.yaml").read_text())["defaults"]
+    entries = _read(CONF / "config.yaml")["defaults"]
     return {group: choice for entry in entries if entry != "_self_" for group, choice in entry.items()}
 
 
-def _check_choice(override: Any, config_dir: Path | None) -> None:
+def _check_choice(override: Any, files: Files) -> None:
     """Raise ConfigError where an override of a group names a choice that there is not."""
-    key, valid = override.key_or_group, _files(config_dir)
+    key, valid = override.key_or_group, files
     if key not in valid:
         return
     for name in override.sweep_string_iterator() if override.is_sweep_override() else [override.value()]:
@@ -217,21 +259,15 @@ def _check_choice(override: Any, config_dir: Path | None) -> None:
             )
 
 
-def _tuned(job: list[str], config_dir: Path | None) -> list[str]:
+def _tuned(job: list[str], files: Files) -> list[str]:
     """Choose what was tuned for the model on the competition, unless the command names its recipe otherwise."""
     given = _given(job)
     if given.keys() & {"tuned", "experiment", "fit"}:
         return []
     defaults = _defaults()
     competition, model = (given.get(group, defaults[group]) for group in ("competition", "model"))
-    there = groups(config_dir).get("tuned", [])
+    there = files.get("tuned", {})
     return next(([f"tuned={name}"] for name in (f"{competition}-{model}", model) if name in there), [])
-
-
-def _forced(override: str) -> str:
-    """Let a known key be set although no YAML mentions it: keys were checked against the schema before."""
-    key = override.partition("=")[0]
-    return f"++{override}" if "." in key and not key.startswith(("+", "~", "hydra")) else override
 
 
 def _first_lines(error: Exception) -> str:
