@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import multiprocessing
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from foldwise.errors import FoldwiseError
 
@@ -52,6 +54,24 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 def cores() -> int:
     """Return how many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def one_thread() -> contextlib.AbstractContextManager[None]:
+    """Keep BLAS and OpenMP to one thread in a block.
+
+    Many short parallel regions follow each other there: where cores are shared, their threads wait for each other.
+    """
+    loaded = frozenset(name for name in ("sklearn", "scipy.linalg") if name in sys.modules)
+    limited: contextlib.AbstractContextManager[None] = _thread_pools(loaded).limit(limits=1)
+    return limited
+
+
+@functools.cache
+def _thread_pools(loaded: frozenset[str]) -> Any:
+    """Find the thread pools of the libraries that are loaded, which takes some milliseconds each time."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def die_with_parent() -> None:

@@ -9,8 +9,9 @@ import numpy as np
 from pydantic import Field
 
 from foldwise.blends.blended import Blended
-from foldwise.blends.convex_loss import Values, hessian, loss, one_thread, slope, values_of
+from foldwise.blends.convex_loss import Values, hessian, loss, slope, values_of
 from foldwise.blends.fast_selection import select
+from foldwise.processes import one_thread
 from foldwise.scoring.rows import Problem, Rows
 from foldwise.scoring.scale import normalise, weighted
 from foldwise.settings import ONE_CLASS

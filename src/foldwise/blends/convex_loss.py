@@ -13,10 +13,8 @@ All four are convex in b, so a gradient bounds the loss of every other blend fro
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from functools import cache
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -107,19 +105,6 @@ def _contribution(values: Values, j: int) -> np.ndarray:
         np.abs(true, out=true)
         return np.maximum(true, EPSILON, out=true)
     return np.asarray(logit(p).ravel() * values.truth)
-
-
-def one_thread() -> AbstractContextManager[None]:
-    """Keep BLAS to one thread in a block: where cores are shared, its threads wait for each other without end."""
-    limited: AbstractContextManager[None] = _blas().limit(limits=1)
-    return limited
-
-
-@cache
-def _blas() -> Any:
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()
 
 
 def loss(values: Values, blend: np.ndarray) -> float:

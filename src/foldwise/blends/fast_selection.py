@@ -37,10 +37,10 @@ from foldwise.blends.convex_loss import (
     least_curvature,
     loss,
     loss_with,
-    one_thread,
     slope,
     values_of,
 )
+from foldwise.processes import one_thread
 from foldwise.scoring.metrics import usual_metric
 from foldwise.scoring.rows import Problem, Rows
 from foldwise.scoring.scale import weighted

@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from foldwise.blends.blended import Blended
+from foldwise.processes import one_thread
 from foldwise.scoring.rows import Problem, Rows
 from foldwise.scoring.scale import EPSILON, normalise, to_scale
 from foldwise.settings import ONE_CLASS
@@ -50,11 +51,10 @@ def linear(
     from sklearn.linear_model import Ridge
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
-    from threadpoolctl import threadpool_limits
 
     train_x, other_x = (_features(rows, problem, columns) for rows in (train, other))
     y, found = train.y, []
-    with threadpool_limits(1):  # as in fit_one
+    with one_thread():
         for c in range(train.k):
             model = make_pipeline(StandardScaler(), Ridge(alpha=strength))
             found.append(model.fit(train_x[c], y[:, c]).predict(other_x[c]))
@@ -92,13 +92,12 @@ def trees(rounds: int, depth: int, learning_rate: float, leaf: int) -> Any:
 
 def fit_outputs(model: Any, problem: Problem, train: Rows, other: Rows, columns: list[str]) -> np.ndarray:
     """Fit `model()` for each output, or once for classes, and return the probabilities (n, k) of other rows."""
-    from threadpoolctl import threadpool_limits
-
     train_x, other_x = (_features(rows, problem, columns) for rows in (train, other))
     y = train.y
     if problem.task in ONE_CLASS:
-        with threadpool_limits(1):  # as in fit_one
-            fitted = model().fit(np.concatenate([train_x[c] for c in range(train.k)], axis=1), y.argmax(axis=1))
+        made = model()
+        with one_thread():
+            fitted = made.fit(np.concatenate([train_x[c] for c in range(train.k)], axis=1), y.argmax(axis=1))
         p = np.full((len(other), train.k), EPSILON)
         p[:, fitted.classes_] = fitted.predict_proba(np.concatenate([other_x[c] for c in range(train.k)], axis=1))
         return normalise(p)
@@ -109,10 +108,9 @@ def fit_one(model: Any, train_x: np.ndarray, y: np.ndarray, other_x: np.ndarray)
     """Fit `model()` on features (n, f) and labels (n,), and return the probabilities of other rows."""
     if y.min() == y.max():  # one class: its smoothed share
         return np.full(len(other_x), (y.sum() + 0.5) / (len(y) + 1))
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1):  # many short parallel regions: where cores are shared, threads wait for each other
-        return np.asarray(model().fit(train_x, y.astype(int)).predict_proba(other_x)[:, 1])
+    made = model()  # imports the library whose threads are kept to one
+    with one_thread():
+        return np.asarray(made.fit(train_x, y.astype(int)).predict_proba(other_x)[:, 1])
 
 
 def _features(rows: Rows, problem: Problem, columns: list[str]) -> list[np.ndarray]:
