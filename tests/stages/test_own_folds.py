@@ -113,6 +113,7 @@ def test_runs_of_other_folds_may_hold_out_more_rows(insects, tmp_path):
     assert ensemble.ensemble(compose(*words))["approximate"] is True
 
 
+@pytest.mark.trains
 def test_a_row_that_is_never_held_out_trains_every_fold(tmp_path):
     data = write_data(tmp_path / "data")
     table = pd.read_parquet(data / "folds.parquet")
