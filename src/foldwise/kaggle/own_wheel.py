@@ -72,7 +72,7 @@ def repacked(name: str, folder: Path) -> Path:
     distribution = metadata.distribution(name)
     files = [one for one in distribution.files or [] if ".." not in one.parts and "__pycache__" not in one.parts]
     about = next((one.parent for one in files if one.name == "METADATA"), None)
-    if about is None or len({one.parts[0] for one in files}) < 2:
+    if about is None or any(one.name.startswith("__editable__") for one in files):
         raise FoldwiseError(f"{name}: its files are not recorded where it is installed, so that no wheel can be made")
     kept = [one for one in files if not (one.parent == about and one.name in OF_INSTALLER)]
     wheel_lines = (distribution.read_text("WHEEL") or "").splitlines()

@@ -121,10 +121,9 @@ def packed_competition(folder: Path) -> CompetitionSettings:
     return CompetitionSettings(**yaml.safe_load(path.read_text()))
 
 
-def packed_data(folder: Path, about: dict[str, Any]) -> tuple[Dataset, Path]:
-    """Return the data of a bundle, without images, and the file of the folds; about: the JSON of the blend."""
-    known = datasets.read(folder / "data")
-    return known, known.path / f"folds_{about['split_key']}.parquet"
+def packed_data(folder: Path) -> Dataset:
+    """Return the data of a bundle, without images; the folds lie in their folder."""
+    return datasets.read(folder / "data")
 
 
 def packed_runs(folder: Path, about: dict[str, Any]) -> list[Run]:

@@ -13,7 +13,7 @@ from foldwise.kaggle import notebook, push, wheels
 from foldwise.kaggle.own_wheel import own_wheel
 from foldwise.runs import packing, submission
 from foldwise.settings import Settings
-from foldwise.stages.predict import _members as members
+from foldwise.stages.predict import members
 from foldwise.stages.prepare import prepared
 from foldwise.storage import write_json, written_aside
 
