@@ -12,26 +12,16 @@ from foldwise.kaggle import wheels
 from foldwise.kaggle.own_wheel import own_wheel, repacked
 from foldwise.kaggle.wheels import Needed
 
+COMMON = {"hydra-core", "omegaconf", "antlr4-python3-runtime", "pysimdjson"}
 MLP = Needed("my-net", "1.2", "MIT")
 
 
 @pytest.mark.parametrize(
     ("reader", "expected"),
     [
-        ("statoil", {"hydra-core", "omegaconf", "antlr4-python3-runtime", "pysimdjson"}),
-        ("digit_recognizer", {"hydra-core", "omegaconf", "antlr4-python3-runtime"}),
-        (
-            "folder",
-            {
-                "hydra-core",
-                "omegaconf",
-                "antlr4-python3-runtime",
-                "imagecodecs",
-                "python-gdcm",
-                "pylibjpeg",
-                "pylibjpeg-openjpeg",
-            },
-        ),
+        ("statoil", COMMON),
+        ("digit_recognizer", COMMON),
+        ("folder", COMMON | {"imagecodecs", "python-gdcm", "pylibjpeg", "pylibjpeg-openjpeg"}),
     ],
 )
 def test_a_bundle_carries_what_its_reader_needs(reader, expected):
@@ -84,7 +74,9 @@ def test_pip_downloads_wheels_or_builds_those_of_which_the_source_is_published(t
 
     monkeypatch.setattr(wheels.subprocess, "run", pip)
     if published is None:
-        with pytest.raises(FoldwiseError, match=r"^my-net==1.2: no wheel .*Could not find a version.*bundle.wheels=FOL"):
+        with pytest.raises(
+            FoldwiseError, match=r"^my-net==1.2: no wheel .*Could not find a version.*bundle.wheels=FOL"
+        ):
             wheels.collect([MLP], tmp_path, "3.12")
     else:
         assert [path.name for path in wheels.collect([MLP], tmp_path, "3.12")] == ["my_net-1.2-py3-none-any.whl"]

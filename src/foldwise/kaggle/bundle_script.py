@@ -82,7 +82,9 @@ def install(bundle: Path, about: dict[str, Any]) -> None:
     """Install the wheels of the bundle; a package that the image has stays as it is."""
     here = ".".join(map(str, sys.version_info[:2]))
     if here != about["python"]:
-        print(f"warning: the wheels are for Python {about['python']}, this is {here}; bundle.python={here} makes others")
+        print(
+            f"warning: the wheels are for Python {about['python']}, this is {here}; bundle.python={here} makes others"
+        )
     pip = [sys.executable, "-m", "pip", "--isolated", "--disable-pip-version-check", "install", "--quiet"]
     options = ["--no-index", "--no-deps", "--no-cache-dir", "--find-links", str(bundle / "wheels")]
     subprocess.run([*pip, *options, f"foldwise=={about['foldwise']}", *about["packages"]], check=True)

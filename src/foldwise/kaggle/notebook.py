@@ -27,7 +27,9 @@ def write_notebook(folder: Path, competition: str) -> None:
     title = docstring.removeprefix('"""').splitlines()[0]
     title = title.replace("the bundle that this file lies in", "a bundle of foldwise")
     cells = [
-        _cell("about", "markdown", f"# {competition}\n\n{title}\n\n`main(raw, budget, submission)` takes other folders."),
+        _cell(
+            "about", "markdown", f"# {competition}\n\n{title}\n\n`main(raw, budget, submission)` takes other folders."
+        ),
         _cell("functions", "code", code),
         _cell("predict", "code", "main()"),
         _cell("look", "code", "import pandas as pd\n\npd.read_csv('submission.csv').describe()"),

@@ -25,7 +25,9 @@ def owner() -> str:
     answer = run_cli(["config", "view"], "", COMMAND_SECONDS)
     name = re.search(r"^- username: (\S+)$", answer, re.MULTILINE)
     if name is None or name[1] == "None":
-        raise FoldwiseError("kaggle does not know your user name: give it, bundle.owner=NAME, or run `kaggle auth login`")
+        raise FoldwiseError(
+            "kaggle does not know your user name: give it, bundle.owner=NAME, or run `kaggle auth login`"
+        )
     return name[1]
 
 
@@ -43,7 +45,9 @@ def push(folder: Path, message: str) -> dict[str, Any]:
     _send_dataset(folder, dataset, message)
     _wait_until_ready(dataset)
     answer = run_cli(["kernels", "push", "--path", str(folder)], dataset, COMMAND_SECONDS)
-    refused = re.findall(r"The following are not valid (.*?) sources and could not be added to the kernel: (.*)", answer)
+    refused = re.findall(
+        r"The following are not valid (.*?) sources and could not be added to the kernel: (.*)", answer
+    )
     if refused:
         raise FoldwiseError(
             f"the notebook {kernel} was pushed without its {refused[0][0]} source {refused[0][1]}; accept the rules of "
@@ -79,8 +83,8 @@ def _wait_until_ready(dataset: str) -> None:
             raise FoldwiseError(f"Kaggle could not unpack the dataset {dataset}: its status is {status}; see {page}")
         if time.monotonic() + pause > deadline:
             raise FoldwiseError(
-                f"the dataset {dataset} is not ready after {READY_SECONDS:g} s (status: {status}): see {page}, and push "
-                "again when it is"
+                f"the dataset {dataset} is not ready after {READY_SECONDS:g} s (status: {status}): see {page}, and "
+                "push again when it is"
             )
         print(f"kaggle: the dataset is {status}", file=sys.stderr)
         time.sleep(pause)

@@ -54,7 +54,7 @@ def needed(reader: str) -> list[Needed]:
             found.append(Needed(name, metadata.version(name), about["licence"]))
         except metadata.PackageNotFoundError:
             raise FoldwiseError(
-                f"{name} is not installed here, so that its version is not known: {sys.executable} -m pip install {name}"
+                f"{name} is not installed here, so that its version is not known; run: python -m pip install {name}"
             ) from None
     return found
 
@@ -91,7 +91,7 @@ def _fits(name: str, tag: str) -> bool:
         one.startswith("cp3") and int(one[3:]) <= int(tag[3:]) for one in interpreters.split(".")
     )
     return (
-        stable or bool({tag, "py3"} & set(interpreters.split("."))) and (abi == "none" or tag in abi.split("."))
+        stable or (bool({tag, "py3"} & set(interpreters.split("."))) and (abi == "none" or tag in abi.split(".")))
     ) and (platform == "any" or ("linux" in platform and "x86_64" in platform))
 
 
@@ -108,8 +108,8 @@ def _downloaded(package: Needed, folder: Path, python: str) -> Path:
     if len(new) != 1 or not _fits(new[0].name, f"cp{python.replace('.', '')}"):
         built = f"{new[0].name} was built, which is for this machine alone" if new else "there is none"
         raise FoldwiseError(
-            f"{package.pin}: no wheel for Python {python} on Linux x86_64 from pip's index: {error or built}. Without a "
-            f"network, give a folder of wheels: bundle.wheels=FOLDER, made elsewhere by "
+            f"{package.pin}: no wheel for Python {python} on Linux x86_64 from pip's index: {error or built}. Without "
+            f"a network, give a folder of wheels: bundle.wheels=FOLDER, made elsewhere by "
             f"`{_command(package, Path('FOLDER'), python)}`"
         )
     return new[0]

@@ -115,7 +115,7 @@ def packed_competition(folder: Path) -> CompetitionSettings:
     if not (path.is_file() and (folder / BUNDLE).is_file() and (folder / BLEND).is_file()):
         there = ", ".join(sorted(one.name for one in folder.iterdir())[:8]) if folder.is_dir() else None
         raise FoldwiseError(
-            f"bundle={folder}: expected a folder that `foldwise bundle` wrote, with {BUNDLE}, {BLEND} and {COMPETITION}; "
+            f"bundle={folder}: expected a folder that `foldwise bundle` wrote, with {BUNDLE}, {BLEND}, {COMPETITION}; "
             + ("there is no such folder" if there is None else f"it holds {there or 'nothing'}")
         )
     return CompetitionSettings(**yaml.safe_load(path.read_text()))

@@ -95,7 +95,9 @@ def show(result: dict[str, Any], width: int) -> str:
     """Return the folder and its size, what was pushed, or the commands that push it."""
     lines = [f"{result['folder']}: {result['n_files']} files, {result['bytes'] / MIB:.1f} MiB"]
     if "kernel" in result:
-        lines += [f"dataset {result['dataset']}, notebook {result['kernel']}, version {result['version']}: {result['url']}"]
+        lines += [
+            f"dataset {result['dataset']}, notebook {result['kernel']}, version {result['version']}: {result['url']}"
+        ]
     else:
         lines += ["try it: python predict.py RAW in that folder; `foldwise bundle push=true` sends it to Kaggle"]
     return "\n".join(lines)

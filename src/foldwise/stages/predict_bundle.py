@@ -17,7 +17,7 @@ from foldwise.settings import Settings
 
 
 def bundled(settings: Settings) -> tuple[Settings, Dataset, str, dict[str, Any], list[Run]]:
-    """Return what a bundle holds: settings of its competition, data without images, the blend's name and JSON, its runs.
+    """Return settings of a bundle's competition, data without images, the blend's name and JSON, and its runs.
 
     The folder is only read. Raises FoldwiseError where it is no bundle.
     """
