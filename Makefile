@@ -17,7 +17,7 @@ TENSORFLOW := $(shell sed -n 's/^tensorflow-cpu\(==[0-9.]*\).*/\1/p' requirement
 COMPILE = $(if $(PYTHONDONTWRITEBYTECODE),--compile-bytecode)  # else each process would compile TensorFlow anew
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo check test oracle lint download simulate prepare train score ensemble grade predict submit sweep bench clean
+.PHONY: help setup lock demo check test oracle lint download simulate prepare train score ensemble grade predict bundle submit sweep bench clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,6 +82,8 @@ grade: setup ## score a submission where the true labels are known
 	$(FOLDWISE) grade $(WORDS)
 predict: setup ## answer new data with a finished blend (ARGS="images=FOLDER")
 	$(FOLDWISE) predict $(WORDS)
+bundle: setup ## pack a finished blend for prediction without network (ARGS=push=true: send it to Kaggle)
+	$(FOLDWISE) bundle $(WORDS)
 submit: setup ## send a submission to Kaggle (ARGS=dry_run=true: all but send)
 	$(FOLDWISE) submit $(WORDS)
 sweep: setup ## train every combination of conf/sweep/$(SWEEP).yaml

@@ -9,6 +9,7 @@ score               -> the out-of-fold score of every run
 ensemble            -> submissions/<competition>_<nested score>_<key>.csv
 grade               -> the true score, where the truth is known
 predict             -> submissions/<blend>_<folder>.csv: new data, answered by the runs of a blend
+bundle              -> bundles/<blend>/: wheels, weights and a notebook, for prediction without network
 submit              -> kaggle, and a line in submissions/log.csv
 (inspect            -> a scan file's header, and a contact sheet of its views)
 
@@ -96,6 +97,13 @@ STAGES = {
         (*DATA, "submission", "predict", "execution", "format"),
         show="predict:show",
         group="predict",
+    ),
+    "bundle": Stage(
+        "pack a finished blend for prediction without network, as Kaggle's code competitions want it",
+        "bundle:bundle",
+        (*DATA, "submission", "bundle", "format"),
+        show="bundle:show",
+        group="bundle",
     ),
     "submit": Stage(
         "send a submission to Kaggle",

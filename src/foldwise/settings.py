@@ -279,11 +279,39 @@ class PredictSettings:
     images: folder of images, for a competition whose reader takes them. None: raw is set.
     raw: folder of raw files in the competition's own format, of which the test part is read. None: images is set.
     sample: sample submission of the new samples. None: the one in `raw`, or ids and probabilities are written.
+    bundle: folder that `foldwise bundle` wrote, which alone is predicted from. None: the runs of a submission.
     """
 
     images: str | None = None
     raw: str | None = None
     sample: str | None = None
+    bundle: str | None = None
+
+
+@dataclass
+class BundleSettings:
+    """What `foldwise bundle` packs, and where it goes.
+
+    folds: numbers of the folds whose weights are packed. None: all.
+    float16: write the weights in 16 bits: half the size, and predictions that differ in their fourth digit.
+    python: version of Python that the wheels are for. None: that of Kaggle's image, in foldwise/kaggle/image.yaml.
+    wheels: folder that holds the wheels that the image lacks. None: pip downloads them.
+    budget: time that the notebook may predict for, such as 80m, see predict.budget. None: as long as it takes.
+    gpu: ask for a GPU for the notebook.
+    name: of the dataset on Kaggle. None: foldwise-<competition>.
+    owner: your user name on Kaggle. None: with push=true the client's, else a placeholder in the metadata.
+    push: send the folder as a dataset, and the notebook, to Kaggle.
+    """
+
+    folds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = None
+    float16: bool = False
+    python: Literal["3.11", "3.12", "3.13"] | None = None
+    wheels: str | None = None
+    budget: str | None = None
+    gpu: bool = False
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{4,48}[a-z0-9]$")] | None = None
+    owner: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] | None = None
+    push: bool = False
 
 
 @dataclass
@@ -320,6 +348,7 @@ class Settings:
     pseudo: PseudoSettings = field(default_factory=PseudoSettings)
     imports: ImportsSettings = field(default_factory=ImportsSettings)
     predict: PredictSettings = field(default_factory=PredictSettings)
+    bundle: BundleSettings = field(default_factory=BundleSettings)
     submit: SubmitSettings = field(default_factory=SubmitSettings)
     root: str = "."
     format: Literal["text", "json"] = "text"
@@ -345,6 +374,11 @@ class Settings:
     def submissions_dir(self) -> Path:
         """Return the folder of submissions."""
         return Path(self.root) / "submissions"
+
+    @property
+    def bundles_dir(self) -> Path:
+        """Return the folder of bundles."""
+        return Path(self.root) / "bundles"
 
 
 def differences(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:

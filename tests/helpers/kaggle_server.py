@@ -13,6 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from helpers.kaggle_datasets import CALLS, Shelf
+
 SLUG = "iceberg-or-ship"
 RULES = f"https://www.kaggle.com/c/{SLUG}/rules"
 PREDICTIONS = b"id,is_iceberg\na1,0.25\n"
@@ -47,6 +49,7 @@ class KaggleServer(ThreadingHTTPServer):
         self.submissions: list[dict[str, Any]] = []  # newest first
         self.received: list[tuple[str, Any]] = []  # (name of the request, body)
         self.files: dict[str, tuple[str, bytes]] = {}  # by token
+        self.shelf = Shelf()  # datasets and notebooks
         self.closing = threading.Event()
 
     def __enter__(self) -> Self:
@@ -105,6 +108,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(401, {"code": 401, "message": "Unauthenticated"})
         elif path == f"{API}ListSubmissions":
             self._send(200, {"submissions": self._listed()})
+        elif (call := "/".join(path.split("/")[-2:])) in CALLS:
+            self._send(*CALLS[call](self.server.shelf, body, self.server.files))
         elif path.startswith(API):
             getattr(self, f"_{name}")(body)
         else:

@@ -31,6 +31,8 @@ TEXTS = (
     "predict.images",
     "predict.raw",
     "predict.sample",
+    "predict.bundle",
+    "bundle.wheels",
     "imports.oof",
     "imports.test",
     "imports.folds",

@@ -30,9 +30,13 @@ REFIT = -1  # the number of the fit on all rows, among those of the folds
 
 @dataclass(frozen=True)
 class Run:
-    """A folder `runs/<competition>/<model>-<run key>`; a fold's folder that exists is finished."""
+    """A folder `runs/<competition>/<model>-<run key>`; a fold's folder that exists is finished.
+
+    kept: the fits whose weights are there, where a bundle holds some alone. None: those of all.
+    """
 
     path: Path
+    kept: tuple[int, ...] | None = None
 
     @cached_property
     def recipe(self) -> dict[str, Any]:
@@ -67,6 +71,8 @@ class Run:
     @property
     def predicting(self) -> list[int]:
         """The numbers of the fits that predict test rows: the refit alone, or all folds where there is none."""
+        if self.kept is not None:
+            return [*self.kept]
         return [REFIT] if self.refits else [*range(self.n_fits)]
 
     def fold_path(self, fit: int) -> Path:

@@ -26,6 +26,7 @@ from foldwise.runs.members import stacked
 from foldwise.runs.recipe import Recipe, recipe_from
 from foldwise.runs.store import Run
 from foldwise.settings import EnsembleSettings, Settings
+from foldwise.stages.predict_bundle import bundled
 from foldwise.stages.prepare import prepared
 from foldwise.storage import content_key
 
@@ -39,21 +40,26 @@ def predict(settings: Settings) -> dict[str, Any]:
 
     Raises FoldwiseError where a member has no weights, or the new data do not fit those that were trained on.
     """
-    known = prepared(settings)
-    path, about = submission.chosen(settings, with_csv=False, data_key=known.data_key)
-    runs = _members(settings, path, about)
+    if settings.predict.bundle is not None:
+        settings, known, name, about, runs = bundled(settings)
+        work = Path(settings.root)
+        work.mkdir(parents=True, exist_ok=True)
+    else:
+        known = prepared(settings)
+        path, about = submission.chosen(settings, with_csv=False, data_key=known.data_key)
+        name, runs = path.stem, members(settings, path, about)
+        work = settings.prepared_dir  # on the disk of the data, which is large
     recipes = {run: _recipe(run) for run in runs}
     folds = known.path / f"folds_{about['split_key']}.parquet"
-    work = settings.prepared_dir  # on the disk of the data, which is large
     with tempfile.TemporaryDirectory(dir=work, prefix=".new-") as folder:
         new = Path(folder)
         records = replace(_as_known(known), test=new_records(settings, known))
-        datasets.write_test(records, new, known.train.images[0])
+        datasets.write_test(records, new, np.empty(known.train.images.shape[1:], known.train.images.dtype))
         data = replace(known, test=datasets.read_split(new, "test"))
         _predict_by_members(settings, recipes, known, folds, new, len(data.test.images))
         predictions = _blended(about, runs, data, folds, new)
-        file = _write(settings, known, predictions, path.stem, about)
-    return {"file": str(file), "n_rows": len(predictions), "blend": path.stem}
+        file = _write(settings, known, predictions, name, about)
+    return {"file": str(file), "n_rows": len(predictions), "blend": name}
 
 
 def show(result: dict[str, Any], width: int) -> str:
@@ -61,7 +67,7 @@ def show(result: dict[str, Any], width: int) -> str:
     return f"{result['n_rows']} rows answered by {result['blend']}: {result['file']}"
 
 
-def _members(settings: Settings, path: Path, about: dict[str, Any]) -> list[Run]:
+def members(settings: Settings, path: Path, about: dict[str, Any]) -> list[Run]:
     """Return the runs of a blend; raise FoldwiseError where one is gone or has no weights."""
     runs = [Run(settings.runs_dir / member["run"]) for member in about.get("members", []) if isinstance(member, dict)]
     if not runs:

@@ -1,0 +1,34 @@
+"""What `foldwise predict bundle=FOLDER` reads in place of prepared data and runs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from foldwise.config.check import checked_options
+from foldwise.data.dataset import Dataset
+from foldwise.errors import ConfigError
+from foldwise.plugins import competition_module
+from foldwise.runs import packing
+from foldwise.runs.store import Run
+from foldwise.settings import Settings
+
+
+def bundled(settings: Settings) -> tuple[Settings, Dataset, str, dict[str, Any], list[Run]]:
+    """Return settings of a bundle's competition, data without images, the blend's name and JSON, and its runs.
+
+    The folder is only read. Raises FoldwiseError where it is no bundle.
+    """
+    folder = Path(str(settings.predict.bundle))
+    competition = packing.packed_competition(folder)
+    if settings.submission is not None:
+        raise ConfigError("predict: bundle=FOLDER holds one blend; leave submission= out")
+    reader = competition_module(competition.reader)
+    options = checked_options(reader.read, competition.options, "competition.options")
+    about = json.loads((folder / packing.BLEND).read_text())
+    known = packing.packed_data(folder)
+    name = json.loads((folder / packing.BUNDLE).read_text())["blend"]
+    runs = packing.packed_runs(folder, about)
+    return replace(settings, competition=replace(competition, options=options)), known, name, about, runs
