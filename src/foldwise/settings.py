@@ -12,7 +12,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import BeforeValidator, Field, TypeAdapter
 
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
@@ -280,12 +280,15 @@ class PredictSettings:
     raw: folder of raw files in the competition's own format, of which the test part is read. None: images is set.
     sample: sample submission of the new samples. None: the one in `raw`, or ids and probabilities are written.
     bundle: folder that `foldwise bundle` wrote, which alone is predicted from. None: the runs of a submission.
+    budget: time for the whole command, such as 80m, 1h30m or 5400 (seconds): further fits of a member, and then
+        members, are left out where all would take longer. None: no limit.
     """
 
     images: str | None = None
     raw: str | None = None
     sample: str | None = None
     bundle: str | None = None
+    budget: Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)] | None = None
 
 
 @dataclass

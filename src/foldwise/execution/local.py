@@ -8,6 +8,7 @@ import queue
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -55,7 +56,8 @@ class LocalPool:
 
     work: what a worker does with a task: `foldwise.execution.task.train_one`, or a function like it.
 
-    On leaving a `with` block the workers end: at once after an error, else when they have no task left.
+    On leaving a `with` block the workers end: at once after an error or where time ran out, else when they have no
+    task left.
     """
 
     def __init__(self, execution: ExecutionSettings, n_tasks: int, work: Callable[[Any, Report], None]) -> None:
@@ -64,6 +66,7 @@ class LocalPool:
         gpu = driver_shows_gpu()
         self._needs_gpu = gpu and not execution.allow_cpu
         self._tasks: dict[Future[None], FoldTask] = {}
+        self._is_late = False
         context = multiprocessing.get_context("spawn")
         self._reports = context.Queue()
         os.environ.update(backend.environment())
@@ -79,17 +82,18 @@ class LocalPool:
         return self
 
     def __exit__(self, error: object, *_: object) -> None:
-        if error is not None:
+        stop = error is not None or self._is_late
+        if stop:
             for process in list((self._pool._processes or {}).values()):
                 process.terminate()
-        self._pool.shutdown(wait=True, cancel_futures=error is not None)
+        self._pool.shutdown(wait=True, cancel_futures=stop)
 
     def submit(self, number: int, task: FoldTask) -> None:
         """Queue a task, whose reports come with its number."""
         self._tasks[self._pool.submit(_do, self._work, number, task, self._needs_gpu)] = task
 
-    def as_completed(self, report: Callable[..., None]) -> Iterator[FoldTask]:
-        """Yield the tasks as they are finished.
+    def as_completed(self, report: Callable[..., None], until: float | None = None) -> Iterator[FoldTask]:
+        """Yield the tasks as they are finished, until a time on the clock of `time.monotonic`, if that is set.
 
         report: is called here with what the workers report meanwhile: ("device", name), and that of
             `foldwise.execution.task.Report` with the number of the task after the first word.
@@ -107,6 +111,9 @@ class LocalPool:
             for future in done:
                 raise_named(future.exception(), self._tasks[future].name)
                 yield self._tasks[future]
+            if pending and until is not None and time.monotonic() >= until:
+                self._is_late = True
+                return
 
 
 def raise_named(error: BaseException | None, name: str) -> None:

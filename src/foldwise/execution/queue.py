@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from foldwise.execution.local import LocalPool
-from foldwise.execution.prediction import PredictionTask, predict_one
+from foldwise.execution.local import LocalPool, parallelism
+from foldwise.execution.prediction import PredictionTask, predict_one, time_one
 from foldwise.execution.task import FoldTask, Report, train_one
 from foldwise.progress import Progress
 from foldwise.runs.store import Run
@@ -23,26 +23,42 @@ def train_folds(tasks: list[FoldTask], execution: ExecutionSettings, finished: C
             finished(task.run)
 
 
-def predict_fits(tasks: list[PredictionTask], execution: ExecutionSettings) -> None:
-    """Predict by several trained fits at once; their predictions are in `task.result`.
+def predict_fits(
+    tasks: list[PredictionTask], execution: ExecutionSettings, until: float | None = None
+) -> list[PredictionTask]:
+    """Predict by several trained fits at once, in their order; return those that were done by `until`.
+
+    Their predictions are in `task.result`.
+
+    until: seconds on the clock of `time.monotonic`; what is not done by then is stopped. None: no limit.
 
     Raises FoldwiseError, naming the fold, when one fails.
     """
-    for _ in _done(tasks, execution, predict_one, "predicting with"):
-        pass
+    done = list(_done(tasks, execution, predict_one, "predicting with", until))
+    return [task for task in tasks if task in done]
+
+
+def time_fits(tasks: list[PredictionTask], execution: ExecutionSettings) -> int:
+    """Measure how long each fit takes, see `PredictionTask.seconds`; return how many are predicted at once."""
+    list(_done(tasks, execution, time_one, "timing"))
+    return parallelism(execution, len(tasks))[0]
 
 
 def _done(
-    tasks: Sequence[FoldTask], execution: ExecutionSettings, work: Callable[[Any, Report], None], doing: str
+    tasks: Sequence[FoldTask],
+    execution: ExecutionSettings,
+    work: Callable[[Any, Report], None],
+    doing: str,
+    until: float | None = None,
 ) -> Iterator[FoldTask]:
-    """Do the work of all tasks and yield each when it is done.
+    """Do the work of all tasks and yield each when it is done; stop at `until`, on the clock of `time.monotonic`.
 
     Another executor is a class like LocalPool, with `workers`, `threads`, `submit`, `as_completed`, and an exit that
-    stops what still runs after an error. Its workers call `work` with a task.
+    stops what still runs. Its workers call `work` with a task.
     """
     pool = LocalPool(execution, len(tasks), work)
     images = {number: task.n_images for number, task in enumerate(tasks)}
     with Progress(images, [task.name for task in tasks], pool.workers, pool.threads, doing) as progress, pool:
         for number, task in enumerate(tasks):
             pool.submit(number, task)
-        yield from pool.as_completed(progress.update)
+        yield from pool.as_completed(progress.update, until)

@@ -87,7 +87,7 @@ def train_one(task: FoldTask, report: Report) -> None:
     n_images *= recipe.fit.epochs * task.n_seeds
     report("images", n_images)
     stored = features(recipe, dataset) if can_be_stored(recipe) and pseudo_labels is None else None
-    result = train_fold(recipe, dataset, held_out, task.number, _seldom(report), stored, pseudo_labels)
+    result = train_fold(recipe, dataset, held_out, task.number, seldom(report), stored, pseudo_labels)
     seconds = time.perf_counter() - started
     rate = n_images / result.history["seconds"].sum()
     about = {"seconds": seconds, "images_per_second": rate, "device": backend.device_name(), "versions": versions()}
@@ -119,7 +119,7 @@ def held_out_rows(task: FoldTask, dataset: Dataset) -> np.ndarray:
     return np.asarray(dataset.train.table["id"].isin(ids))
 
 
-def _seldom(report: Report) -> Callable[[int, int, float], None]:
+def seldom(report: Report) -> Callable[[int, int, float], None]:
     """Return a function that reports the step of (epoch, images, loss), twice a second at most."""
     last = time.perf_counter()
 

@@ -117,7 +117,12 @@ def train_fold(
 
 
 def predict_fold(
-    recipe: Recipe, dataset: Dataset, held_out: np.ndarray, weights: list[Path], features: Features | None = None
+    recipe: Recipe,
+    dataset: Dataset,
+    held_out: np.ndarray,
+    weights: list[Path],
+    features: Features | None = None,
+    done: Callable[[int], None] | None = None,
 ) -> np.ndarray:
     """Predict the test rows by trained models, as `train_fold` does: probabilities (n_test, k), averaged over them.
 
@@ -125,6 +130,7 @@ def predict_fold(
         are standardised by the others.
     weights: files of the weights of each model.
     features: what a frozen backbone gives for the test images.
+    done: is called after each batch with the number of images in it.
     """
     k, held_out = len(dataset.targets), images_of(held_out, dataset.structure.rows_per_image)
     dataset = by_image(dataset)
@@ -138,7 +144,7 @@ def predict_fold(
         model = _untrained_model(recipe, source, (0, 0))
         model.load_weights(path)
         model = snapshots.with_weights(model, model.get_weights())
-        parts.append(source.predictor(model)(source.test, inputs, np.arange(len(source.test))))
+        parts.append(source.predictor(model)(source.test, inputs, np.arange(len(source.test)), done))
     mean = np.asarray(np.mean(parts, axis=0))
     scale = target_scale(dataset, positions)
     return (mean if scale is None else scale.restored(mean)).reshape(-1, k)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
@@ -40,10 +40,17 @@ class Predictor:
         self._names, self._n_outputs = introspect.input_names(model), model.outputs[0].shape[-1]
         self._logits = traced_predict(model)
 
-    def __call__(self, images: np.ndarray, inputs: Batch | None, rows: np.ndarray) -> np.ndarray:
+    def __call__(
+        self,
+        images: np.ndarray,
+        inputs: Batch | None,
+        rows: np.ndarray,
+        done: Callable[[int], None] | None = None,
+    ) -> np.ndarray:
         """Return the probabilities (m, k) of the images at the positions `rows` (m,).
 
         images: (n, [v,] h, w, c), or features (n, V, d); inputs: the other model inputs of all n, by name.
+        done: is called after each batch with the number of rows in it.
         """
         if len(rows) == 0:  # a refit holds none out
             return np.empty((0, self._n_outputs))
@@ -57,6 +64,8 @@ class Predictor:
                 logits = self._logits(*(view[name] for name in self._names))
                 views.append(metrics.probabilities(logits, self.task)[:, outputs])
             parts.append(np.mean(views, axis=0))
+            if done is not None:
+                done(len(part))
         return np.concatenate(parts)
 
     def _views(self, batch: Batch) -> Iterable[tuple[Batch, Any]]:
