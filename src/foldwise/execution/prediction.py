@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from foldwise.data.dataset import read, read_split
 from foldwise.execution.task import FoldTask, Report, held_out_rows
@@ -48,10 +49,19 @@ def predict_one(task: PredictionTask, report: Report) -> None:
     report("images", task.n_images)
     recipe = replace(task.recipe, fit=replace(task.recipe.fit, n_seeds=task.n_seeds))
     stored = can_be_stored(recipe) and not recipe.pseudo.runs
-    features = new_features(recipe, dataset, task.new) if stored else None
     weights = store.weight_files(task.run, task.fold_number)
+    recipe = replace(recipe, model=replace(recipe.model, options=_without_weights(recipe.model.options)))
+    features = new_features(recipe, dataset, task.new, weights[0]) if stored else None
     predictions = predict_fold(recipe, dataset, held_out_rows(task, dataset), weights, features)
     with written_aside(task.result) as aside:
         store.test_table(dataset.test.table["id"], predictions, dataset.targets).to_parquet(aside, index=False)
     seconds = time.perf_counter() - started
     report("done", task.n_images / seconds, seconds)
+
+
+def _without_weights(options: dict[str, Any]) -> dict[str, Any]:
+    """Return a model's options without the weights to start from: a fit's own are whole, and need no other ones."""
+    result = options | ({"weights": None} if "weights" in options else {})
+    if options.get("backbone_options"):
+        result["backbone_options"] = _without_weights(options["backbone_options"])
+    return result

@@ -68,13 +68,18 @@ def features(recipe: Recipe, dataset: Dataset) -> Features:
     return Features(*(np.load(path / f"{name}.npy", mmap_mode="r") for name in ("drawn", "train", "test")))
 
 
-def new_features(recipe: Recipe, dataset: Dataset, folder: Path) -> Features:
-    """Return the features of new test images alone, kept in their folder; only `test` of the result holds any."""
+def new_features(recipe: Recipe, dataset: Dataset, folder: Path, weights: Path) -> Features:
+    """Return the features of new test images alone, kept in their folder; only `test` of the result holds any.
+
+    weights: of a trained fit of the recipe. They hold those of the backbone, which need not be fetched then.
+    """
     path = folder / f"features_{features_key(recipe, dataset)}.npy"
     if not path.is_file():
         with one_at_a_time(path):  # the workers of all folds want them at once
             if not path.is_file():
-                extract = _extractor(model_with_features(recipe, dataset))
+                model = model_with_features(recipe, dataset)
+                model.load_weights(weights)
+                extract = _extractor(model)
                 with written_aside(path) as aside:
                     _write_test_views(aside, dataset.test.images, recipe, extract)
     test = np.load(path, mmap_mode="r")
