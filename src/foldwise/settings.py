@@ -291,6 +291,11 @@ class PredictSettings:
     budget: Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)] | None = None
 
 
+def _word(value: Any) -> Any:
+    """Return a version that YAML takes for a number as the word that it is."""
+    return str(value) if isinstance(value, float) else value
+
+
 @dataclass
 class BundleSettings:
     """What `foldwise bundle` packs, and where it goes.
@@ -308,7 +313,7 @@ class BundleSettings:
 
     folds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = None
     float16: bool = False
-    python: Literal["3.11", "3.12", "3.13"] | None = None
+    python: Annotated[Literal["3.11", "3.12", "3.13"], BeforeValidator(_word)] | None = None
     wheels: str | None = None
     budget: str | None = None
     gpu: bool = False

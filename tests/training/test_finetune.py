@@ -2,17 +2,22 @@
 
 import importlib
 import inspect
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from helpers.data import HELD_OUT, N, make_dataset
 from helpers.data import make_recipe as small_recipe
+from helpers.tiny import IDS, train_here, write_data
+from helpers.tiny import make_recipe as tiny_recipe
 
 from foldwise import models
 from foldwise.errors import ConfigError, FoldwiseError
+from foldwise.execution.prediction import PredictionTask, predict_one
 from foldwise.models.pretrained.load import load_keras
 from foldwise.plugins import public_functions
 from foldwise.runs.recipe import code_key, make_recipe, run_name
@@ -291,3 +296,20 @@ def test_keras_weights_are_loaded_and_others_refused(short, tmp_path, kind):
     assert all((a == b).all() for a, b in zip(source.get_weights(), target.get_weights(), strict=True))
     with pytest.raises(FoldwiseError, match=str(path)):
         load_keras(models.zfnet((64, 64, 3), 1, side=64, dense=(4,)).get_layer("backbone"), path)
+
+
+def test_a_trained_fit_predicts_without_the_weights_that_it_started_from(tmp_path, short):
+    data = write_data(tmp_path / "data")
+    tuned = replace(
+        tiny_recipe("efficientnet_lite0", short | {"side": 32, "values": (-3.0, 5.0)}),
+        finetune=FinetuneSettings("head"),
+    )
+    run = train_here(tuned, data, tmp_path / "runs", [0])
+    Path(short["weights"]).unlink()
+    task = PredictionTask(run, tuned, 0, len(IDS), data, data / "folds.parquet", tmp_path / "new", 8)
+    task.new.mkdir()
+    for name in ("test.npy", "test.parquet"):
+        shutil.copy(data / name, task.new / name)
+    predict_one(task, lambda *_: None)
+    assert list(task.new.glob("features_*.npy"))
+    pd.testing.assert_frame_equal(pd.read_parquet(task.result), pd.read_parquet(run.fold_path(0) / "test.parquet"))

@@ -55,7 +55,7 @@ def pack_run(run: Run, folder: Path, fits: list[int] | None, half: bool) -> list
         )
     target = folder / run.name
     target.mkdir(parents=True)
-    (target / "recipe.yaml").write_text(yaml.safe_dump(_without_paths(run.recipe), sort_keys=False))
+    (target / "recipe.yaml").write_text(yaml.safe_dump(_short(run.recipe), sort_keys=False))
     shutil.copy(run.path / "run.json", target)
     for fit in run.fits:
         source, copy = run.fold_path(fit), target / store.fit_name(fit)
@@ -106,7 +106,7 @@ def pack_competition(competition: CompetitionSettings, folder: Path) -> None:
     reader = competition_module(competition.reader)
     for name in (*getattr(reader, "FILES", ()), "raw_url"):  # they are about the training data
         values["options"].pop(name, None)
-    (folder / COMPETITION).write_text(yaml.safe_dump(_without_paths(values), sort_keys=False))
+    (folder / COMPETITION).write_text(yaml.safe_dump(_short(values), sort_keys=False))
 
 
 def packed_competition(folder: Path) -> CompetitionSettings:
@@ -132,27 +132,8 @@ def packed_runs(folder: Path, about: dict[str, Any]) -> list[Run]:
     return [Run(folder / "runs" / one["run"], tuple(fits[one["run"]])) for one in about["members"]]
 
 
-def _without_paths(recipe: dict[str, Any]) -> dict[str, Any]:
-    """Return a recipe, or settings, that name no weights to start from, and no file of this machine by its folder.
-
-    The weights of a fit are whole: a pretrained network need not be fetched to be filled with them.
-    """
-    result = {name: _short(value) for name, value in recipe.items()}
-    model = result.get("model")
-    if isinstance(model, dict):
-        _forget_weights(model["options"])
-    return result
-
-
-def _forget_weights(options: dict[str, Any]) -> None:
-    if "weights" in options:
-        options["weights"] = None
-    if options.get("backbone_options"):
-        _forget_weights(options["backbone_options"])
-
-
 def _short(value: Any) -> Any:
-    """Return a value in which a path that exists here, or an address, is its last part alone."""
+    """Return a recipe, or settings, in which a path of this machine, or an address, is its last part alone."""
     if isinstance(value, dict):
         return {name: _short(one) for name, one in value.items()}
     if isinstance(value, list):
