@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,24 +13,29 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from foldwise.blends.nested import blend
+from foldwise.blends.nested import blend, nested
 from foldwise.config.check import checked_options
 from foldwise.data import dataset as datasets
 from foldwise.data.dataset import Dataset
 from foldwise.data.folds import held_out_part
 from foldwise.data.records import Record, Records
 from foldwise.errors import ConfigError, FoldwiseError
-from foldwise.execution.prediction import PredictionTask
-from foldwise.execution.queue import predict_fits
+from foldwise.execution.budget import MARGIN, seconds_of
 from foldwise.plugins import competition_module, function_named
 from foldwise.runs import store, submission
 from foldwise.runs.members import stacked
 from foldwise.runs.recipe import Recipe, recipe_from
 from foldwise.runs.store import Run
+from foldwise.scoring import decisions
+from foldwise.scoring.metrics import as_text
+from foldwise.scoring.objective import score_of
 from foldwise.settings import EnsembleSettings, Settings
 from foldwise.stages.predict_bundle import bundled
+from foldwise.stages.predict_members import NewData, predict_members
 from foldwise.stages.prepare import prepared
 from foldwise.storage import content_key
+
+log = logging.getLogger(__name__)
 
 
 def predict(settings: Settings) -> dict[str, Any]:
@@ -38,8 +45,13 @@ def predict(settings: Settings) -> dict[str, Any]:
     weights of their fits predict the new samples: on the same backend and CPU, the original test samples get the
     same predictions bit for bit. Returns the file, the number of samples and the name of the blend.
 
+    With `budget` further fits of a member, and then members, are left out where all would take longer; the blend is
+    then learned from the members that are left, and `nested_score` is theirs.
+
     Raises FoldwiseError where a member has no weights, or the new data do not fit those that were trained on.
     """
+    started = time.monotonic()
+    until = None if settings.predict.budget is None else started + (1 - MARGIN) * seconds_of(settings.predict.budget)
     if settings.predict.bundle is not None:
         settings, known, name, about, runs = bundled(settings)
         work = Path(settings.root)
@@ -56,15 +68,26 @@ def predict(settings: Settings) -> dict[str, Any]:
         records = replace(_as_known(known), test=new_records(settings, known))
         datasets.write_test(records, new, np.empty(known.train.images.shape[1:], known.train.images.dtype))
         data = replace(known, test=datasets.read_split(new, "test"))
-        _predict_by_members(settings, recipes, known, folds, new, len(data.test.images))
-        predictions = _blended(about, runs, data, folds, new)
-        file = _write(settings, known, predictions, name, about)
-    return {"file": str(file), "n_rows": len(predictions), "blend": name}
+        reader, options = competition_module(settings.competition.reader), settings.competition.options
+        as_new = replace(records, sample_submission=_sample(settings), test_ids=list(data.test.table["id"]))
+        submission.try_layout(reader, as_new, options)
+        log.info("%d new rows read in %.0f s", len(data.test.table), time.monotonic() - started)
+        parts = NewData(known, folds, new, len(data.test.images))
+        left = predict_members(recipes, parts, settings.execution, about["metric"], until)
+        predictions, learned = _blended(about, left, data, folds, new, is_other=len(left) < len(runs))
+        file = _write(settings, known, predictions, name, about | learned)
+    result = {"file": str(file), "n_rows": len(predictions), "blend": name, "seconds": time.monotonic() - started}
+    if learned:
+        result |= {"members": [run.name for run in left], "nested_score": learned["nested_score"]}
+    return result
 
 
 def show(result: dict[str, Any], width: int) -> str:
     """Return what was predicted, and the file."""
-    return f"{result['n_rows']} rows answered by {result['blend']}: {result['file']}"
+    line = f"{result['n_rows']} rows predicted by {result['blend']} in {result['seconds']:.0f} s: {result['file']}"
+    if "members" in result:
+        line += f"\nin the budget: {', '.join(result['members'])}; nested score {as_text(result['nested_score'])}"
+    return line
 
 
 def members(settings: Settings, path: Path, about: dict[str, Any]) -> list[Run]:
@@ -127,22 +150,13 @@ def new_records(settings: Settings, known: Dataset) -> Iterator[Record]:
     return iter(reader.read(Path(given.raw), **options).test)
 
 
-def _predict_by_members(
-    settings: Settings, recipes: dict[Run, Recipe], known: Dataset, folds: Path, new: Path, n_new: int
-) -> None:
-    n_train = len(known.train.images)
-    predict_fits(
-        [
-            PredictionTask(run, recipe, fit, n_train, known.path, folds, new, n_new)
-            for run, recipe in recipes.items()
-            for fit in run.predicting
-        ],
-        settings.execution,
-    )
+def _blended(
+    about: dict[str, Any], runs: list[Run], data: Dataset, folds: Path, new: Path, is_other: bool
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Blend the members' predictions of the new samples as the blend did: id and the targets.
 
-
-def _blended(about: dict[str, Any], runs: list[Run], data: Dataset, folds: Path, new: Path) -> pd.DataFrame:
-    """Blend the members' predictions of the new samples as the blend did: id and the targets."""
+    is_other: whether members are left out; then the nested score, and the thresholds of decisions, are learned too.
+    """
 
     def predictions(run: Run, ids: pd.Series, targets: list[str]) -> np.ndarray:
         return store.test_predictions(run, ids, targets, folder=new / run.name)
@@ -150,8 +164,15 @@ def _blended(about: dict[str, Any], runs: list[Run], data: Dataset, folds: Path,
     table = pd.read_parquet(folds)
     train, test, problem = stacked(runs, held_out_part(data, table), table, new, predictions)
     problem = replace(problem, metric=about["metric"], test=None)
-    blended = blend(problem, train, test, EnsembleSettings(**about["ensemble"]))
-    return store.test_table(data.test.table["id"], blended.probabilities, data.targets)
+    how = EnsembleSettings(**about["ensemble"])
+    blended = blend(problem, train, test, how)
+    learned: dict[str, Any] = {}
+    if is_other:
+        out_of_fold = nested(problem, train, how)
+        learned["nested_score"] = score_of(problem, train, out_of_fold).value
+        if "thresholds" in about:
+            learned["thresholds"] = decisions.learn(problem.metric, train.y, out_of_fold, problem.task)
+    return store.test_table(data.test.table["id"], blended.probabilities, data.targets), learned
 
 
 def _write(settings: Settings, known: Dataset, predictions: pd.DataFrame, blend: str, about: dict[str, Any]) -> Path:
@@ -160,7 +181,7 @@ def _write(settings: Settings, known: Dataset, predictions: pd.DataFrame, blend:
     source = Path(str(given.raw or given.images)).resolve()
     stem = f"{blend}_{source.name}_{content_key([str(source), *predictions['id']])[:6]}"
     described: dict[str, Any] = {
-        **{name: about[name] for name in ("competition", "metric", "thresholds") if name in about},
+        **{name: about[name] for name in ("competition", "metric", "thresholds", "nested_score") if name in about},
         "predicted_by": blend,
         "new_data": str(source),
     }
@@ -172,5 +193,5 @@ def _sample(settings: Settings) -> Path | None:
     given = settings.predict
     if given.sample is not None:
         return Path(given.sample)
-    named = settings.competition.options.get("sample", "sample_submission.csv")
+    named = settings.competition.options.get("sample", "*sample_submission.csv")
     return min(Path(given.raw).rglob(named), default=None) if given.raw else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -108,6 +108,41 @@ def read(
         pictures=[sheet] if groups == "auto" else [],
         structure=structure,
     )
+
+
+def read_new(
+    raw_dir: Path,
+    *,
+    new_images: str | None,
+    new_sample: Path | None,
+    targets: Sequence[str],
+    category_names: Mapping[str, Sequence[str]],
+    **options: Any,
+) -> Iterator[Record]:
+    """Return the rows of new scans, cut by the options of `read`; they need no labels.
+
+    The scans are those of a sample submission: `new_sample`, or the one in `raw_dir` where `new_images` is None.
+    Without one they are all scans in the folder, in the order of their names. Persons count in training alone.
+
+    Raises FoldwiseError where the folder holds no scan, and where it lacks scans of the sample (unless damaged=skip).
+    """
+    plan, _ = _plan(*(options[name] for name in ("layout", "side", "dtype", "gamma", "zones", "regions", "slots")))
+    suffix, damaged = options["suffix"], options["damaged"]
+    files = tables.scan_files(raw_dir / (new_images or "."), None, suffix)
+    if not files:
+        raise FoldwiseError(f"{raw_dir}: expected scans (.{suffix}), found none")
+    sample = new_sample or (None if new_images else tables.Csv(raw_dir, raw_dir, None).find("*sample_submission.csv"))
+    names = sorted(files) if sample is None else list(tables.read_zones(sample))
+    absent = [name for name in names if name not in files]
+    if absent and damaged == "fatal":
+        raise FoldwiseError(
+            f"{raw_dir}: {len(absent)} of {len(names)} scans are missing, for example {absent[0]}.{suffix}; "
+            "competition.options.damaged=skip gives them empty views"
+        )
+    with tempfile.TemporaryDirectory(prefix="foldwise-") as parts:
+        scans = [Scan(name, files.get(name, f"{name}.{suffix}"), Path(parts, f"{name}.npy")) for name in names]
+        for scan, images in _cut_scans(plan, scans, "test", damaged, None):
+            yield from _rows(plan, scan, images, scan.name, None)
 
 
 def submission(predictions: pd.DataFrame, sample: pd.DataFrame, /, **options: Any) -> pd.DataFrame:
