@@ -292,8 +292,8 @@ class PredictSettings:
 
 
 def _word(value: Any) -> Any:
-    """Return a version that YAML takes for a number as the word that it is."""
-    return str(value) if isinstance(value, float) else value
+    """Return what YAML takes for a number, a version or a time, as the word that it is."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 @dataclass
@@ -301,7 +301,7 @@ class BundleSettings:
     """What `foldwise bundle` packs, and where it goes.
 
     folds: numbers of the folds whose weights are packed. None: all.
-    float16: write the weights in 16 bits: half the size, and predictions that differ in their fourth digit.
+    float16: write the weights in 16 bits: half the size, and probabilities that differ by about 0.001 at most.
     python: version of Python that the wheels are for. None: that of Kaggle's image, in foldwise/kaggle/image.yaml.
     wheels: folder that holds the wheels that the image lacks. None: pip downloads them.
     budget: time that the notebook may predict for, such as 80m, see predict.budget. None: as long as it takes.
@@ -315,7 +315,7 @@ class BundleSettings:
     float16: bool = False
     python: Annotated[Literal["3.11", "3.12", "3.13"], BeforeValidator(_word)] | None = None
     wheels: str | None = None
-    budget: str | None = None
+    budget: Annotated[str, BeforeValidator(_word)] | None = None
     gpu: bool = False
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{4,48}[a-z0-9]$")] | None = None
     owner: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")] | None = None

@@ -96,7 +96,13 @@ def test_a_wheel_that_was_built_for_this_machine_alone_is_refused(tmp_path, monk
 
 def test_licences_travel(tmp_path):
     for name, members in {
-        "a_b-1-py3-none-any.whl": ["a/x.py", "a_b-1.dist-info/licenses/LICENSE", "a_b-1.dist-info/licenses/c/COPYING"],
+        "a_b-1-py3-none-any.whl": [
+            "a/x.py",
+            "a_b-1.dist-info/licenses/LICENSE",
+            "a_b-1.dist-info/licenses/c/COPYING",
+            "a/licenses/LICENSE-z",
+            "a/licenses/x.py",
+        ],
         "old-1-py3-none-any.whl": ["old-1.dist-info/LICENSE.txt", "old-1.dist-info/METADATA"],
         "bare-1-py3-none-any.whl": ["bare-1.dist-info/METADATA", "bare/licence_plates.py"],
     }.items():
@@ -108,6 +114,7 @@ def test_licences_travel(tmp_path):
     assert texts == {
         "a_b/LICENSE": "text of a_b-1.dist-info/licenses/LICENSE",
         "a_b/c_COPYING": "text of a_b-1.dist-info/licenses/c/COPYING",
+        "a_b/LICENSE-z": "text of a/licenses/LICENSE-z",
         "old/LICENSE.txt": "text of old-1.dist-info/LICENSE.txt",
         "bare/LICENCE.txt": "bare-1-py3-none-any.whl carries no licence text. Its licence: BSD-3-Clause.\n",
     }

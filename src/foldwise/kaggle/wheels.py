@@ -17,7 +17,11 @@ import yaml
 from foldwise.errors import FoldwiseError
 
 IMAGE = Path(__file__).with_name("image.yaml")
-LICENCE = re.compile(r"\.dist-info/(licen[cs]es?/.*|.*(licen[cs]e|copying|notice|copyright)[^/]*)$", re.IGNORECASE)
+LICENCE = re.compile(
+    r"\.dist-info/.*(licen[cs]e|copying|notice|copyright)[^/]*$|\.dist-info/licen[cs]es?/.*[^/]$"
+    r"|/licen[cs]es?/[^/]*(?<!\.py)$",  # of libraries that a package has in it
+    re.IGNORECASE,
+)
 TIMEOUT = 600.0  # seconds for one package
 
 
@@ -146,8 +150,8 @@ def write_licences(wheels: list[Path], folder: Path, licences: dict[str, str]) -
         with zipfile.ZipFile(path) as wheel:
             texts = [one for one in wheel.namelist() if LICENCE.search(one) and not one.endswith("/")]
             for one in texts:
-                inside = one.partition(".dist-info/")[2].removeprefix("licenses/").replace("/", "_")
-                (own / inside).write_bytes(wheel.read(one))
+                inside = one.partition(".dist-info/")[2].removeprefix("licenses/") or one.rpartition("/")[2]
+                (own / inside.replace("/", "_")).write_bytes(wheel.read(one))
         if not texts:
             what = licences.get(name, "see its metadata")
             (own / "LICENCE.txt").write_text(f"{path.name} carries no licence text. Its licence: {what}.\n")

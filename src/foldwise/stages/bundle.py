@@ -9,6 +9,7 @@ from typing import Any
 
 import foldwise
 from foldwise.errors import FoldwiseError
+from foldwise.execution.budget import seconds_of
 from foldwise.kaggle import notebook, push, wheels
 from foldwise.kaggle.own_wheel import own_wheel
 from foldwise.runs import packing, submission
@@ -48,6 +49,8 @@ def bundle(settings: Settings) -> dict[str, Any]:
     Raises FoldwiseError where a member has no weights, a wheel cannot be had, or Kaggle refuses what is pushed.
     """
     given = settings.bundle
+    if given.budget is not None:
+        seconds_of(given.budget)
     known = prepared(settings)
     path, about = submission.chosen(settings, with_csv=False, data_key=known.data_key)
     runs = members(settings, path, about)
