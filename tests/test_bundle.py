@@ -125,7 +125,7 @@ def test_a_hidden_test_set_of_other_and_more_rows_becomes_a_submission(packed, t
     assert main(["simulate", *words, f"root={tmp_path / 'other'}"]) == 0
     raw = hidden_set(tmp_path / "other" / "data" / "raw" / "faces", tmp_path / "raw")
     assert main(["predict", f"bundle={bundle}", f"raw={raw}", f"root={tmp_path / 'new'}"]) == 0
-    assert "30 rows answered by faces_" in capsys.readouterr().out
+    assert "30 rows predicted by faces_" in capsys.readouterr().out
     (file,) = (tmp_path / "new" / "submissions").glob("*.csv")
     submission, sample = pd.read_csv(file), pd.read_csv(raw / "sample_submission.csv")
     assert list(submission) == list(sample)

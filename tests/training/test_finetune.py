@@ -311,5 +311,5 @@ def test_a_trained_fit_predicts_without_the_weights_that_it_started_from(tmp_pat
     for name in ("test.npy", "test.parquet"):
         shutil.copy(data / name, task.new / name)
     predict_one(task, lambda *_: None)
-    assert list(task.new.glob("features_*.npy"))
+    assert list(task.new.rglob("features_*.npy"))
     pd.testing.assert_frame_equal(pd.read_parquet(task.result), pd.read_parquet(run.fold_path(0) / "test.parquet"))
