@@ -7,12 +7,14 @@ redirects and uploads included, to it, with the whole address in the request lin
 
 import base64
 import json
+import socket
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
+from helpers.archives import zipped
 from helpers.kaggle_datasets import CALLS, Shelf
 
 SLUG = "iceberg-or-ship"
@@ -40,7 +42,13 @@ class KaggleServer(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.archive = b""  # what DownloadDataFiles leads to
+        self.data: dict[str, bytes] = {}  # single files by their names
+        self.packs_larger_than = 10**9  # bytes: a larger single file is served in a zip of its own
+        self.modified = "Mon, 23 Nov 2026 20:15:30 GMT"
+        self.etag: str | None = '"v1"'  # None: neither that nor the time of the last change is sent
         self.stall_after: int | None = None  # bytes of the archive that are sent before the line goes silent
+        self.cuts: list[int] = []  # bytes after which the line is cut, for each of the next answers with data
+        self.slice_seconds = 0.0  # pause after each 64 kB, so that a process can be killed in the middle
         self.refusals: dict[str, Refusal] = {}  # by the name of the request
         self.upload_status = 200
         self.unlisted_lists = 0  # times that a new submission is not listed yet
@@ -116,17 +124,43 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(404, {"code": 404, "message": "Not found"})
 
     def do_GET(self) -> None:
-        self.server.received.append(("archive", None))
-        self.send_response(200)
-        self.send_header("Content-Type", "application/zip")
-        self.send_header("Content-Length", str(len(self.server.archive)))
-        self.end_headers()
-        if self.server.stall_after is None:
-            self.wfile.write(self.server.archive)
+        """Serve an archive or a file as a store does: in parts, if the client knows which object it has a part of."""
+        server, path = self.server, unquote(urlsplit(self.path).path)
+        name = path.partition("/data/")[2]
+        if not name:
+            data = server.archive
+        elif name in server.data:
+            data = server.data[name]
         else:
-            self.wfile.write(self.server.archive[: self.server.stall_after])
+            name = name.removesuffix(".zip")
+            data = zipped({name.rpartition("/")[2]: server.data[name]})
+        asked = self.headers["Range"]
+        known = self.headers["If-Range"] in (None, server.etag, server.modified)
+        start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and known else 0
+        server.received.append(("archive", None) if not start else ("rest", start))
+        if start >= len(data) > 0:
+            self._send(416, None)
+            return
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Type", "application/zip")
+        self.send_header("Content-Length", str(len(data) - start))
+        if server.etag is not None:
+            self.send_header("Accept-Ranges", "bytes")
+            self.send_header("ETag", server.etag)
+            self.send_header("Last-Modified", server.modified)
+        self.end_headers()
+        end = min(len(data), start + server.cuts.pop(0)) if server.cuts else len(data)
+        if server.stall_after is not None:
+            end = min(end, server.stall_after)
+        for place in range(start, end, 65536):
+            self.wfile.write(data[place : min(place + 65536, end)])
             self.wfile.flush()
-            self.server.closing.wait(60)
+            server.closing.wait(server.slice_seconds)
+        if server.stall_after is not None:
+            server.closing.wait(60)
+        if end < len(data):
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
 
     def do_PUT(self) -> None:
         token = urlsplit(self.path).path.rpartition("/")[2]
@@ -139,6 +173,21 @@ class _Handler(BaseHTTPRequestHandler):
     def _DownloadDataFiles(self, body: dict[str, Any]) -> None:
         address = f"http://localhost/storage/{body['competitionName']}/archive.zip?signature=abc"
         self._send(302, None, {"Location": address})
+
+    def _DownloadDataFile(self, body: dict[str, Any]) -> None:
+        name = body["fileName"]
+        if name not in self.server.data:
+            self._send(404, {"code": 404, "message": "Not found"})
+            return
+        suffix = ".zip" if len(self.server.data[name]) > self.server.packs_larger_than else ""
+        address = f"http://localhost/data/{quote(name)}"
+        self._send(302, None, {"Location": f"{address}{suffix}?signature=abc"})
+
+    def _ListDataFiles(self, body: dict[str, Any]) -> None:
+        first, size = int(body.get("pageToken") or 0), body.get("pageSize", 20)
+        listed = [{"name": name, "totalBytes": len(data)} for name, data in sorted(self.server.data.items())]
+        more = {"nextPageToken": str(first + size)} if first + size < len(listed) else {}
+        self._send(200, {"files": listed[first : first + size], **more})
 
     def _StartSubmissionUpload(self, body: dict[str, Any]) -> None:
         token = f"token-{len(self.server.files)}"

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import logging
 import os
 import re
 import shutil
@@ -15,15 +16,25 @@ from typing import Any
 
 from foldwise.errors import ConfigError, FoldwiseError
 
+log = logging.getLogger(__name__)
+
 INSTALL = "python -m pip install kaggle==2.2.5 six"  # kaggle imports six without declaring it
-# What the client prints: the host's own words if it sent any, else the number. 0: try again.
+# What the client prints: the host's own words if it sent any, else the number. The first that fits counts.
 MEANINGS = {
-    401: r"401 Client Error|unauthori[sz]ed|unauthenticated|authentication required|invalid credentials",
-    403: r"403 Client Error|forbidden|was denied|accept .*rules",
-    404: r"404 Client Error|\bnot ?found\b|could not find competition",
-    429: r"429 Client Error|too many requests",
-    0: r"50\d Server Error|connection|timed out|max retries",
+    "daily limit": r"daily submission|submission (allowance|limit)",
+    "closed": r"late submissions?|(competition|deadline) (has|is) (already )?(ended|closed|passed|over)|"
+    r"not accepting submissions",
+    "rules": r"must accept|accept the( competition'?s?)? rules|accept this competition's rules",
+    "not entered": r"was denied|not entered|must (enter|join)",
+    "credentials": r"401 Client Error|unauthori[sz]ed|unauthenticated|authentication required|invalid credentials",
+    "access": r"403 Client Error|forbidden|don't have access",
+    "unknown": r"404 Client Error|\bnot ?found\b|could not find competition",
+    "busy": r"429 Client Error|too many requests|rate limited",
+    "unreachable": r"50\d Server Error|connection|timed out|max retries|does not match expected size|"
+    r"name resolution|problem on Kaggle's side",
 }
+# the client's own advice at every 403, which says less than the host's words before it
+HINT = re.compile(r"You don't have access to this resource\.\nIf this is a competition, you may need to .*\n.*")
 
 
 class TryLater(FoldwiseError):
@@ -45,9 +56,11 @@ def check_credentials() -> str:
         return "KAGGLE_API_TOKEN"
     for path in (home / "access_token", home / "access_token.txt"):
         if path.is_file() and path.read_text().strip():
+            _check_private(path)
             return str(path)
     stored = _read_json(key_file)
     if all(os.environ.get(f"KAGGLE_{name.upper()}") or stored.get(name) for name in ("username", "key")):
+        _check_private(key_file)
         return str(key_file) if stored else "KAGGLE_USERNAME and KAGGLE_KEY"
     if _read_json(login).get("refresh_token"):
         return str(login)
@@ -57,6 +70,12 @@ def check_credentials() -> str:
         f"environment; an OAuth login in {login}.\nTo make one, run `kaggle auth login`, or create a token "
         f"at https://www.kaggle.com/settings/api and save it as {home / 'access_token'}"
     )
+
+
+def _check_private(path: Path) -> None:
+    """Warn where others on this machine can read a file of credentials."""
+    if path.is_file() and os.name == "posix" and path.stat().st_mode & 0o077:
+        log.warning("%s can be read by others on this machine; run: chmod 600 %s", path, path)
 
 
 @functools.cache
@@ -137,29 +156,63 @@ def run(
 
 
 def last_lines(text: str) -> str:
-    """Quote the last three lines that are not empty."""
-    lines = [line for line in text.splitlines() if line.strip()][-3:]
+    """Quote the last three lines that are not empty, without credentials."""
+    lines = [line for line in _without_secrets(text).splitlines() if line.strip()][-3:]
     return "".join(f"\n  {line.strip()}" for line in lines) or " (nothing)"
+
+
+def _without_secrets(text: str) -> str:
+    """Return a text in which stars stand for the credentials of this machine and for signed addresses.
+
+    >>> _without_secrets("GET https://storage/a.zip?X-Goog-Signature=0f3&x=1 Authorization: Bearer KGAT_12ab")
+    'GET https://storage/a.zip?*** Authorization: Bearer ***'
+    """
+    for secret in _secrets():
+        text = text.replace(secret, "***")
+    text = re.sub(r"(https?://[^\s?]+\?)\S+", r"\1***", text)
+    return re.sub(r"(Bearer|Basic) \S+|KGAT_\w+", lambda found: f"{found[1]} ***" if found[1] else "***", text)
+
+
+def _secrets() -> list[str]:
+    """Return what must not be shown: keys and tokens wherever the client looks for them."""
+    home = Path.home() / ".kaggle"
+    found = [os.environ.get(name, "") for name in ("KAGGLE_API_TOKEN", "KAGGLE_KEY")]
+    found += [path.read_text().strip() for path in (home / "access_token", home / "access_token.txt") if path.is_file()]
+    for folder in {home, *_config_folders()}:
+        for name in ("kaggle.json", "credentials.json"):
+            found += [str(value) for key, value in _read_json(folder / name).items() if key != "username"]
+    return sorted({one for one in found if len(one) > 5}, key=len, reverse=True)
+
+
+def _config_folders() -> list[Path]:
+    default = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "kaggle"
+    return [default, *([Path(os.environ["KAGGLE_CONFIG_DIR"])] if os.environ.get("KAGGLE_CONFIG_DIR") else [])]
 
 
 def _failure(text: str, slug: str) -> FoldwiseError:
     """Return the error that fits what a failed command printed."""
-    found = [code for code, pattern in MEANINGS.items() if re.search(pattern, text, re.IGNORECASE)]
-    code = found[0] if found else None
+    own = HINT.sub("", text)
+    found = [kind for kind, pattern in MEANINGS.items() if re.search(pattern, own, re.IGNORECASE)]
+    kind = found[0] if found else "other"
     wait = re.search(r"retry(?:[- ]after:?| in) ([\d.]*\d)", text, re.IGNORECASE)
     seconds = float(wait[1]) if wait else 0.0
+    page = f"https://www.kaggle.com/c/{slug}"
     meaning = {
-        401: "Kaggle does not accept the credentials (401): make new ones (`kaggle auth login`)",
-        403: f"Kaggle refuses access (403). Either the name {slug!r} is wrong, or its rules are not "
-        f"accepted, or you have not entered the competition: see https://www.kaggle.com/c/{slug}/rules",
-        404: f"Kaggle knows no competition {slug!r} (404): check https://www.kaggle.com/c/{slug}",
-        429: "Kaggle received too many requests (429): wait "
+        "daily limit": "today's submissions are used up; the next day begins at 0:00 UTC",
+        "closed": f"{slug} takes no submissions any more: see {page}",
+        "rules": f"the rules of {slug} are not accepted (403): accept them at {page}/rules, and run the command again",
+        "not entered": f"you have not entered {slug} (403): press Join at {page}/rules, and run the command again",
+        "credentials": "Kaggle does not accept the credentials (401): make new ones (`kaggle auth login`)",
+        "access": f"Kaggle refuses access (403). Either the name {slug!r} is wrong, or its rules are not "
+        f"accepted, or you have not entered the competition: see {page}/rules",
+        "unknown": f"Kaggle knows no competition {slug!r} (404): check {page}",
+        "busy": "Kaggle received too many requests (429): wait "
         f"{f'{seconds:g} s' if wait else 'some minutes'}, then run the same command again",
-        0: "Kaggle is unreachable or out of order: run the same command again",
-        None: f"the kaggle command failed; if it is broken, run: {INSTALL}",
-    }[code]
-    message = f"{meaning}\nkaggle printed:{last_lines(text)}"
-    return TryLater(message, seconds) if code in (0, 429) else FoldwiseError(message)
+        "unreachable": "Kaggle is unreachable or out of order: run the same command again",
+        "other": f"the kaggle command failed; if it is broken, run: {INSTALL}",
+    }[kind]
+    message = f"{meaning}\nkaggle printed:{last_lines(own)}"
+    return TryLater(message, seconds) if kind in ("busy", "unreachable") else FoldwiseError(message)
 
 
 def _executable() -> str:
