@@ -30,6 +30,7 @@ TRAINING = (
     "augment/test_body.py",
     "competitions/passenger_screening",
     "execution/test_prediction.py",
+    "stages/test_predict_members.py",
     "models/",
     "training/",
     "test_line.py",

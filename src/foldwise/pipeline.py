@@ -52,7 +52,12 @@ class Stage:
 
 
 STAGES = {
-    "download": Stage("fetch the competition's raw files from Kaggle", "download:download", DATA),
+    "download": Stage(
+        "fetch the competition's raw files from Kaggle",
+        "download:download",
+        (*DATA, "download"),
+        group="download",
+    ),
     "simulate": Stage("write the raw files of a simulated or embedded source", "simulate:simulate", DATA),
     "prepare": Stage(
         "turn raw files into memory-mapped arrays and tables", "prepare:prepare", DATA, show="prepare:show"

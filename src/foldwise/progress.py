@@ -8,11 +8,19 @@ from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, TaskProgressColumn, TextColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.progress import Progress as Bars
 from rich.progress import track as rich_track
 
 T = TypeVar("T")
+LINE_SECONDS = 30.0
 
 
 class Progress:
@@ -38,14 +46,13 @@ class Progress:
 
     def __enter__(self) -> Progress:
         if sys.stderr.isatty():
-            console = Console(stderr=True)
             columns = (
                 "{task.description}",
                 BarColumn(bar_width=20),
                 TaskProgressColumn(),
                 "{task.fields[note]}",
             )
-            self.bars = Bars(*(TextColumn(c) if isinstance(c, str) else c for c in columns), console=console)
+            self.bars = Bars(*(TextColumn(c) if isinstance(c, str) else c for c in columns), console=_stderr())
             self.bar = self.bars.add_task("folds", total=len(self.names), note="starting TensorFlow")
             self.bars.start()
         return self
@@ -116,7 +123,50 @@ class Progress:
         return f"{seconds // 60}:{seconds % 60:02d}{'+' if unknown else ''}"
 
 
+class Transfer:
+    """Progress of a download on stderr: bytes, rate and the time that is left."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.shown = name, 0.0
+        self.bars: Bars | None = None
+        self.started, self.before = time.monotonic(), -1  # the bytes that were there at the start
+
+    def __enter__(self) -> Transfer:
+        if sys.stderr.isatty():
+            columns = (DownloadColumn(binary_units=True), TransferSpeedColumn(), TimeRemainingColumn())
+            self.bars = Bars(TextColumn("{task.description}"), BarColumn(bar_width=20), *columns, console=_stderr())
+            self.bar = self.bars.add_task(self.name, total=None)
+            self.bars.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        if self.bars:
+            self.bars.stop()
+
+    def update(self, n: int, total: int | None) -> None:
+        """Show that n bytes have come, of a total where that is known; as a line, twice a minute at most."""
+        if self.bars:
+            self.bars.update(self.bar, completed=n, total=total)
+            return
+        now = time.monotonic()
+        self.before = n if self.before < 0 else self.before
+        if now < self.shown + LINE_SECONDS or n == self.before:
+            return
+        self.shown = now
+        rate = (n - self.before) / max(now - self.started, 1e-9)
+        of, left = "", ""
+        if total is not None:
+            seconds = int((total - n) / max(rate, 1e-9))
+            of, left = f" of {total / 2**20:,.0f}", f", {seconds // 60}:{seconds % 60:02d} left"
+        line = f"{self.name}: {n / 2**20:,.0f}{of} MiB, {rate / 2**20:,.1f} MiB/s{left}"
+        print(line, file=sys.stderr, flush=True)
+
+
+def _stderr() -> Console:
+    return Console(stderr=True)
+
+
 def track(things: Iterable[T], what: str, n: int) -> Iterator[T]:
     """Yield the things, showing on stderr how many of n are done: in a terminal only."""
-    console = Console(stderr=True)
+    console = _stderr()
     yield from rich_track(things, what, n, console=console, disable=not console.is_terminal)

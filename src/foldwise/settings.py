@@ -26,6 +26,11 @@ Options = dict[str, Any]
 Optimizer = Literal["adam", "adamw", "sgd", "rmsprop", "nadam", "lion", "lamb", "muon", "adagrad", "adadelta", "adamax"]
 
 
+def _word(value: Any) -> Any:
+    """Return what YAML takes for a number, a version or a time, as the word that it is."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
 @dataclass
 class CompetitionSettings:
     """Which competition, and how its files are read.
@@ -273,6 +278,21 @@ class ImportsSettings:
 
 
 @dataclass
+class DownloadSettings:
+    """What `foldwise download` fetches.
+
+    files: names or patterns of files, such as [train.csv,"train/*"], which are fetched one by one. None: all, as one
+        archive.
+    max_size: with `files`, the size of all of them at most, such as 20GB. None: what the disk holds.
+    max_unpacked: size that the archive may unpack to, such as 500GB. None: 200 times its own, but 1 GiB at least.
+    """
+
+    files: list[str] | None = None
+    max_size: Annotated[str, BeforeValidator(_word)] | None = None
+    max_unpacked: Annotated[str, BeforeValidator(_word)] | None = None
+
+
+@dataclass
 class PredictSettings:
     """New samples that `foldwise predict` answers.
 
@@ -288,12 +308,7 @@ class PredictSettings:
     raw: str | None = None
     sample: str | None = None
     bundle: str | None = None
-    budget: Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)] | None = None
-
-
-def _word(value: Any) -> Any:
-    """Return what YAML takes for a number, a version or a time, as the word that it is."""
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+    budget: Annotated[str, BeforeValidator(_word)] | None = None
 
 
 @dataclass
@@ -355,6 +370,7 @@ class Settings:
     finetune: FinetuneSettings = field(default_factory=FinetuneSettings)
     pseudo: PseudoSettings = field(default_factory=PseudoSettings)
     imports: ImportsSettings = field(default_factory=ImportsSettings)
+    download: DownloadSettings = field(default_factory=DownloadSettings)
     predict: PredictSettings = field(default_factory=PredictSettings)
     bundle: BundleSettings = field(default_factory=BundleSettings)
     submit: SubmitSettings = field(default_factory=SubmitSettings)

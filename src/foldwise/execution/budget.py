@@ -44,7 +44,7 @@ def members_in_time(
     """
     kept = list(seconds)
     while len(kept) > 1 and sum(seconds[name] for name in kept) > left:
-        worse = worse_without(kept)
+        worse = worse_without([*kept])
         harmless = [name for name in kept if worse[name] <= 0]
         if harmless:
             dropped = max(harmless, key=lambda name: seconds[name])

@@ -21,6 +21,8 @@ from foldwise.storage import is_foreign, one_at_a_time, own_files
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 SUFFIXES = (".zip", ".7z", *TARS)
 DEEPEST = 8  # archives inside archives; hosts use two, and an archive that holds itself would never end
+# What an archive may unpack to, those inside it included: tables and empty images shrink to a hundredth, a bomb to less
+LEAST_LIMIT, LIMIT_RATIO = 2**30, 200
 
 
 @dataclass(frozen=True)
@@ -38,21 +40,40 @@ class _Member:
         return PurePosixPath(self.name.replace("\\", "/"))  # in an archive made on Windows a backslash is a separator
 
 
-def unpack(archive: Path, folder: Path) -> None:
+class _Limit:
+    """The bytes that an archive, and those inside it, may still unpack to."""
+
+    def __init__(self, archive: Path, most: int | None) -> None:
+        self.most = max(LEAST_LIMIT, LIMIT_RATIO * archive.stat().st_size) if most is None else most
+        self.left = self.most
+
+    def take(self, archive: Path, size: int) -> None:
+        """Count what an archive unpacks to; raise FoldwiseError where that is too much."""
+        self.left -= size
+        if self.left < 0:
+            raise FoldwiseError(
+                f"{archive.name}: refused, it unpacks to {self.most - self.left:,} bytes and more, of {self.most:,} "
+                "allowed; if you trust it, set download.max_unpacked=SIZE, such as 500GB"
+            )
+
+
+def unpack(archive: Path, folder: Path, most: int | None = None) -> None:
     """Unpack an archive into `folder`, and the archives inside it where they lie; those are removed.
 
     Folders inside archives are kept. An inner archive with several entries at its top, files among them, is unpacked
     into a folder of its own name: train.zip and test.zip may both hold 1.png. Members that operating systems add
     (__MACOSX) are left out. Sizes and checksums are checked as the bytes are written.
 
-    Raises FoldwiseError for an archive that is truncated, damaged, encrypted or larger than the disk, and for a member
-    whose name leads out of the folder, that is a link, or that exists already with other contents; `folder` is then
-    incomplete.
+    most: bytes that it may unpack to, archives inside it included. None: 200 times its own, but 1 GiB at least.
+
+    Raises FoldwiseError for an archive that is truncated, damaged, encrypted or larger than allowed or than the disk,
+    and for a member whose name leads out of the folder, that is a link, or that exists already with other contents;
+    `folder` is then incomplete.
     """
-    before = set(archives_in(folder))
-    _extract(archive, folder)
+    before, limit = set(archives_in(folder)), _Limit(archive, most)
+    _extract(archive, folder, limit)
     for inner in sorted(set(archives_in(folder)) - before - {archive}):
-        _unpack_inner(inner, 1)
+        _unpack_inner(inner, 1, limit)
 
 
 def repair(folder: Path) -> list[Path]:
@@ -118,24 +139,25 @@ def _are_in(folder: Path, members: list[_Member]) -> bool:
     return all(place.is_file() and place.stat().st_size == size for place, size in places)
 
 
-def _unpack_inner(archive: Path, depth: int) -> None:
+def _unpack_inner(archive: Path, depth: int, limit: _Limit) -> None:
     """Unpack an archive where it lies, and those inside it; remove it."""
     if depth > DEEPEST:
         raise FoldwiseError(f"{archive.name}: refused, it lies more than {DEEPEST} archives deep")
     with tempfile.TemporaryDirectory(dir=archive.parent, prefix=".unpacked-") as aside:
         store = Path(aside)
-        _extract(archive, store)
+        _extract(archive, store, limit)
         target = _own_folder(archive) if _is_loose(_members(archive)) else archive.parent
         archive.unlink()
         for inner in archives_in(store):
-            _unpack_inner(inner, depth + 1)
+            _unpack_inner(inner, depth + 1, limit)
         _move(_moves(store, target, archive))
 
 
-def _extract(archive: Path, folder: Path) -> None:
+def _extract(archive: Path, folder: Path, limit: _Limit) -> None:
     """Write the members of an archive into a folder, once all of them are checked."""
     members = _members(archive)
     _check(archive, folder, members)
+    limit.take(archive, sum(member.size for member in members))
     names = {member.name for member in members}
     try:
         if _is_zip(archive):

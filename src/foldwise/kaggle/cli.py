@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +81,9 @@ def check_ready(slug: str) -> None:
     check_version()
 
 
-def run_cli(arguments: list[str], slug: str, timeout: float, *, growing: Path | None = None) -> str:
+def run_cli(arguments: list[str], slug: str, timeout: float, *, grown: Callable[[], int] | None = None) -> str:
     """Run `kaggle` with these arguments; the rest as in `run`."""
-    return run([_executable(), "--no-warn", *arguments], slug, timeout, growing=growing)
+    return run([_executable(), "--no-warn", *arguments], slug, timeout, grown=grown)
 
 
 def run(
@@ -90,12 +91,13 @@ def run(
     slug: str,
     timeout: float,
     *,
-    growing: Path | None = None,
+    grown: Callable[[], int] | None = None,
     environment: dict[str, str] | None = None,
 ) -> str:
     """Run a command to its end and return what it printed.
 
-    timeout: seconds; with `growing`, seconds in which no archive in that folder grew.
+    timeout: seconds; with `grown`, seconds in which what it returns did not grow.
+    grown: return how many bytes have come; called about once a second.
 
     Raises TryLater for a time-out, for 429, and if the host does not answer; FoldwiseError, with what
     the failure means for the competition `slug` and the last lines printed, for any other failure.
@@ -119,13 +121,12 @@ def run(
             while True:
                 try:
                     left = max(0.05, deadline - time.monotonic())
-                    output, errors = child.communicate(timeout=min(5.0, left))
+                    output, errors = child.communicate(timeout=min(1.0, left))
                     break
                 except subprocess.TimeoutExpired:
-                    now = sum(path.stat().st_size for path in growing.glob("*.zip")) if growing else 0
+                    now = grown() if grown else 0
                     if now > size:
                         size, deadline = now, time.monotonic() + timeout
-                        print(f"{slug}: {size / 2**20:,.0f} MiB", file=sys.stderr)
                     elif time.monotonic() >= deadline:
                         raise TryLater(f"kaggle timed out: nothing came in {timeout:g} s") from None
         finally:

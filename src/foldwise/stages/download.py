@@ -3,29 +3,45 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 
 from foldwise.errors import ConfigError
 from foldwise.kaggle import archives
-from foldwise.kaggle.download import download as fetch
+from foldwise.kaggle import download as host
 from foldwise.settings import Settings
 
 log = logging.getLogger(__name__)
+
+UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 def download(settings: Settings) -> Path:
     """Fetch and unpack the competition's files into its raw folder, whole or not at all.
 
-    Where the folder holds archives, put there by hand or left packed, they are unpacked and nothing is fetched.
+    With `files=[...]` the files of those names or patterns alone. Where the folder holds archives, put there by hand or
+    left packed, they are unpacked and nothing is fetched.
     """
-    raw_dir = settings.raw_dir
+    given, raw_dir = settings.download, settings.raw_dir
+    most, most_unpacked = (_bytes(name, getattr(given, name)) for name in ("max_size", "max_unpacked"))
+    if given.files is not None:
+        added = host.download_some(slug(settings), raw_dir, given.files, most)
+        log.info("%s: %d files added", raw_dir, len(added))
+        return raw_dir
+    if most is not None:
+        raise ConfigError(
+            "download.max_size limits download.files; the whole archive is as large as it is: leave it out"
+        )
     packed = archives.archives_in(raw_dir) if raw_dir.is_dir() else []
     if not packed:
-        fetch(slug(settings), raw_dir)
+        added = host.download(slug(settings), raw_dir, most_unpacked)
+        if not added:
+            log.info("%s holds all files that were downloaded; nothing was fetched", raw_dir)
         return raw_dir
-    added, names = archives.repair(raw_dir), ", ".join(one.relative_to(raw_dir).as_posix() for one in packed[:8])
-    if added:
-        log.info("%s: %d files unpacked from %s; nothing was fetched", raw_dir, len(added), names)
+    repaired = archives.repair(raw_dir)
+    names = ", ".join(one.relative_to(raw_dir).as_posix() for one in packed[:8])
+    if repaired:
+        log.info("%s: %d files unpacked from %s; nothing was fetched", raw_dir, len(repaired), names)
     else:
         log.info("%s holds all files of %s already; nothing was fetched", raw_dir, names)
     return raw_dir
@@ -39,3 +55,17 @@ def slug(settings: Settings) -> str:
             "part of the competition's address"
         )
     return settings.competition.slug
+
+
+def _bytes(name: str, text: str | None) -> int | None:
+    """Return a size such as 20GB in bytes; raise ConfigError for any other text.
+
+    >>> _bytes("max_size", "1.5GB"), _bytes("max_size", "700")
+    (1500000000, 700)
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", text, re.IGNORECASE)
+    if found is None:
+        raise ConfigError(f"download.{name}={text}: expected a size such as 20GB, 500MB or a number of bytes")
+    return int(float(found[1]) * UNITS[found[2].upper()])
