@@ -91,7 +91,7 @@ def test_packing_again_replaces_the_folder(blended):
     [
         ({"folds": [2]}, ConfigError, "bundle.folds=.*has the folds 0 to 1"),
         ({"wheels": "nowhere"}, FoldwiseError, "bundle.wheels=nowhere: no such folder"),
-        ({"budget": "soon"}, ConfigError, "budget=soon: expected a time such as 80m"),
+        ({"budget": "soon"}, ConfigError, "bundle.budget=soon: expected a time such as 80m"),
     ],
     ids=["fold", "wheels", "budget"],
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import foldwise
-from foldwise.errors import FoldwiseError
+from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.execution.budget import seconds_of
 from foldwise.kaggle import notebook, push, wheels
 from foldwise.kaggle.own_wheel import own_wheel
@@ -49,8 +49,7 @@ def bundle(settings: Settings) -> dict[str, Any]:
     Raises FoldwiseError where a member has no weights, a wheel cannot be had, or Kaggle refuses what is pushed.
     """
     given = settings.bundle
-    if given.budget is not None:
-        seconds_of(given.budget)
+    _check_budget(given.budget)
     known = prepared(settings)
     path, about = submission.chosen(settings, with_csv=False, data_key=known.data_key)
     runs = members(settings, path, about)
@@ -104,6 +103,14 @@ def show(result: dict[str, Any], width: int) -> str:
     else:
         lines += ["try it: python predict.py RAW in that folder; `foldwise bundle push=true` sends it to Kaggle"]
     return "\n".join(lines)
+
+
+def _check_budget(budget: str | None) -> None:
+    """Raise ConfigError for a text that is no time, here and not in the notebook."""
+    try:
+        seconds_of(budget or "1")
+    except ConfigError as error:
+        raise ConfigError(str(error).replace("predict.budget", "bundle.budget")) from None
 
 
 def _suffix(settings: Settings) -> str:
