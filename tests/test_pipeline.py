@@ -16,7 +16,7 @@ SMALL = ("competition=faces", "source.n_train=40", "source.n_test=12")
 @pytest.mark.parametrize("name", STAGES)
 def test_every_row_names_functions_that_exist_and_settings_that_there_are(name):
     stage = STAGES[name]
-    for reference in filter(None, (stage.function, stage.show, stage.details)):
+    for reference in filter(None, (stage.function, stage.show, stage.details, stage.verdict)):
         assert callable(resolve(reference))
     known = {field.name for field in fields(Settings)} | {*groups()}
     assert set(stage.reads) <= known

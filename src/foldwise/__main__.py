@@ -58,7 +58,7 @@ def _run(arguments: list[str]) -> int:
         return 0
     words, flags, config_dir = _parse(arguments)
     if not words:
-        print(USAGE.format(stages="\n".join(f"  {name:<10}{stage.help}" for name, stage in pipeline.STAGES.items())))
+        print(USAGE.format(stages="\n".join(f"  {name:<12}{stage.help}" for name, stage in pipeline.STAGES.items())))
         return 0 if "--help" in flags else 2
     name, *words = words
     stage = pipeline.stage_named(name)
@@ -85,7 +85,16 @@ def _run_stage(stage: Stage, sweep: list[Settings]) -> None:
         return
     if style == "json":
         print(json.dumps(results[0] if len(results) == 1 else _joined(results), indent=2))
-        return
+    else:
+        _show(stage, sweep, results)
+    if stage.verdict is not None:
+        for result in results:
+            resolve(stage.verdict)(result)
+
+
+def _show(stage: Stage, sweep: list[Settings], results: list[Any]) -> None:
+    """Print the results of a stage as text."""
+    assert stage.show is not None  # else nothing is printed
     width = shutil.get_terminal_size((100, 24)).columns
     for settings, result in zip(sweep, results, strict=False):  # a sweep that is taken at once has one result
         print(resolve(stage.show)(result, width).rstrip())

@@ -11,6 +11,8 @@ grade               -> the true score, where the truth is known
 predict             -> submissions/<blend>_<folder>.csv: new data, answered by the runs of a blend
 bundle              -> bundles/<blend>/: wheels, weights and a notebook, for prediction without network
 submit              -> kaggle, and a line in submissions/log.csv
+submissions         -> the scores of all of them in that log, nested against public and private
+(doctor             -> what keeps this machine or account from the competition)
 (inspect            -> a scan file's header, and a contact sheet of its views)
 
 A stage is a plain function of the settings in a module of `foldwise.stages`. A stage that writes calls those before
@@ -38,6 +40,7 @@ class Stage:
     reads: the groups and keys of the settings that it reads; any other one on its command line is refused.
     show: "module:function" that turns the result and a width into text; None prints nothing.
     details: "module:function" of the settings and the result, whose text follows that of `show`.
+    verdict: "module:function" of the result, which raises FoldwiseError, once it is shown, where it is bad news.
     group: the group of settings that this stage alone reads; its prefix may be left out (oof= for imports.oof=).
     takes: one settings object, all settings of a sweep at once, or the words of the command line as they are.
     """
@@ -47,6 +50,7 @@ class Stage:
     reads: tuple[str, ...]
     show: str | None = None
     details: str | None = None
+    verdict: str | None = None
     group: str | None = None
     takes: Literal["settings", "sweep", "words"] = "settings"
 
@@ -93,8 +97,9 @@ STAGES = {
     "grade": Stage(
         "score a submission where the true labels are known",
         "grade:grade",
-        (*DATA, "submission", "by", "format"),
+        (*DATA, "submission", "by", "grade", "format"),
         show="grade:show",
+        group="grade",
     ),
     "predict": Stage(
         "answer new data with the runs of a finished blend",
@@ -116,6 +121,19 @@ STAGES = {
         (*DATA, "submission", "submit", "format"),
         show="submit:show",
         group="submit",
+    ),
+    "submissions": Stage(
+        "refresh the scores of all submissions from Kaggle, and compare them with the nested ones",
+        "submissions:submissions",
+        (*DATA, "format"),
+        show="submissions:show",
+    ),
+    "doctor": Stage(
+        "check the machine, the kaggle command line, the credentials and the way into the competition",
+        "doctor:doctor",
+        (*DATA, "format"),
+        show="doctor:show",
+        verdict="doctor:verdict",
     ),
     "inspect": Stage(
         "show a scan file: its header, and a PNG of its views (foldwise inspect FILE [PNG])",

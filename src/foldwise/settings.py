@@ -341,12 +341,34 @@ class BundleSettings:
 class SubmitSettings:
     """What `foldwise submit` does.
 
-    message: note of the submission on Kaggle. Empty: its nested score.
-    dry_run: check all that can be checked here, and send nothing.
+    message: note of the submission on Kaggle. Empty: its nested score and its runs.
+    dry_run: do all but send.
+    yes: send without a question.
+    again: send what was sent before, too.
+    wait: seconds in which the score is waited for; 0 does not wait.
+    kernel: OWNER/NAME of the notebook that is submitted to a code competition. None: a file is.
+    version: number of the notebook's version, for `kernel`.
     """
 
     message: str = ""
     dry_run: bool = False
+    yes: bool = False
+    again: bool = False
+    wait: NonNegative = 300.0
+    kernel: Annotated[str, Field(pattern=r"^[\w-]+/[\w-]+$")] | None = None
+    version: Count | None = None
+
+
+@dataclass
+class GradeSettings:
+    """What `foldwise grade` compares a submission with.
+
+    solution: CSV of the true labels. None: solution.csv in the raw folder, or private/test.csv, as MLE-bench has it.
+    leaderboard: CSV (or a zip of one) of a leaderboard, in which the score is ranked. None: off.
+    """
+
+    solution: str | None = None
+    leaderboard: str | None = None
 
 
 @dataclass
@@ -374,6 +396,7 @@ class Settings:
     predict: PredictSettings = field(default_factory=PredictSettings)
     bundle: BundleSettings = field(default_factory=BundleSettings)
     submit: SubmitSettings = field(default_factory=SubmitSettings)
+    grade: GradeSettings = field(default_factory=GradeSettings)
     root: str = "."
     format: Literal["text", "json"] = "text"
     submission: str | None = None
@@ -433,7 +456,7 @@ def option_help(settings: type) -> dict[str, str]:
     """Return what each option of a settings class means, from its docstring.
 
     >>> option_help(SubmitSettings)["dry_run"]
-    'check all that can be checked here, and send nothing'
+    'do all but send'
     """
     text = re.sub(r"\s+", " ", " ".join((settings.__doc__ or "").split("\n\n")[1:]))
     names = "|".join(one.name for one in fields(settings))

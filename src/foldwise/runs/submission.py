@@ -18,7 +18,7 @@ from foldwise.errors import FoldwiseError
 from foldwise.plugins import competition_module
 from foldwise.scoring.decisions import decide
 from foldwise.settings import ONE_CLASS, Settings
-from foldwise.storage import write_json, written_aside
+from foldwise.storage import sha256, write_json, written_aside
 
 ROWS_COMPARED = 1000  # of a submission, whose kinds of values are compared with the sample's
 
@@ -50,11 +50,47 @@ def write_like(
     files = {path: (predictions, CsvForm())}
     if sample_path is not None:
         files = _laid_out(path, sample_path, settings, dataset, predictions, about)
-    write_json(path.with_suffix(".json"), about)
     for file, (table, how) in reversed(files.items()):
         with written_aside(file) as aside:
             to_csv(table, aside, how)
+            if file == path:  # the JSON is there before the submission is
+                write_json(path.with_suffix(".json"), about | {"sha256": sha256(aside)})
     return path
+
+
+def check_file(path: Path, about: dict[str, Any], sample_path: Path | None, probabilities: list[str]) -> None:
+    """Raise FoldwiseError unless a submission file is as it was written, and fits the sample submission.
+
+    about: its JSON, whose sha256, where it has one, must be that of the file.
+    sample_path: the sample submission; None: the file alone is looked at.
+    probabilities: names of the columns, where it has them, whose values must lie in [0, 1].
+    """
+    if about.get("sha256", digest := sha256(path)) != digest:
+        raise FoldwiseError(
+            f"{path} was changed since foldwise wrote it: expected the SHA-256 {about['sha256'][:12]}..., found "
+            f"{digest[:12]}...; `foldwise ensemble` writes it again. A copy under another name is sent as it is"
+        )
+    table, _ = read_csv(path)
+    if not len(table):
+        raise FoldwiseError(f"{path} has no rows below its header")
+    sample = table if sample_path is None else read_csv(sample_path)[0]
+    try:
+        check(table, sample)
+    except FoldwiseError as error:
+        raise FoldwiseError(f"{path}: {error}") from None
+    for column in table.columns[1:]:
+        numeric = _are_numbers(sample[column]).all() and sample_path is not None
+        if not numeric and column not in probabilities:
+            continue
+        values = pd.to_numeric(table[column], errors="coerce")
+        wrong = ~np.isfinite(values) | ((column in probabilities) & ((values < 0) | (values > 1)))
+        if wrong.any():
+            first = table[wrong].iloc[0]
+            wanted = "a probability in [0, 1]" if column in probabilities else "a finite number"
+            raise FoldwiseError(
+                f"{path}: {int(wrong.sum())} of {len(table)} values of {column} are wrong, the first of "
+                f"{first.iloc[0]!r}: expected {wanted}, found {first[column]!r}"
+            )
 
 
 def _laid_out(
