@@ -55,6 +55,8 @@ class KaggleServer(ThreadingHTTPServer):
         self.pending_lists = 1  # times that a new submission is listed as PENDING
         self.verdict = {"status": "COMPLETE", "publicScore": "0.15113", "privateScore": "0.17022"}
         self.submissions: list[dict[str, Any]] = []  # newest first
+        self.limits = {"numToday": 1, "numTotal": 7, "numAllowedNow": 4, "limitedByTotal": False}
+        self.competitions = {SLUG: True, "iceberg-or-whale": False}  # whether the user has entered
         self.received: list[tuple[str, Any]] = []  # (name of the request, body)
         self.files: dict[str, tuple[str, bytes]] = {}  # by token
         self.shelf = Shelf()  # datasets and notebooks
@@ -115,7 +117,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif not self._is_known():
             self._send(401, {"code": 401, "message": "Unauthenticated"})
         elif path == f"{API}ListSubmissions":
-            self._send(200, {"submissions": self._listed()})
+            first = (body.get("page", 1) - 1) * body["pageSize"]
+            self._send(200, {"submissions": self._listed()[first : first + body["pageSize"]]})
         elif (call := "/".join(path.split("/")[-2:])) in CALLS:
             self._send(*CALLS[call](self.server.shelf, body, self.server.files))
         elif path.startswith(API):
@@ -199,6 +202,29 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.submit(name, body.get("submissionDescription", ""), status="PENDING")
         message = f"Successfully submitted to {body['competitionName']}"
         self._send(200, {"message": message, "ref": self.server.submissions[0]["ref"]})
+
+    def _CreateCodeSubmission(self, body: dict[str, Any]) -> None:
+        self.server.submit(body["fileName"], body.get("submissionDescription", ""), status="PENDING")
+        self._send(200, {"message": "Successfully submitted", "ref": self.server.submissions[0]["ref"]})
+
+    def _GetSubmission(self, body: dict[str, Any]) -> None:
+        self._send(200, next(one for one in self.server.submissions if one["ref"] == body["ref"]))
+
+    def _GetSubmissionLimits(self, body: dict[str, Any]) -> None:
+        self._send(200, self.server.limits)
+
+    def _ListCompetitions(self, body: dict[str, Any]) -> None:
+        """Find the competitions whose names hold what is searched for."""
+        found = [
+            {
+                "ref": f"https://www.kaggle.com/competitions/{slug}",
+                "userHasEntered": entered,
+                "deadline": "2018-01-23T23:59:00Z",
+            }
+            for slug, entered in self.server.competitions.items()
+            if body["search"] in slug
+        ]
+        self._send(200, {"competitions": found})
 
     def _listed(self) -> list[dict[str, Any]]:
         listed = list(self.server.submissions)

@@ -1,5 +1,6 @@
 """A submission follows the sample to the byte layout, and what the host would refuse is not written."""
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -42,7 +43,8 @@ def test_statoil_has_the_samples_order_and_line_ends(settings, tmp_path: Path, l
     assert path == tmp_path / "submissions" / "s_0.15_ab.csv"
     expected = line_end.join(["id,is_iceberg", "c,1e-09", "a,0.25", "b,0.3333333333333333", ""])
     assert path.read_bytes() == expected.encode()
-    assert json.loads(path.with_suffix(".json").read_text()) == {"nested_score": 0.15}
+    digest = hashlib.sha256(expected.encode()).hexdigest()
+    assert json.loads(path.with_suffix(".json").read_text()) == {"nested_score": 0.15, "sha256": digest}
     assert left_in(path.parent) == ["s_0.15_ab.csv", "s_0.15_ab.json"]
 
 

@@ -45,6 +45,14 @@ class TryLater(FoldwiseError):
         self.seconds = seconds
 
 
+class Refused(FoldwiseError):
+    """Kaggle, or its client, refuses; `kind` is a key of MEANINGS, or "other"."""
+
+    def __init__(self, message: str, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
 def check_credentials() -> str:
     """Return where the client will find credentials; raise FoldwiseError naming every place without them."""
     home = Path.home() / ".kaggle"
@@ -212,7 +220,7 @@ def _failure(text: str, slug: str) -> FoldwiseError:
         "other": f"the kaggle command failed; if it is broken, run: {INSTALL}",
     }[kind]
     message = f"{meaning}\nkaggle printed:{last_lines(own)}"
-    return TryLater(message, seconds) if kind in ("busy", "unreachable") else FoldwiseError(message)
+    return TryLater(message, seconds) if kind in ("busy", "unreachable") else Refused(message, kind)
 
 
 def _executable() -> str:

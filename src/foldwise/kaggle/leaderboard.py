@@ -96,6 +96,7 @@ def place(
         return int(better.sum()) + 1
 
     places = medal_places(len(scores))
+    lines = {name: float(scores[last - 1]) for name, last in places.items()}
     at = rank(score)
     return {
         "n_teams": len(scores),
@@ -104,8 +105,7 @@ def place(
         "share": at / len(scores),
         "medal": next((name for name, last in places.items() if at <= last), None),
         "places": places,
-        "lines": {name: float(scores[last - 1]) for name, last in places.items()}
-        | {"median": float(np.median(scores))},
+        "lines": lines | {"median": float(np.median(scores))},
     }
 
 

@@ -15,6 +15,7 @@ from foldwise.kaggle.cli import TryLater, last_lines, run, run_cli
 from foldwise.storage import sha256
 
 PAGE = 50  # submissions in an answer
+COUNTS = ("numToday", "numTotal", "numAllowedNow", "limitedByTotal")
 SHORTEST_PAGE = 20  # the host may send fewer than it was sent for; fewer than this are all that there are
 # The command line cannot turn the page of a list; the package's own interface can. A host that ignores the number
 # of the page sends the same submissions again, which ends the loop.
@@ -82,8 +83,8 @@ def all_listed(slug: str, timeout: float = 120.0) -> list[dict[str, Any]]:
     return newest + [one for one in json.loads(answer.splitlines()[-1]) if one["ref"] not in known]
 
 
-def limits(slug: str) -> dict[str, Any] | None:
-    """Return numToday, numTotal, numAllowedNow and limitedByTotal as Kaggle counts them; None where it does not tell.
+def limits(slug: str) -> dict[str, int] | None:
+    """Return numToday, numTotal and numAllowedNow (rest of the day, UTC) by Kaggle's count; None where it does not tell.
 
     Kaggle sends zeros for a user who has not entered, or not submitted yet.
     """
@@ -92,7 +93,8 @@ def limits(slug: str) -> dict[str, Any] | None:
         found: dict[str, Any] = json.loads(answer[answer.index("{") :])
     except (FoldwiseError, ValueError):
         return None
-    return found if any(found.values()) else None
+    counts = {name: int(found.get(name, 0)) for name in COUNTS}  # the client leaves zeros out
+    return counts if any(counts.values()) else None
 
 
 def send(entry: Entry, slug: str, message: str, timeout: float) -> int | None:

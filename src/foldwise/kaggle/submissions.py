@@ -69,7 +69,7 @@ def submit(
     elif not again:
         _check_new(entry, message, known, rows, on_host or [])
     allowance = None if on_host is None else calls.limits(slug)
-    left = None if allowance is None else int(allowance["numAllowedNow"])
+    left = None if allowance is None else allowance["numAllowedNow"]
     if left == 0:
         when = "its submissions of all days are" if allowance and allowance["limitedByTotal"] else "today's are"
         raise FoldwiseError(f"{slug}: {when} used up, nothing was sent; the next day begins at 0:00 UTC")
