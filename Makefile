@@ -17,10 +17,10 @@ TENSORFLOW := $(shell sed -n 's/^tensorflow-cpu\(==[0-9.]*\).*/\1/p' requirement
 COMPILE = $(if $(PYTHONDONTWRITEBYTECODE),--compile-bytecode)  # else each process would compile TensorFlow anew
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo check test oracle lint download simulate prepare train score ensemble grade predict bundle submit sweep bench clean
+.PHONY: help setup lock demo check test oracle lint download simulate prepare train score ensemble grade predict bundle submit submissions doctor sweep bench clean
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo '  COMPETITION=statoil|passenger_screening|digit_recognizer|digits_8x8|faces  chooses the competition'
 	@echo '  ARGS="key=value ..."   settings for the stage; with demo, for every stage (source.seed=1 root=PATH)'
 	@echo '  TRAIN="key=value ..."  settings for the training of demo alone (fit.epochs=2)'
@@ -86,6 +86,10 @@ bundle: setup ## pack a finished blend for prediction without network (ARGS=push
 	$(FOLDWISE) bundle $(WORDS)
 submit: setup ## send a submission to Kaggle (ARGS=dry_run=true: all but send)
 	$(FOLDWISE) submit $(WORDS)
+submissions: setup ## compare nested scores with those on Kaggle
+	$(FOLDWISE) submissions $(WORDS)
+doctor: setup ## check the machine, the credentials and the way into the competition
+	$(FOLDWISE) doctor $(WORDS)
 sweep: setup ## train every combination of conf/sweep/$(SWEEP).yaml
 	$(FOLDWISE) train -m sweep=$(SWEEP) $(WORDS)
 bench: setup ## measure foldwise against what a user would use instead

@@ -167,7 +167,7 @@ def test_a_command_killed_while_it_sent_is_taken_up_or_sends_again(
             send()
     (line,) = lines(book)
     assert (line["status"], line["ref"], line["sha256"]) == ("SENDING", "", SHA256)
-    with pytest.raises(FoldwiseError, match="Kaggle does not list it yet. Run the same command in 5 minutes"):
+    with pytest.raises(FoldwiseError, match=r"Kaggle does not list it yet\. Run the same command in 5 minutes"):
         send()
     monkeypatch.setattr(submissions, "MAY_ARRIVE", 0.0)
     assert send(timeout=0)["status"] == "PENDING"  # it never arrived
@@ -288,7 +288,7 @@ def test_log(tmp_path: Path) -> None:
     header = "file,nested_score,public_score,private_score,status,submitted_at,message"
     assert log.read_text().splitlines()[0] == f"{header},competition,ref,sha256,kernel,version,error"
     with log.open(newline="") as file:
-        rows = [[cell for cell in line] for line in csv.reader(file)]
+        rows = list(csv.reader(file))
     assert rows[1] == ["a.csv", "0.15", "0.30000000000000004", "", "COMPLETE", "t", 'two\nlines, "x"', *[""] * 6]
     assert [row[:7] for row in rows[2:]] == [
         ["cut short", *[""] * 6],

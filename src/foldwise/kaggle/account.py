@@ -48,10 +48,12 @@ def check_account(slug: str | None) -> list[Check]:
         checks.append(Check("network", "problem", _first_line(error), "check the network or proxy, then try again"))
         return checks + [Check(name, "skipped", "needs the network") for name in names[1:]]
     except Refused as error:
-        if error.kind != "credentials":
-            raise
-        checks[1] = Check("credentials", "problem", "Kaggle refuses them (401)", "make new ones: kaggle auth login")
-        return checks + [Check(name, "skipped", "needs credentials that are accepted") for name in names[1:]]
+        if error.kind == "credentials":
+            checks[1] = Check("credentials", "problem", "Kaggle refuses them (401)", "make new ones: kaggle auth login")
+        else:
+            checks[0] = Check("kaggle client", "problem", _first_line(error), INSTALL)
+        answers = Check("network", "ok", "Kaggle answers")
+        return [*checks, answers, *(Check(name, "skipped", "needs what failed above") for name in names[1:])]
     return [*checks, Check("network", "ok", "Kaggle answers, and accepts the credentials"), *_way_in(slug, listed)]
 
 
@@ -95,7 +97,7 @@ def _way_in(slug: str, listed: list[dict[str, Any]]) -> list[Check]:
     except Refused as error:
         refused = error.kind
     except TryLater as error:
-        return [Check("competition", "problem", _first_line(error), "try again")]
+        return [Check("competition", "problem", _first_line(error), "try again"), *_after()]
     entered = None if one is None else str(one.get("userHasEntered")).lower() == "true"
     if one is None and refused in ("unknown", "access", "other"):
         names = {_name(other) for other in listed or _search(slug.partition("-")[0])}

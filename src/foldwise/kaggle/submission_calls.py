@@ -84,7 +84,7 @@ def all_listed(slug: str, timeout: float = 120.0) -> list[dict[str, Any]]:
 
 
 def limits(slug: str) -> dict[str, int] | None:
-    """Return numToday, numTotal and numAllowedNow (rest of the day, UTC) by Kaggle's count; None where it does not tell.
+    """Return numToday, numTotal and numAllowedNow (of this day, UTC) by Kaggle's count; None where it does not tell.
 
     Kaggle sends zeros for a user who has not entered, or not submitted yet.
     """

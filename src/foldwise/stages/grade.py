@@ -134,9 +134,9 @@ def _nested_alone(settings: Settings) -> dict[str, Any]:
             f"the nested score of {path} is its {about['metric']}, not its {metric}: set competition.metric="
             f"{about['metric']}"
         )
-    known = {name: about.get(name) for name in ("nested_score", "nested_score_interval")}
-    label = f"nested {METRICS[metric].label}"
-    placed = _placed(settings, known["nested_score"], known["nested_score_interval"], label)
+    nested, interval = about["nested_score"], about.get("nested_score_interval")
+    placed = _placed(settings, nested, interval, f"nested {METRICS[metric].label}")
+    known = {"nested_score": nested, "nested_score_interval": interval}
     return {"file": str(path), "n_scored": 0, **known, "leaderboard": placed}
 
 

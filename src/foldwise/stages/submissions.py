@@ -46,7 +46,7 @@ def submissions(settings: Settings) -> dict[str, Any]:
     rows = [row for row in rows if row["competition"] or row["file"].startswith(settings.competition.name)]
     entries = [_entry(row, settings.submissions_dir) for row in rows]
     entries += [_entry(_as_row(one, name), settings.submissions_dir) | {"elsewhere": True} for one in elsewhere]
-    entries.sort(key=lambda entry: str(entry["submitted_at"]), reverse=True)
+    entries.sort(key=lambda entry: (str(entry["submitted_at"]), int(entry["ref"] or 0)), reverse=True)
     trust = {which: _trust(entries, which) for which in SCORES[1:]}
     return {"competition": name, "refreshed": refreshed, "submissions": entries, "trust": trust}
 
