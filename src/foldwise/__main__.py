@@ -58,7 +58,7 @@ def _run(arguments: list[str]) -> int:
         return 0
     words, flags, config_dir = _parse(arguments)
     if not words:
-        print(USAGE.format(stages="\n".join(f"  {name:<12}{stage.help}" for name, stage in pipeline.STAGES.items())))
+        print(USAGE.format(stages="\n".join(f"  {name:<13}{stage.help}" for name, stage in pipeline.STAGES.items())))
         return 0 if "--help" in flags else 2
     name, *words = words
     stage = pipeline.stage_named(name)

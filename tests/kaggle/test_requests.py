@@ -1,5 +1,7 @@
 """What the installed client sends: another release that sends something else fails here first."""
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -42,3 +44,19 @@ def test_submissions(server: KaggleServer, csv_file: Path) -> None:
     )
     page = {"page": 1, "pageSize": 50, "pageToken": ""}
     assert listed == ("ListSubmissions", {"competitionName": SLUG, **page})
+
+
+@pytest.mark.slow
+def test_what_is_read_about_a_competition_and_a_submission(server: KaggleServer) -> None:
+    server.submit("a.csv", "m", status="ERROR", errorDescription="two\nlines")
+    listed = run_cli(["competitions", "list", f"--search={SLUG}", "--format=json"], SLUG, 60.0)
+    left = run_cli(["competitions", "submission-limits", SLUG, "--json", "--quiet"], SLUG, 60.0)
+    one = run_cli(["competitions", "submission", "1000"], SLUG, 60.0)
+    search, limits, ref = server.received
+    assert search[0] == "ListCompetitions" and search[1]["search"] == SLUG
+    assert limits == ("GetSubmissionLimits", {"competitionName": SLUG})
+    assert ref == ("GetSubmission", {"ref": 1000})
+    (competition,) = json.loads(listed)
+    assert (competition["ref"], competition["userHasEntered"]) == (f"https://www.kaggle.com/competitions/{SLUG}", True)
+    assert json.loads(left) == {"numToday": 1, "numTotal": 7, "numAllowedNow": 4}
+    assert re.search(r"^Error: +two\n +lines\nPublic Score:", one, re.MULTILINE)

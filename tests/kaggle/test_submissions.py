@@ -3,6 +3,7 @@
 import csv
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,7 @@ def test_failed_upload_is_an_error_and_leaves_no_line(server: KaggleServer, send
     assert lines(book) == []
 
 
+@pytest.mark.slow
 def test_rejected_submission_gives_the_reason(server: KaggleServer, send: Callable, book: Path) -> None:
     server.verdict = {"status": "ERROR", "errorDescription": "Evaluation Exception:\n8424 rows expected"}
     with pytest.raises(FoldwiseError, match=r"rejected .*: Evaluation Exception: 8424 rows expected\nSee "):
@@ -119,6 +121,7 @@ def test_rejected_submission_gives_the_reason(server: KaggleServer, send: Callab
         send()
 
 
+@pytest.mark.slow
 def test_rivals_are_not_mistaken_for_ours(server: KaggleServer, send: Callable) -> None:
     """A team mate's submission, listed since, has the same file name but another message."""
     submit = server.submit
@@ -184,6 +187,24 @@ def test_what_kaggle_lists_already_is_not_sent(server: KaggleServer, send: Calla
     with pytest.raises(FoldwiseError, match=r"lists a submission .*'from another machine', COMPLETE, public score 0.4"):
         send()
     assert server.names == ["ListSubmissions"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("refusal", "message", "status"),
+    [
+        (Refusal(400, "Submission limit reached: 5 daily submissions"), "today's submissions are used up", None),
+        (Refusal(400, "This competition has ended and takes no late submissions"), "takes no submissions any", None),
+        (Refusal(503), "It may have arrived", "SENDING"),
+    ],
+)
+def test_a_submission_that_the_host_does_not_take(
+    server: KaggleServer, send: Callable, book: Path, refusal: Refusal, message: str, status: str | None
+) -> None:
+    server.refusals["CreateSubmission"] = refusal
+    with pytest.raises(FoldwiseError, match=message):
+        send()
+    assert [line["status"] for line in lines(book)] == [status] * (status is not None)
 
 
 def test_no_submission_is_left_today(server: KaggleServer, send: Callable, book: Path) -> None:
@@ -302,6 +323,13 @@ def test_log(tmp_path: Path) -> None:
     with pytest.raises(FoldwiseError, match="expected a header that begins with file,nested_score"):
         ledger.record(log, row)
     assert log.read_text() == "when,what\n"
+
+
+def test_commands_at_once_lose_no_line(book: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: ledger.record(book, {"ref": number}), range(40)))
+    assert sorted(int(line["ref"]) for line in lines(book)) == list(range(40))
+    assert [path.name for path in book.parent.iterdir()] == ["log.csv"]
 
 
 def test_the_log_of_an_earlier_version_is_read_and_extended(server: KaggleServer, send: Callable, book: Path) -> None:

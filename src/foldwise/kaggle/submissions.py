@@ -194,7 +194,7 @@ def _check_new(entry: Entry, message: str, known: Row | None, rows: list[Row], o
         same = "" if known["file"] == entry.name else f", as {known['file']}"
         when = known["submitted_at"]
         raise FoldwiseError(f"{entry.title} was sent on {when}{same} ({known['status']}, {result}): {mend}")
-    logged = {row["ref"] for row in rows if row["sha256"]}  # other bytes, though perhaps the same name
+    logged = {row["ref"] for row in rows}  # of other bytes or notebooks, though perhaps of the same name
     for one in on_host:
         same_name = one["fileName"] == entry.name and str(one["ref"]) not in logged
         if calls.is_ours(one, entry.name, message) if entry.kernel else same_name:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from foldwise.kaggle import submissions
 from foldwise.kaggle.submission_calls import Entry
 from foldwise.runs import submission
 from foldwise.scoring.metrics import METRICS
-from foldwise.settings import Settings
+from foldwise.settings import Settings, SourceSettings
 from foldwise.stages.download import slug
 from foldwise.stages.prepare import prepared
 
@@ -112,8 +113,9 @@ def _notebook(settings: Settings) -> tuple[Entry, dict[str, Any]]:
 
 
 def _prepared(settings: Settings) -> Dataset | None:
+    """Return the prepared data of the host's files, where they are here."""
     try:
-        return prepared(settings)
+        return prepared(replace(settings, source=SourceSettings("kaggle")))
     except FoldwiseError:
         return None
 
