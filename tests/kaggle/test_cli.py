@@ -12,14 +12,16 @@ from foldwise.__main__ import main
 from foldwise.errors import FoldwiseError
 from foldwise.kaggle import download, submissions
 from foldwise.kaggle.cli import TryLater, check_credentials, check_version, run
+from foldwise.kaggle.submission_calls import Entry
 
 
 def test_without_credentials_nothing_is_sent(stranger: KaggleServer, raw_dir: Path, csv_file: Path) -> None:
     places = ["KAGGLE_API_TOKEN", ".kaggle/access_token", "kaggle/kaggle.json", "KAGGLE_USERNAME"]
+    entry, book = Entry(csv_file.name, csv_file), raw_dir / "log.csv"
     for call in (
         lambda: download.download(SLUG, raw_dir),
-        lambda: submissions.submit(csv_file, SLUG, "x"),
-        lambda: submissions.submit(csv_file, SLUG, "x", dry_run=True),
+        lambda: submissions.submit(entry, SLUG, "x", book),
+        lambda: submissions.submit(entry, SLUG, "x", book, dry_run=True),
     ):
         with pytest.raises(FoldwiseError, match="no Kaggle credentials") as caught:
             call()

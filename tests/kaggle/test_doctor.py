@@ -17,7 +17,7 @@ JOIN = f"press Join (or Late Submission) at https://www.kaggle.com/c/{SLUG}/rule
 
 
 def checked(slug: str | None = SLUG) -> dict[str, tuple[str, str, str]]:
-    return {check.name: (check.state, check.found, check.mend) for check in check_account(slug)}
+    return {check.name: (check.state, check.found, check.repair) for check in check_account(slug)}
 
 
 def states(checks: dict[str, tuple[str, str, str]]) -> dict[str, str]:
@@ -40,7 +40,7 @@ def test_all_is_well(server: KaggleServer) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("refusals", "entered", "name", "found", "mend"),
+    ("refusals", "entered", "name", "found", "repair"),
     [
         (
             {"ListDataFiles": Refusal(403, "You must accept this competition's rules before you can continue.")},
@@ -77,13 +77,13 @@ def test_all_is_well(server: KaggleServer) -> None:
     ],
 )
 def test_states_of_the_account(
-    server: KaggleServer, refusals: dict[str, Refusal], entered: dict[str, bool], name: str, found: str, mend: str
+    server: KaggleServer, refusals: dict[str, Refusal], entered: dict[str, bool], name: str, found: str, repair: str
 ) -> None:
     server.refusals, server.competitions = refusals, entered
     checks = checked()
     assert [key for key, (state, _, _) in checks.items() if state == "problem"] == [name]
     assert found in checks[name][1]
-    assert mend in checks[name][2]
+    assert repair in checks[name][2]
     assert checks["submissions"][0] == "skipped"
 
 
@@ -102,9 +102,9 @@ def test_credentials_that_kaggle_refuses(server: KaggleServer, monkeypatch: pyte
 
 
 def test_no_credentials(stranger: KaggleServer) -> None:
-    state, found, mend = checked()["credentials"]
+    state, found, repair = checked()["credentials"]
     assert state == "problem" and found.startswith("no Kaggle credentials. Looked for: KAGGLE_API_TOKEN")
-    assert "kaggle auth login" in mend
+    assert "kaggle auth login" in repair
     assert stranger.names == []
 
 
@@ -161,6 +161,6 @@ def test_the_stage_shows_a_line_a_check_and_fails_where_one_does(
     printed = capsys.readouterr()
     result: dict[str, Any] = json.loads(printed.out)
     assert result["ok"] is False
-    assert result["checks"][-1] == {"name": "credentials", "state": "problem", "found": "none", "mend": "make some"}
+    assert result["checks"][-1] == {"name": "credentials", "state": "problem", "found": "none", "repair": "make some"}
     assert printed.err == "error: 1 of 6 checks failed: credentials\n"
     assert list(tmp_path.iterdir()) == []

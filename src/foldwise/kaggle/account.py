@@ -22,13 +22,13 @@ class Check:
     """A line of the report.
 
     state: ok; warning, which hinders nothing yet; problem; or skipped, after a problem on which it depends.
-    mend: what repairs it, where it is not ok.
+    repair: what repairs it, where it is not ok.
     """
 
     name: str
     state: Literal["ok", "warning", "problem", "skipped"]
     found: str
-    mend: str = ""
+    repair: str = ""
 
 
 def check_account(slug: str | None) -> list[Check]:
@@ -71,8 +71,8 @@ def _credentials() -> list[Check]:
     try:
         where = cli.check_credentials()
     except FoldwiseError as error:
-        looked_for, _, mend = str(error).partition("\n")
-        return [Check("credentials", "problem", looked_for, mend)]
+        looked_for, _, repair = str(error).partition("\n")
+        return [Check("credentials", "problem", looked_for, repair)]
     path = Path(where)
     if path.is_file() and path.stat().st_mode & 0o077:
         return [Check("credentials", "warning", f"{where} can be read by others", f"chmod 600 {where}")]
@@ -102,19 +102,19 @@ def _way_in(slug: str, listed: list[dict[str, Any]]) -> list[Check]:
     if one is None and refused in ("unknown", "access", "other"):
         names = {_name(other) for other in listed or _search(slug.partition("-")[0])}
         near = difflib.get_close_matches(slug, names, n=3, cutoff=0.6)
-        mend = f"did you mean {' or '.join(near)}? Set competition.slug=NAME, the last part of its address"
+        repair = f"did you mean {' or '.join(near)}? Set competition.slug=NAME, the last part of its address"
         found = f"Kaggle knows no competition {slug!r}"
-        return [Check("competition", "problem", found, mend if near else mend.partition("? ")[2]), *_after()]
+        return [Check("competition", "problem", found, repair if near else repair.partition("? ")[2]), *_after()]
     if one is not None and refused == "unknown":
         found = f"{slug} is gone: Kaggle lists it, but has no files of it any more (404)"
         return [Check("competition", "problem", found, f"look at {page}; no command brings it back"), *_after()]
     checks = [_deadline(slug, one)]
     if refused == "rules" or (refused and entered):
-        mend = f"accept them at {page}/rules"
-        return [*checks, Check("entered and rules", "problem", "the rules are not accepted", mend), _skipped()]
+        repair = f"accept them at {page}/rules"
+        return [*checks, Check("entered and rules", "problem", "the rules are not accepted", repair), _skipped()]
     if refused or entered is False:
-        mend = f"press Join (or Late Submission) at {page}/rules"
-        return [*checks, Check("entered and rules", "problem", "you have not entered", mend), _skipped()]
+        repair = f"press Join (or Late Submission) at {page}/rules"
+        return [*checks, Check("entered and rules", "problem", "you have not entered", repair), _skipped()]
     entry = Check("entered and rules", "ok", "entered" if entered else "its files are open to you")
     return [*checks, entry, _allowance(slug)]
 

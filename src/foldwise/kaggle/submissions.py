@@ -188,12 +188,12 @@ def _check_lost(known: Row, entry: Entry) -> None:
 
 def _check_new(entry: Entry, message: str, known: Row | None, rows: list[Row], on_host: list[dict[str, Any]]) -> None:
     """Raise FoldwiseError for what the log knows as sent, or what Kaggle lists under the same name."""
-    mend = "nothing was sent; add again=true to send it once more, or choose another one with submission=FILE"
+    repair = "nothing was sent; add again=true to send it once more, or choose another one with submission=FILE"
     if known is not None:
         result = known["error"] or f"public score {known['public_score'] or 'not shown'}"
         same = "" if known["file"] == entry.name else f", as {known['file']}"
         when = known["submitted_at"]
-        raise FoldwiseError(f"{entry.title} was sent on {when}{same} ({known['status']}, {result}): {mend}")
+        raise FoldwiseError(f"{entry.title} was sent on {when}{same} ({known['status']}, {result}): {repair}")
     logged = {row["ref"] for row in rows}  # of other bytes or notebooks, though perhaps of the same name
     for one in on_host:
         same_name = one["fileName"] == entry.name and str(one["ref"]) not in logged
@@ -201,7 +201,7 @@ def _check_new(entry: Entry, message: str, known: Row | None, rows: list[Row], o
             raise FoldwiseError(
                 f"Kaggle lists a submission {one['fileName']} of {calls.utc(one['date'])} (message "
                 f"{one['description']!r}, {calls.status(one)}, public score {one['publicScore'] or 'not shown'}): "
-                f"{mend.replace('choose', 'rename the file if it is another, or choose')}"
+                f"{repair.replace('choose', 'rename the file if it is another, or choose')}"
             )
 
 

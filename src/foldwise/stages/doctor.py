@@ -23,7 +23,7 @@ SHOWN = ("keras", "tensorflow", "tensorflow-cpu", "jax", "torch")
 def doctor(settings: Settings) -> dict[str, Any]:
     """Check the machine, the kaggle command line, the credentials and the way into the competition.
 
-    Returns `ok` and `checks`, each with name, state (ok, warning, problem or skipped), what was found and the mend.
+    Returns `ok` and `checks`, each with name, state (ok, warning, problem or skipped), what was found and the repair.
     Nothing is written, and nothing is sent but questions.
     """
     root = _existing(Path(settings.root))
@@ -42,9 +42,9 @@ def show(result: dict[str, Any], width: int) -> str:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for check in result["checks"]:
-        mend = f"\n-> {check['mend']}" if check["mend"] else ""
+        repair = f"\n-> {check['repair']}" if check["repair"] else ""
         state = {"skipped": "-"}.get(check["state"], check["state"])
-        table.add_row(state, check["name"], check["found"] + mend)
+        table.add_row(state, check["name"], check["found"] + repair)
     console = Console(width=max(width, 60), no_color=True, highlight=False, markup=False)
     with console.capture() as captured:
         console.print(table)
@@ -95,8 +95,8 @@ def _folders(settings: Settings) -> Check:
     folders = [settings.raw_dir, settings.prepared_dir, settings.runs_dir, settings.submissions_dir]
     closed = [str(folder) for folder in folders if not os.access(_existing(folder), os.W_OK | os.X_OK)]
     if closed:
-        mend = "give yourself write access, or choose another place by root=PATH"
-        return Check("folders", "problem", f"cannot be written: {', '.join(closed)}", mend)
+        repair = "give yourself write access, or choose another place by root=PATH"
+        return Check("folders", "problem", f"cannot be written: {', '.join(closed)}", repair)
     return Check("folders", "ok", "data, runs and submissions can be written")
 
 

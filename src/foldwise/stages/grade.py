@@ -145,7 +145,7 @@ def _placed(settings: Settings, value: float, interval: list[float] | None, labe
     lower = METRICS[settings.competition.metric].lower_is_better
     file = Path(str(settings.grade.leaderboard))
     scores, decimals = read_leaderboard(file, lower)
-    return {"file": str(file), "of": label, **place(value, interval, scores, decimals, lower)}
+    return {"file": str(file), "label": label, **place(value, interval, scores, decimals, lower)}
 
 
 def _predictions(path: Path, dataset: Dataset, ids: pd.Series, solution: str) -> np.ndarray:
@@ -196,7 +196,7 @@ def _place_lines(placed: dict[str, Any]) -> list[str]:
     interval = placed["rank_interval"]
     between = "" if interval is None else f"  (95 % interval {interval[0]} to {interval[1]})"
     lines = [
-        f"{placed['of']} in {placed['file']}, {placed['n_teams']} teams:",
+        f"{placed['label']} in {placed['file']}, {placed['n_teams']} teams:",
         f"  rank           {placed['rank']}{between}, top {100 * placed['share']:.1f} %",
         f"  medal          {placed['medal'] or 'none'}",
     ]
