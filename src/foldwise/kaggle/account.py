@@ -90,7 +90,6 @@ def _search(words: str) -> list[dict[str, Any]]:
 def _way_in(slug: str, listed: list[dict[str, Any]]) -> list[Check]:
     """Tell apart: no such competition, one that is gone, one not entered, and rules that are not accepted."""
     page = f"https://www.kaggle.com/c/{slug}"
-    one = next((one for one in listed if _name(one) == slug), None)
     refused = ""
     try:
         run_cli(["competitions", "files", slug, "--format=json", "--page-size=1"], slug, 60.0)
@@ -98,9 +97,12 @@ def _way_in(slug: str, listed: list[dict[str, Any]]) -> list[Check]:
         refused = error.kind
     except TryLater as error:
         return [Check("competition", "problem", _first_line(error), "try again"), *_after()]
+    if refused and not _found(slug, listed):  # the search is one of titles, in which a slug may not be found
+        listed = listed + _search(slug.replace("-", " "))
+    one = _found(slug, listed)
     entered = None if one is None else str(one.get("userHasEntered")).lower() == "true"
     if one is None and refused in ("unknown", "access", "other"):
-        names = {_name(other) for other in listed or _search(slug.partition("-")[0])}
+        names = {_name(other) for other in [*listed, *_search(slug.partition("-")[0])]}
         near = difflib.get_close_matches(slug, names, n=3, cutoff=0.6)
         repair = f"did you mean {' or '.join(near)}? Set competition.slug=NAME, the last part of its address"
         found = f"Kaggle knows no competition {slug!r}"
@@ -147,6 +149,10 @@ def _after() -> list[Check]:
 
 def _skipped() -> Check:
     return Check("submissions", "skipped", "needs the competition to be entered")
+
+
+def _found(slug: str, listed: list[dict[str, Any]]) -> dict[str, Any] | None:
+    return next((one for one in listed if _name(one) == slug), None)
 
 
 def _name(one: dict[str, Any]) -> str:
