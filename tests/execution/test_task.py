@@ -41,7 +41,7 @@ def test_steps_are_reported_twice_a_second_at_most(monkeypatch):
     now = iter([0.0, 0.1, 0.6, 0.7, 1.2])
     monkeypatch.setattr(task.time, "perf_counter", lambda: next(now))
     reports = []
-    report_step = task._seldom(lambda *values: reports.append(values))
+    report_step = task.seldom(lambda *values: reports.append(values))
     for step in range(4):
         report_step(0, step, 0.5)
     assert reports == [("step", 0, 1, 0.5), ("step", 0, 3, 0.5)]

@@ -119,11 +119,19 @@ def test_another_version_at_the_host_is_fetched_from_its_start(
     assert (raw_dir / "train.csv").read_bytes() == b"new"
 
 
-def kill_client(folder: Path) -> None:
-    """Kill the client with SIGKILL, as the system does for want of memory: that which writes below a folder."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and str(folder) in (entry / "cmdline").read_bytes().decode(errors="replace"):
-            os.kill(int(entry.name), signal.SIGKILL)
+def kill_client(folder: Path, part: Path, size: int, ended: threading.Event) -> None:
+    """Kill the client with SIGKILL, as the system does for want of memory, as soon as it has written so many bytes.
+
+    folder: below which it writes; part: the file; ended: set when the download is over, killed or not.
+    """
+    while not ended.wait(0.01):
+        if not part.is_file() or part.stat().st_size < size:
+            continue
+        for entry in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):  # a process may end meanwhile
+                if entry.name.isdigit() and str(folder) in (entry / "cmdline").read_bytes().decode(errors="replace"):
+                    os.kill(int(entry.name), signal.SIGKILL)
+                    return
 
 
 @pytest.mark.slow
@@ -137,11 +145,13 @@ def test_killed_at_many_moments(server: KaggleServer, raw_dir: Path, validator: 
         server.archive, target = zipped({"train.csv": table}), raw_dir / str(number)
         server.slice_seconds = 0.01  # two thirds of a second in all
         for _ in range(5):
-            timer = threading.Timer(0.75 + rng.random() * 0.5, kill_client, [raw_dir])
-            timer.start()
+            ended, part = threading.Event(), target.parent / f".{target.name}.download" / f"{SLUG}.zip"
+            killer = threading.Thread(target=kill_client, args=(raw_dir, part, rng.randrange(4) * MIB, ended))
+            killer.start()
             with contextlib.suppress(FoldwiseError):
                 download.download(SLUG, target)
-            timer.cancel()
+            ended.set()
+            killer.join()
             if not download.complete(target):
                 assert not target.exists()
         server.slice_seconds = 0.0
