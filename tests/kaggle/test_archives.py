@@ -207,3 +207,13 @@ def test_damaged_zips_are_refused(tmp_path: Path) -> None:
         (tmp_path / "a.zip").write_bytes(data)
         with pytest.raises(FoldwiseError, match=expected):
             unpack(tmp_path / "a.zip", tmp_path)
+
+
+@pytest.mark.parametrize("pack", [zipped, seven_zipped])
+def test_a_bomb_is_refused_before_a_byte_is_written(tmp_path: Path, pack) -> None:
+    inner = pack({"zeros.csv": bytes(2_000_000)})
+    (tmp_path / "bomb.zip").write_bytes(zipped({"inner.zip" if pack is zipped else "inner.7z": inner}))
+    (tmp_path / "out").mkdir()
+    with pytest.raises(FoldwiseError, match=r"inner.* refused, it unpacks to .* bytes and more, of 1,000,000 allowed"):
+        unpack(tmp_path / "bomb.zip", tmp_path / "out", 1_000_000)
+    assert not list(tmp_path.rglob("zeros.csv"))
