@@ -85,7 +85,7 @@ def compose_all(
     from omegaconf.errors import OmegaConfBaseException
 
     parser = OverridesParser.create()
-    search = tuple(f"file://{folder.resolve()}" for folder in _own_folders(config_dir))
+    search, state = tuple(f"file://{folder.resolve()}" for folder in _own_folders(config_dir)), _state(files)
     try:
         parsed = parser.parse_overrides(words)
         for override in parsed:
@@ -94,7 +94,7 @@ def compose_all(
                 raise ConfigError(f"{override.input_line}: several values; -m runs them all")
         for job in _combinations(parsed):
             chosen, given = _parted([item for item in job if item not in NOTHING] + _tuned(job, files), files)
-            config = copy.deepcopy(_composed(tuple(chosen), search, _state(files)))
+            config = copy.deepcopy(_composed(tuple(chosen), search, state))
             for override in parser.parse_overrides(given):
                 OmegaConf.update(config, override.key_or_group, override.value(), merge=True, force_add=True)
             values: Any = OmegaConf.to_container(config, resolve=True)
@@ -114,14 +114,13 @@ def _parted(words: list[str], files: Files) -> tuple[list[str], list[str]]:
     Keys were checked before, so that a value may be set although no YAML mentions its key. Where a word adds or deletes
     (+, ~), all are Hydra's, for their order counts.
     """
-    is_value = [word.partition("=")[0] not in files and word[0] not in "+~" and "@" not in word for word in words]
+
+    def is_value(word: str) -> bool:
+        return word.partition("=")[0] not in files and word[0] not in "+~" and "@" not in word
+
     if any(word[0] in "+~" for word in words):
-        return [
-            f"++{word}" if value and "." in word.partition("=")[0] else word
-            for word, value in zip(words, is_value, strict=True)
-        ], []
-    parts = [[word for word, value in zip(words, is_value, strict=True) if value is wanted] for wanted in (False, True)]
-    return parts[0], parts[1]
+        return [f"++{one}" if is_value(one) and "." in one.partition("=")[0] else one for one in words], []
+    return [word for word in words if not is_value(word)], [word for word in words if is_value(word)]
 
 
 def _state(files: Files) -> tuple[tuple[str, int], ...]:

@@ -96,8 +96,9 @@ def time_one(task: PredictionTask, report: Report) -> None:
     weights = store.weight_files(task.run, task.fold_number)[:1]
     with contextlib.suppress(_Timed):
         predict_fold(recipe, dataset, held_out_rows(task, dataset), weights, None, done)
-    write_json(task._timing, timing(started, ends))
-    report("done", 1 / timing(started, ends)["image"], time.perf_counter() - started)
+    found = timing(started, ends)
+    write_json(task._timing, found)
+    report("done", 1 / found["image"], time.perf_counter() - started)
 
 
 class _Timed(Exception):

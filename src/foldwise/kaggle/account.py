@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +11,7 @@ from typing import Any, Literal
 
 from foldwise.errors import FoldwiseError
 from foldwise.kaggle import cli, submission_calls
-from foldwise.kaggle.cli import INSTALL, Refused, TryLater, run_cli
+from foldwise.kaggle.cli import INSTALL, Refused, TryLater, printed_list, run_cli
 
 NEWEST_NEEDED = (2, 2, 5)  # of the client: earlier ones lose failed uploads and interrupted downloads silently
 
@@ -73,8 +72,7 @@ def _credentials() -> list[Check]:
     except FoldwiseError as error:
         looked_for, _, repair = str(error).partition("\n")
         return [Check("credentials", "problem", looked_for, repair)]
-    path = Path(where)
-    if path.is_file() and path.stat().st_mode & 0o077:
+    if cli.is_open(Path(where)):
         return [Check("credentials", "warning", f"{where} can be read by others", f"chmod 600 {where}")]
     return [Check("credentials", "ok", where)]
 
@@ -82,9 +80,7 @@ def _credentials() -> list[Check]:
 def _search(words: str) -> list[dict[str, Any]]:
     """Return the competitions that Kaggle finds: ref, deadline, userHasEntered and more."""
     answer = run_cli(["competitions", "list", f"--search={words}", "--format=json"], words, 60.0)
-    start = re.search(r"^\[", answer, re.MULTILINE)
-    found: list[dict[str, Any]] = [] if start is None else json.JSONDecoder().raw_decode(answer, start.start())[0]
-    return found
+    return printed_list(answer) or []
 
 
 def _way_in(slug: str, listed: list[dict[str, Any]]) -> list[Check]:

@@ -56,8 +56,7 @@ class Refused(FoldwiseError):
 def check_credentials() -> str:
     """Return where the client will find credentials; raise FoldwiseError naming every place without them."""
     home = Path.home() / ".kaggle"
-    default = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "kaggle"
-    folder = Path(os.environ.get("KAGGLE_CONFIG_DIR") or (home if home.exists() else default))
+    folder = Path(os.environ.get("KAGGLE_CONFIG_DIR") or (home if home.exists() else _default_folder()))
     key_file = folder / "kaggle.json"
     login = home / "credentials.json"
     if os.environ.get("KAGGLE_API_TOKEN"):
@@ -80,9 +79,14 @@ def check_credentials() -> str:
     )
 
 
+def is_open(path: Path) -> bool:
+    """Tell whether others on this machine can read a file; where it is none, nobody can."""
+    return path.is_file() and os.name == "posix" and bool(path.stat().st_mode & 0o077)
+
+
 def _check_private(path: Path) -> None:
     """Warn where others on this machine can read a file of credentials."""
-    if path.is_file() and os.name == "posix" and path.stat().st_mode & 0o077:
+    if is_open(path):
         log.warning("%s can be read by others on this machine; run: chmod 600 %s", path, path)
 
 
@@ -163,6 +167,15 @@ def run(
     return output
 
 
+def printed_list(answer: str) -> list[dict[str, Any]] | None:
+    """Return the list that the client printed as JSON, after warnings and the like; None where there is none."""
+    start = re.search(r"^\[", answer, re.MULTILINE)
+    if start is None:
+        return None
+    found: list[dict[str, Any]] = json.JSONDecoder().raw_decode(answer, start.start())[0]
+    return found
+
+
 def last_lines(text: str) -> str:
     """Quote the last three lines that are not empty, without credentials."""
     lines = [line for line in _without_secrets(text).splitlines() if line.strip()][-3:]
@@ -186,15 +199,15 @@ def _secrets() -> list[str]:
     home = Path.home() / ".kaggle"
     found = [os.environ.get(name, "") for name in ("KAGGLE_API_TOKEN", "KAGGLE_KEY")]
     found += [path.read_text().strip() for path in (home / "access_token", home / "access_token.txt") if path.is_file()]
-    for folder in {home, *_config_folders()}:
+    for folder in {home, _default_folder(), Path(os.environ.get("KAGGLE_CONFIG_DIR") or home)}:
         for name in ("kaggle.json", "credentials.json"):
             found += [str(value) for key, value in _read_json(folder / name).items() if key != "username"]
     return sorted({one for one in found if len(one) > 5}, key=len, reverse=True)
 
 
-def _config_folders() -> list[Path]:
-    default = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "kaggle"
-    return [default, *([Path(os.environ["KAGGLE_CONFIG_DIR"])] if os.environ.get("KAGGLE_CONFIG_DIR") else [])]
+def _default_folder() -> Path:
+    """Return where the client keeps a key if nothing else is set, and ~/.kaggle is not there."""
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "kaggle"
 
 
 def _failure(text: str, slug: str) -> FoldwiseError:

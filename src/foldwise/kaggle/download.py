@@ -6,16 +6,16 @@ import json
 import logging
 import re
 import shutil
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from foldwise.errors import FoldwiseError
 from foldwise.kaggle.archives import unpack
-from foldwise.kaggle.cli import TryLater, check_ready, run_cli
+from foldwise.kaggle.cli import TryLater, check_ready, printed_list, run_cli
 from foldwise.progress import Transfer
 from foldwise.storage import one_at_a_time, own_files, write_json, written_aside
 
@@ -116,8 +116,7 @@ def list_files(slug: str) -> list[RemoteFile]:
         page = [f"--page-token={token}"] if token else []
         arguments = ["competitions", "files", slug, "--format=json", f"--page-size={PAGE}", *page]
         answer = _patiently(arguments, slug)
-        start = re.search(r"^\[", answer, re.MULTILINE)  # the token of the next page comes before the list
-        listed: list[dict[str, Any]] = json.JSONDecoder().raw_decode(answer, start.start())[0] if start else []
+        listed = printed_list(answer) or []
         found += [RemoteFile(one["name"], int(one.get("totalBytes") or one.get("size") or 0)) for one in listed]
         more = re.search(r"^Next Page Token = (\S+)", answer, re.MULTILINE)
         if not listed or more is None:
@@ -184,7 +183,7 @@ def _fetch(arguments: list[str], slug: str, store: Path, *places: Path) -> None:
     _whole(found[0]).touch()
 
 
-def _patiently(arguments: list[str], slug: str, grown: Any = None) -> str:
+def _patiently(arguments: list[str], slug: str, grown: Callable[[], int] | None = None) -> str:
     """Run the client; where the host is busy or unreachable, wait and try again, some times."""
     pause = FIRST_PAUSE
     for number in range(1, TRIES + 1):
@@ -222,10 +221,9 @@ def _place(fetched: Path, target: Path, one: RemoteFile) -> Path:
     wrapped = fetched.with_name(f"{fetched.name}.zip")
     target.parent.mkdir(parents=True, exist_ok=True)
     if not fetched.is_file():
-        with written_aside(fetched.with_name(f".{fetched.name}.unpacked"), replace_folder=True) as aside:
-            aside.mkdir()
-            unpack(wrapped, aside)
-            (inner,) = [aside / name for name, _ in own_files(aside)]
+        with tempfile.TemporaryDirectory(dir=fetched.parent, prefix=".unpacked-") as aside:
+            unpack(wrapped, Path(aside))
+            (inner,) = [Path(aside, name) for name, _ in own_files(Path(aside))]
             inner.replace(fetched)
         wrapped.unlink()
         _whole(wrapped).unlink(missing_ok=True)

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import csv
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from foldwise.errors import FoldwiseError
-from foldwise.storage import written_aside
-
-try:
-    import fcntl
-except ImportError:  # Windows: two commands at once are not kept apart there
-    fcntl = None  # type: ignore[assignment]
+from foldwise.storage import one_at_a_time, written_aside
 
 FIRST = ("file", "nested_score", "public_score", "private_score", "status", "submitted_at", "message")
 COLUMNS = (*FIRST, "competition", "ref", "sha256", "kernel", "version", "error")  # the first ones alone: older logs
@@ -45,6 +38,11 @@ def read(log: Path) -> list[Row]:
     return [dict.fromkeys(COLUMNS, "") | dict(zip(header, line, strict=False)) for line in lines[1:] if line]
 
 
+def read_of(log: Path, competition: str) -> list[Row]:
+    """Return the lines of a competition, and those of older logs, which do not name theirs."""
+    return [row for row in read(log) if row["competition"] in ("", competition)]
+
+
 def record(log: Path, values: Mapping[str, Any], old: Mapping[str, Any] | None = None) -> Row:
     """Write one line: in the place of the line `old`, or at the end; return it as it is read back.
 
@@ -52,7 +50,7 @@ def record(log: Path, values: Mapping[str, Any], old: Mapping[str, Any] | None =
     added. Raises FoldwiseError if the file has another header.
     """
     row = as_row(values)
-    with _alone(log):
+    with one_at_a_time(log.parent):
         rows = read(log)
         before = None if old is None else as_row(old)
         if before in rows:
@@ -65,7 +63,7 @@ def record(log: Path, values: Mapping[str, Any], old: Mapping[str, Any] | None =
 
 def remove(log: Path, old: Mapping[str, Any]) -> None:
     """Remove the line of a submission that never reached Kaggle."""
-    with _alone(log):
+    with one_at_a_time(log.parent):
         _write(log, [row for row in read(log) if row != as_row(old)])
 
 
@@ -79,18 +77,3 @@ def _write(log: Path, rows: list[Row]) -> None:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n", extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)
-
-
-@contextmanager
-def _alone(log: Path) -> Iterator[None]:
-    """Keep other commands from writing the log meanwhile."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    if fcntl is None:
-        yield
-        return
-    folder = os.open(log.parent, os.O_RDONLY)  # the file itself is replaced, which would replace its lock too
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(folder)

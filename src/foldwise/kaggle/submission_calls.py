@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from foldwise.errors import FoldwiseError
-from foldwise.kaggle.cli import TryLater, last_lines, run, run_cli
+from foldwise.kaggle.cli import TryLater, last_lines, printed_list, run, run_cli
 from foldwise.storage import sha256
 
 PAGE = 50  # submissions in an answer
@@ -64,13 +64,10 @@ def listed(slug: str, timeout: float = 60.0) -> list[dict[str, Any]]:
     """List the newest submissions: ref fileName date description status publicScore privateScore."""
     options = ("--format=json", f"--page-size={PAGE}", "--quiet")
     answer = run_cli(["competitions", "submissions", slug, *options], slug, timeout)
-    start = re.search(r"^\[", answer, re.MULTILINE)  # warnings may come before the list
-    if start is None and "No submissions found" in answer:
-        return []
-    if start is None:
+    found = printed_list(answer)
+    if found is None and "No submissions found" not in answer:
         raise FoldwiseError(f"expected a list of submissions from kaggle, found:{last_lines(answer)}")
-    found: list[dict[str, Any]] = json.JSONDecoder().raw_decode(answer, start.start())[0]
-    return found
+    return found or []
 
 
 def all_listed(slug: str, timeout: float = 120.0) -> list[dict[str, Any]]:
@@ -137,6 +134,17 @@ def is_ours(one: dict[str, Any], name: str, message: str) -> bool:
     """Return whether an entry of the list is the one sent; the host may tidy white space or cut a long message."""
     seen, sent = (" ".join(text.split()) for text in (one["description"] or "", message))
     return one["fileName"] == name and (seen == sent or (len(seen) > 100 and sent.startswith(seen)))
+
+
+def columns(one: dict[str, Any]) -> dict[str, Any]:
+    """Return the columns of the log that Kaggle decides: what it lists about a submission."""
+    return {
+        "ref": one["ref"],
+        "status": status(one),
+        "public_score": score(one["publicScore"]),
+        "private_score": score(one["privateScore"]),
+        "submitted_at": utc(one["date"]),
+    }
 
 
 def status(one: dict[str, Any]) -> str:

@@ -50,7 +50,7 @@ def submit(
         missing = "empty" if entry.path.is_file() else "missing"
         raise FoldwiseError(f"{entry.path} is {missing}: expected a submission")
     check_ready(slug)
-    rows = [row for row in ledger.read(book) if row["competition"] in ("", slug)]
+    rows = ledger.read_of(book, slug)
     identity = entry.identity
     known = next((row for row in reversed(rows) if _is_same(row, identity)), None)
     on_host: list[dict[str, Any]] | None = None
@@ -101,7 +101,7 @@ def refresh(slug: str, book: Path) -> tuple[list[Row], list[dict[str, Any]]]:
     """
     check_ready(slug)
     on_host = calls.all_listed(slug)
-    rows = [row for row in ledger.read(book) if row["competition"] in ("", slug)]
+    rows = ledger.read_of(book, slug)
     taken = {row["ref"] for row in rows if row["ref"]}
     fresh = []
     for row in rows:
@@ -149,11 +149,8 @@ def _score_of(
 
 def _updated(row: Row, found: dict[str, Any], slug: str, book: Path) -> Row:
     """Return a line of the log with what Kaggle lists about it, and write it where that is new."""
-    state = calls.status(found)
-    values: dict[str, Any] = {**row, "competition": slug, "ref": found["ref"], "status": state}
-    values |= {"public_score": calls.score(found["publicScore"]), "private_score": calls.score(found["privateScore"])}
-    values["submitted_at"] = calls.utc(found["date"])
-    if state == FAILED and not row["error"]:
+    values: dict[str, Any] = {**row, "competition": slug, **calls.columns(found)}
+    if values["status"] == FAILED and not row["error"]:
         values["error"] = calls.reason(slug, found["ref"])
     new = ledger.as_row(values)
     return new if new == row else ledger.record(book, new, row)

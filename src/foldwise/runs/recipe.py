@@ -9,7 +9,7 @@ import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -213,11 +213,13 @@ def code_versions() -> dict[str, int]:
 def versions() -> dict[str, str]:
     """The versions of the packages that a prediction depends on."""
     names = {"tensorflow": ("tensorflow", "tensorflow-cpu")}
-    found = {}
-    for package in PACKAGES:
-        for name in names.get(package, (package,)):
-            try:
-                found[package] = version(name)
-            except ModuleNotFoundError:
-                continue
-    return found
+    installed = [(package, installed_version(name)) for package in PACKAGES for name in names.get(package, (package,))]
+    return {package: version for package, version in installed if version is not None}
+
+
+def installed_version(package: str) -> str | None:
+    """Return the version of a package that is installed, None of one that is not."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

@@ -210,12 +210,12 @@ def chosen(settings: Settings, with_csv: bool = True, **wanted: str) -> tuple[Pa
         path = path if with_csv else path.with_suffix(".csv")
         if not needed(path).is_file():
             raise FoldwiseError(f"submission={settings.submission}: no such file, nor in {folder}")
-        about = _about(path.with_suffix(".json"))
+        about = read_about(path.with_suffix(".json"))
         for name, value in wanted.items():
             if about.get(name, value) != value:
                 raise FoldwiseError(f"{path} was made from other data: its {name} is {about[name]}, not {value}")
         return path, about
-    written = [(p.with_suffix(".csv"), _about(p)) for p in folder.glob("*.json")]
+    written = [(p.with_suffix(".csv"), read_about(p)) for p in folder.glob("*.json")]
     written = [(path, about) for path, about in written if needed(path).is_file() and wanted.items() <= about.items()]
     if not written:
         data = "the host's data" if wanted.get("source") == "kaggle" else "this data"
@@ -226,7 +226,7 @@ def chosen(settings: Settings, with_csv: bool = True, **wanted: str) -> tuple[Pa
     return max(written, key=lambda pair: needed(pair[0]).stat().st_mtime_ns)
 
 
-def _about(path: Path) -> dict[str, Any]:
+def read_about(path: Path) -> dict[str, Any]:
     """Return the JSON of a submission, empty where there is none or it is not one of ours."""
     try:
         about = json.loads(path.read_text())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from foldwise.execution.budget import seconds_of
 from foldwise.kaggle import notebook, push, wheels
 from foldwise.kaggle.own_wheel import own_wheel
 from foldwise.runs import packing, submission
+from foldwise.runs.recipe import installed_version
 from foldwise.settings import Settings
 from foldwise.stages.predict import members
 from foldwise.stages.prepare import prepared
@@ -78,7 +78,7 @@ def bundle(settings: Settings) -> dict[str, Any]:
             "foldwise": foldwise.__version__,
             "python": python,
             "packages": [one.name for one in packages],
-            "versions": _versions(),
+            "versions": {name: version for name in PREDICTING if (version := installed_version(name)) is not None},
             "fits": fits,
             "float16": given.float16,
             "budget": given.budget,
@@ -118,14 +118,3 @@ def _suffix(settings: Settings) -> str:
     given = settings.bundle
     folds = "" if given.folds is None else f"_folds_{'_'.join(map(str, sorted(set(given.folds))))}"
     return folds + ("_float16" if given.float16 else "")
-
-
-def _versions() -> dict[str, str]:
-    """Return the installed versions of the packages that predictions depend on."""
-    found = {}
-    for name in PREDICTING:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:  # TensorFlow has two names
-            continue
-    return found

@@ -6,7 +6,6 @@ import os
 import platform
 import shutil
 from dataclasses import asdict
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from foldwise import __version__
 from foldwise.errors import FoldwiseError
 from foldwise.execution.local import driver_shows_gpu
 from foldwise.kaggle.account import Check, check_account
+from foldwise.runs.recipe import installed_version
 from foldwise.settings import Settings
 
 LITTLE = 5e9  # bytes of free disk below which there is a warning
@@ -60,16 +60,9 @@ def verdict(result: dict[str, Any]) -> None:
 
 def _versions() -> Check:
     found = [f"foldwise {__version__}", f"Python {platform.python_version()}"]
-    installed = {one: _version(one) for one in SHOWN}
+    installed = {one: installed_version(one) for one in SHOWN}
     found += [f"{name} {version}" for name, version in installed.items() if version is not None]
     return Check("versions", "ok", ", ".join(found))
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _device() -> Check:
@@ -77,7 +70,7 @@ def _device() -> Check:
     n_cores = f"{os.cpu_count()} CPU cores"
     if not driver_shows_gpu():
         return Check("device", "ok", f"{n_cores}, no NVIDIA GPU")
-    if _version("tensorflow") is None and _version("tensorflow-cpu") is not None:
+    if installed_version("tensorflow") is None and installed_version("tensorflow-cpu") is not None:
         found = f"{n_cores}, and a GPU that the installed build of TensorFlow does not use"
         return Check("device", "warning", found, "make setup GPU=1")
     return Check("device", "ok", f"{n_cores}, and a GPU")

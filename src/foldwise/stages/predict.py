@@ -69,13 +69,14 @@ def predict(settings: Settings) -> dict[str, Any]:
         datasets.write_test(records, new, np.empty(known.train.images.shape[1:], known.train.images.dtype))
         data = replace(known, test=datasets.read_split(new, "test"))
         reader, options = competition_module(settings.competition.reader), settings.competition.options
-        as_new = replace(records, sample_submission=_sample(settings), test_ids=list(data.test.table["id"]))
+        sample = _sample(settings)
+        as_new = replace(records, sample_submission=sample, test_ids=list(data.test.table["id"]))
         submission.try_layout(reader, as_new, options)
         log.info("%d new rows read in %.0f s", len(data.test.table), time.monotonic() - started)
         parts = NewData(known, folds, new, len(data.test.images))
         left = predict_members(recipes, parts, settings.execution, about["metric"], until)
         predictions, learned = _blended(about, left, data, folds, new, is_other=len(left) < len(runs))
-        file = _write(settings, known, predictions, name, about | learned)
+        file = _write(settings, known, predictions, sample, name, about | learned)
     result = {"file": str(file), "n_rows": len(predictions), "blend": name, "seconds": time.monotonic() - started}
     if learned:
         result |= {"members": [run.name for run in left], "nested_score": learned["nested_score"]}
@@ -175,8 +176,15 @@ def _blended(
     return store.test_table(data.test.table["id"], blended.probabilities, data.targets), learned
 
 
-def _write(settings: Settings, known: Dataset, predictions: pd.DataFrame, blend: str, about: dict[str, Any]) -> Path:
-    """Write the predictions in the layout of the new data's sample submission, or with a column for each target."""
+def _write(
+    settings: Settings,
+    known: Dataset,
+    predictions: pd.DataFrame,
+    sample: Path | None,
+    blend: str,
+    about: dict[str, Any],
+) -> Path:
+    """Write the predictions in the layout of a sample submission, or with a column for each target."""
     given = settings.predict
     source = Path(str(given.raw or given.images)).resolve()
     stem = f"{blend}_{source.name}_{content_key([str(source), *predictions['id']])[:6]}"
@@ -185,7 +193,7 @@ def _write(settings: Settings, known: Dataset, predictions: pd.DataFrame, blend:
         "predicted_by": blend,
         "new_data": str(source),
     }
-    return submission.write_like(_sample(settings), settings, known, predictions, stem, described)
+    return submission.write_like(sample, settings, known, predictions, stem, described)
 
 
 def _sample(settings: Settings) -> Path | None:

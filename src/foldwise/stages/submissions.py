@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import logging
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from foldwise.kaggle import submission_calls as calls
 from foldwise.kaggle import submissions as host
 from foldwise.kaggle.cli import TryLater
 from foldwise.kaggle.ledger import Row
+from foldwise.runs import submission
 from foldwise.scoring import rank_correlation
 from foldwise.scoring.metrics import as_text
 from foldwise.settings import Settings
@@ -42,7 +43,7 @@ def submissions(settings: Settings) -> dict[str, Any]:
         rows, elsewhere = host.refresh(name, book)
     except TryLater as error:
         log.warning("%s\nSo the log is shown as it is in %s", error, book)
-        rows, refreshed = [row for row in ledger.read(book) if row["competition"] in ("", name)], False
+        rows, refreshed = ledger.read_of(book, name), False
     rows = [row for row in rows if row["competition"] or row["file"].startswith(settings.competition.name)]
     entries = [_entry(row, settings.submissions_dir) for row in rows]
     entries += [_entry(_as_row(one, name), settings.submissions_dir) | {"elsewhere": True} for one in elsewhere]
@@ -126,13 +127,10 @@ def _entry(row: Row, folder: Path) -> dict[str, Any]:
     """Return a line of the log with numbers, and with what the JSON of its file knows."""
     entry: dict[str, Any] = {name: text or None for name, text in row.items()}
     entry |= {name: calls.score(row[name]) for name in SCORES}
-    about: Any = {}
+    about: dict[str, Any] = {}
     if row["file"] and not row["kernel"]:
-        try:
-            about = json.loads((folder / row["file"]).with_suffix(".json").read_text())
-        except (OSError, ValueError):
-            about = {}
-    about = about if isinstance(about, dict) else {}
+        with contextlib.suppress(OSError, ValueError):  # a name from Kaggle need be none of a file here
+            about = submission.read_about((folder / row["file"]).with_suffix(".json"))
     if entry["nested_score"] is None:
         entry["nested_score"] = about.get("nested_score")
     same = entry["nested_score"] == about.get("nested_score")
@@ -144,15 +142,5 @@ def _entry(row: Row, folder: Path) -> dict[str, Any]:
 
 def _as_row(one: dict[str, Any], name: str) -> Row:
     """Return what Kaggle lists as a line of the log would have it."""
-    return ledger.as_row(
-        {
-            "file": one["fileName"],
-            "competition": name,
-            "ref": one["ref"],
-            "public_score": calls.score(one["publicScore"]),
-            "private_score": calls.score(one["privateScore"]),
-            "status": calls.status(one),
-            "submitted_at": calls.utc(one["date"]),
-            "message": one["description"],
-        }
-    )
+    sent = {"file": one["fileName"], "competition": name, "message": one["description"]}
+    return ledger.as_row(sent | calls.columns(one))
