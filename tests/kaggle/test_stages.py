@@ -26,8 +26,9 @@ from foldwise.stages.submit import submit
 
 @pytest.mark.slow
 def test_the_stages_download_submit_and_keep_the_ledger(
-    server: KaggleServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    server: KaggleServer, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "100")  # wide enough for all columns of the table, whatever runs the tests
     words = [f"root={tmp_path}", "competition=digit_recognizer", "source=kaggle"]
     server.archive = zipped({"train.csv": b"label,pixel0\n1,2\n", "test.csv": b"pixel0\n3\n"})
     assert main(["download", *words]) == 0
