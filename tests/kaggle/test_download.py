@@ -239,3 +239,16 @@ def test_zip_slip_downloaded(server: KaggleServer, raw_dir: Path) -> None:
     with pytest.raises(FoldwiseError, match="would be written outside"):
         download.download(SLUG, raw_dir)
     assert leftovers(raw_dir) == []
+
+
+def test_a_file_of_another_size_than_listed_is_fetched_again(
+    server: KaggleServer, raw_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.data = {"a.csv": b"id\n1\n"}
+    with monkeypatch.context() as changed:
+        changed.setattr(download, "list_files", lambda slug: [download.RemoteFile("a.csv", 99)])
+        with pytest.raises(FoldwiseError, match=r"a\.csv: 5 bytes came, and the host lists 99; run the same command"):
+            download.download_some(SLUG, raw_dir, ["a.csv"])
+    assert not (raw_dir / "a.csv").exists()
+    assert download.download_some(SLUG, raw_dir, ["a.csv"]) == [raw_dir / "a.csv"]
+    assert (raw_dir / "a.csv").read_bytes() == b"id\n1\n"

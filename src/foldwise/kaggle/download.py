@@ -152,7 +152,7 @@ def _fetch(arguments: list[str], slug: str, store: Path, *places: Path) -> None:
     The client takes a part for whole where the host's file is older and smaller than it. It leaves its marker then.
     """
     store.mkdir(parents=True, exist_ok=True)
-    if any(_whole(place).is_file() for place in places):
+    if any(place.is_file() and _whole(place).is_file() for place in places):
         return
     for place in places:
         if not _marker(place).is_file():  # it could not be told whether the part is of the host's present file
