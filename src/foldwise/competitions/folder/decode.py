@@ -29,7 +29,7 @@ def decode(data: bytes | np.ndarray, name: str, rules: ImageRules, boxed: bool =
     """
     try:
         if isinstance(data, np.ndarray):
-            return from_array(data, rules.pages, name)
+            return from_array(data, rules, name)
         return _decode_bytes(data, name, rules, boxed)
     except (FoldwiseError, Undecodable):
         raise
@@ -49,9 +49,9 @@ def _decode_bytes(data: bytes, name: str, rules: ImageRules, boxed: bool) -> Dec
     if kind == "dicom":
         return decode_dicom(data, rules, name)
     if kind == "npy":
-        return from_array(np.load(io.BytesIO(data), allow_pickle=False), rules.pages, name)
+        return from_array(np.load(io.BytesIO(data), allow_pickle=False), rules, name)
     if kind == "npz":
-        return from_array(_only_array(data, name), rules.pages, name)
+        return from_array(_only_array(data, name), rules, name)
     if kind == "nifti":
         return _decode_nifti(data, rules, name)
     if kind == "gzip":
@@ -89,4 +89,4 @@ def _decode_nifti(data: bytes, rules: ImageRules, name: str) -> Decoded:
     image: Any = (nibabel.Nifti2Image if second else nibabel.Nifti1Image).from_bytes(data)
     volume = np.asanyarray(image.dataobj)
     volume = volume.reshape(volume.shape[0], volume.shape[1], -1)  # times follow one another
-    return from_array(volume.transpose(2, 1, 0)[..., None], rules.pages, name)
+    return from_array(volume.transpose(2, 1, 0)[..., None], rules, name)

@@ -113,7 +113,7 @@ def decode_animated(data: bytes, rules: ImageRules, name: str) -> Decoded:
     from PIL import Image
 
     with Image.open(io.BytesIO(data)) as image:
-        wanted = chosen_pages(getattr(image, "n_frames", 1), rules.pages, name)
+        wanted = chosen_pages(getattr(image, "n_frames", 1), rules, name)
         frames = []
         for number in wanted:
             image.seek(number)

@@ -30,7 +30,7 @@ def decode_dicom(data: bytes, rules: ImageRules, name: str) -> Decoded:
     if "TransferSyntaxUID" not in dataset.file_meta:
         dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian  # the default of the standard
     n = int(dataset.get("NumberOfFrames") or 1)
-    wanted = chosen_pages(n, rules.pages, name)
+    wanted = chosen_pages(n, rules, name)
     try:
         frames = [pixel_array(dataset, index=i) for i in wanted] if n > 1 else [pixel_array(dataset)]
     except (RuntimeError, NotImplementedError) as error:

@@ -28,7 +28,7 @@ def decode_tiff(data: bytes, rules: ImageRules, name: str) -> Decoded:
         first: Any = pages[0].aspage()
         if len(pages) == 1 and file.is_imagej and file.series[0].ndim > first.ndim:
             return _hyperstack(file.series[0], rules, name)
-        wanted = chosen_pages(len(pages), rules.pages, name)
+        wanted = chosen_pages(len(pages), rules, name)
         turned = ORIENTATION in first.tags and not rules.upright  # OpenCV turns every TIFF
         if len(pages) == 1 and _is_plain(first) and not turned:
             try:
@@ -102,5 +102,5 @@ def _hyperstack(series: Any, rules: ImageRules, name: str) -> Decoded:
     array = series.asarray()
     if not series.axes.endswith("S"):
         array = array[..., None]
-    array = array.reshape(-1, *array.shape[-3:])[chosen_pages(int(np.prod(array.shape[:-3])), rules.pages, name)]
+    array = array.reshape(-1, *array.shape[-3:])[chosen_pages(int(np.prod(array.shape[:-3])), rules, name)]
     return Decoded(array, span_of(array.dtype), colour=array.shape[3] > 1)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from foldwise.competitions.folder.image_rules import Pages
+from foldwise.competitions.folder.image_rules import ImageRules
 from foldwise.errors import FoldwiseError
 
 
@@ -35,11 +35,18 @@ def span_of(dtype: np.dtype) -> tuple[float, float] | None:
     return (0.0, float(np.iinfo(dtype).max)) if dtype.kind == "u" else None
 
 
-def chosen_pages(n: int, pages: Pages | None, name: str) -> list[int]:
+def chosen_pages(n: int, rules: ImageRules, name: str) -> list[int]:
     """Return the numbers of the pages to read out of n.
 
+    With `slices`, they are evenly spaced from the first to the last; where there are fewer pages, some come again.
     Raises FoldwiseError for several pages and no option, and for a page that the file does not have.
+
+    >>> chosen_pages(10, ImageRules(slices=4), "brain.nii"), chosen_pages(2, ImageRules(slices=4), "brain.nii")
+    ([0, 3, 6, 9], [0, 0, 1, 1])
     """
+    pages = rules.pages
+    if rules.slices is not None:
+        return np.linspace(0, n - 1, rules.slices).round().astype(int).tolist()
     if pages == "all":
         return list(range(n))
     if pages == "first" or (pages is None and n == 1):
@@ -47,7 +54,8 @@ def chosen_pages(n: int, pages: Pages | None, name: str) -> list[int]:
     if pages is None:
         raise FoldwiseError(
             f"{name} has {n} pages (or frames); expected one, or the option that says which: "
-            f"competition.options.pages=first, =all (the views of one sample) or =0 to {n - 1}"
+            f"competition.options.pages=first, =all (the views of one sample) or =0 to {n - 1}; "
+            "competition.options.slices=16 takes 16 of them, evenly spaced"
         )
     if not 0 <= pages < n:
         raise FoldwiseError(
@@ -56,7 +64,7 @@ def chosen_pages(n: int, pages: Pages | None, name: str) -> list[int]:
     return [pages]
 
 
-def from_array(array: np.ndarray, pages: Pages | None, name: str) -> Decoded:
+def from_array(array: np.ndarray, rules: ImageRules, name: str) -> Decoded:
     """Return a plain array as an image: (h, w), (h, w, c), (c, h, w) with c up to 4 below h and w, or (v, h, w, c).
 
     Logical values become 0 and 255. Raises Undecodable for another shape or type.
@@ -75,6 +83,6 @@ def from_array(array: np.ndarray, pages: Pages | None, name: str) -> Decoded:
         array = array[None]
     if array.ndim != 4:
         raise Undecodable(f"an array of shape {array.shape}, expected (h, w), (h, w, c) or (pages, h, w, c)")
-    array = array[chosen_pages(len(array), pages, name)]
+    array = array[chosen_pages(len(array), rules, name)]
     native = array.astype(array.dtype.newbyteorder("="), copy=False)
     return Decoded(native, span_of(native.dtype), colour=native.shape[3] > 1)

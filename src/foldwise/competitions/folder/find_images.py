@@ -13,6 +13,7 @@ from pathlib import Path
 from foldwise.competitions.folder import containers
 from foldwise.competitions.folder.file_names import NO_IMAGES, SUFFIXES, bare_key, normal, split_suffix, walk
 from foldwise.competitions.folder.image_rules import ImageFile
+from foldwise.competitions.folder.series import folders_of_slices
 from foldwise.errors import FoldwiseError
 
 Place = str | tuple[str, str, str]  # the path of a file; or that of a container, the member and its name
@@ -30,7 +31,8 @@ def find_images(
 
     An id is a file's name or its path in the folder or in `raw_dir`, with or without a suffix, which may be another
     image suffix than the file's. Where several files share a name, one at exactly the id's place comes first; then
-    the path decides, then upper and lower case, then the suffix. Raises FoldwiseError for the ids without an image,
+    the path decides, then upper and lower case, then the suffix. An id that no file answers may be the name of a folder
+    of slices, or its path. Raises FoldwiseError for the ids without an image,
     all at once, and for an id that two files answer.
     """
     folders = [images] if isinstance(images, str) else list(images)
@@ -47,6 +49,7 @@ def _find(raw_dir: Path, folders: list[str], ids: Sequence[str], where: Sequence
     roots = _roots(raw_dir, folders)
     table = _table(roots, ids)
     shared: dict[str, list[Place]] | None = None
+    series: dict[str, list[str]] | None = None
     found: list[ImageFile] = []
     missing: list[int] = []
     for i, id_ in enumerate(ids):
@@ -60,6 +63,9 @@ def _find(raw_dir: Path, folders: list[str], ids: Sequence[str], where: Sequence
         if isinstance(held, list) and shared is None:
             shared = _shared(raw_dir, roots, table)
         places = _choose(raw_dir, name, held if isinstance(held, list) else [held] if held else [], shared)
+        if not places:
+            series = folders_of_slices(root for _, root in roots) if series is None else series
+            places = _choose(raw_dir, name, list(series.get(bare_key(name), [])), None)
         if len(places) > 1:
             raise _ambiguous(raw_dir, id_, where[i], places)
         if places:
@@ -72,10 +78,18 @@ def _find(raw_dir: Path, folders: list[str], ids: Sequence[str], where: Sequence
     return found
 
 
-def ids_of_images(folder: Path) -> list[str]:
-    """Return an id for each image file in a folder and its sub-folders: its path there without suffix, in order."""
-    names = (split_suffix(normal(os.path.relpath(entry.path, folder))) for entry in walk(str(folder)))
-    return sorted(stem for stem, suffix in names if suffix in SUFFIXES)
+def ids_of_images(folder: Path, series: bool = False) -> list[str]:
+    """Return an id for each image file in a folder and its sub-folders: its path there without suffix, in order.
+
+    series: the files of a sub-folder that has several are the slices of one image, whose id is the folder's path.
+    """
+    held: dict[str, list[str]] = {}
+    for entry in walk(str(folder)):
+        stem, suffix = split_suffix(normal(os.path.relpath(entry.path, folder)))
+        if suffix in SUFFIXES or (series and not suffix and "/" in stem):  # the files of a DICOM series may have none
+            held.setdefault(stem.rpartition("/")[0], []).append(stem)
+    series_of = {inner for inner, stems in held.items() if series and inner and len(stems) > 1}
+    return sorted({inner if inner in series_of else stem for inner, stems in held.items() for stem in stems})
 
 
 def _roots(raw_dir: Path, folders: list[str]) -> list[tuple[str, str]]:
@@ -149,7 +163,7 @@ def _shared(raw_dir: Path, roots: list[tuple[str, str]], table: Table) -> dict[s
 
 def _path_of(place: Place) -> str:
     """Return the path of a file, or the name of a member of a container."""
-    return normal(place) if isinstance(place, str) else place[2]
+    return normal(place).rstrip("/") if isinstance(place, str) else place[2]
 
 
 def _choose(raw_dir: Path, name: str, places: list[Place], shared: dict[str, list[Place]] | None) -> list[Place]:

@@ -19,6 +19,7 @@ from foldwise.competitions.folder.decoded import Decoded, Undecodable
 from foldwise.competitions.folder.find_images import find_images
 from foldwise.competitions.folder.image_rules import Box, Channels, ImageFile, ImageRules
 from foldwise.competitions.folder.quiet import Captured, forward
+from foldwise.competitions.folder.series import chosen_slices
 from foldwise.competitions.folder.shape_images import shaped
 from foldwise.errors import FoldwiseError
 from foldwise.processes import cores
@@ -140,7 +141,7 @@ def _check_like(image: np.ndarray, rules: ImageRules, file: ImageFile) -> None:
     if image.shape[-1] != shape[-1]:
         ways.append(f"{OPTION}.channels=auto, =grey or =colour brings them to the same channels")
     if len(image.shape) == 4 and image.shape[0] != shape[0]:
-        ways.append(f"{OPTION}.pages=first, or the number of a page, takes one page of each file")
+        ways.append(f"{OPTION}.slices={min(shape[0], image.shape[0])} takes as many pages of each, evenly spaced")
     if image.shape[-3:-1] != shape[-3:-1]:
         ways.append(f"{OPTION}.side=N or .size=[height,width] brings them to one size")
     raise FoldwiseError(
@@ -200,10 +201,17 @@ def _outcome(
     before = captured.size()
     n_bytes = 0
     try:
-        data = held.read(file.path, file.member) if file.member else Path(file.path).read_bytes()
-        n_bytes = len(data)
-        decoded = decode(data, file.name if not file.member else file.member, rules, box is not None)
-        one = Outcome(None, decoded=decoded) if keep else Outcome(shaped(decoded, file.name, rules, box))
+        paths, of_one = chosen_slices(file.path, rules, file.name) if file.is_series else ([file.path], rules)
+        views: dict[str, np.ndarray] = {}
+        for path in dict.fromkeys(paths[:1] if keep else paths):
+            data = held.read(path, file.member) if file.member else Path(path).read_bytes()
+            n_bytes = len(data)
+            decoded = decode(data, file.member or Path(path).name, of_one, box is not None)
+            if keep:
+                return Outcome(None, decoded=decoded, noisy=captured.size() > before)
+            views[path] = shaped(decoded, file.name, of_one, box)
+        slices = [views[path] for path in paths]
+        one = Outcome(_stacked(slices) if rules.in_views and not of_one.in_views else slices[0])
     except Undecodable as error:
         one = Outcome(None, f"{n_bytes} bytes" + (f": {error}" if str(error) else ""))
     except FoldwiseError as error:
@@ -212,3 +220,13 @@ def _outcome(
         one = Outcome(None, error=FoldwiseError(f"{file.where}: {file.name} cannot be read: {error}"))
     one.noisy = captured.size() > before
     return one
+
+
+def _stacked(slices: list[np.ndarray]) -> np.ndarray:
+    """Return slices (h, w, c) as (v, h, w, c). Raises FoldwiseError where they differ in size or channels."""
+    if len({one.shape for one in slices}) > 1:
+        shapes = ", ".join(sorted({str(one.shape) for one in slices}))
+        raise FoldwiseError(
+            f"the slices of a folder differ: {shapes}; {OPTION}.size=[height,width] makes them one size"
+        )
+    return np.stack(slices)

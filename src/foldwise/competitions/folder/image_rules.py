@@ -16,7 +16,8 @@ Box = tuple[float, float, float, float]  # x, y (of the left upper corner), widt
 class ImageFile(NamedTuple):
     """Where one image is stored.
 
-    path: the file, or the container (parquet, HDF5 or zip) that holds the image.
+    path: the file, or the container (parquet, HDF5 or zip) that holds the image; that of a folder of slices ends with
+        a slash.
     member: the image's key in a container: a row, the name of a dataset or of a file; empty for a plain file.
     id, where: the id, and its place in the tables ("train.csv, row 3"), for messages.
     """
@@ -29,8 +30,13 @@ class ImageFile(NamedTuple):
     @property
     def name(self) -> str:
         """The name for messages: that of the file, and the member of a container."""
-        base = self.path.replace("\\", "/").rpartition("/")[2]
+        base = self.path.replace("\\", "/").rstrip("/").rpartition("/")[2]
         return f"{base}[{self.member}]" if self.member else base
+
+    @property
+    def is_series(self) -> bool:
+        """Whether the image is a folder of slices."""
+        return self.path.endswith("/")
 
 
 @dataclass(frozen=True)
@@ -42,8 +48,9 @@ class ImageRules:
     depth: None: values as in the file; 8: uint8, 0 to 255; 16: float32, 0 to 65535; `float`: float32, 0 to 1.
     size: (height, width) in pixels; None: as in the file.
     fit: how an image comes to `size`: `stretch` both sides, `pad` with black, or `crop` the middle.
-    pages: of a file with several (TIFF, GIF, DICOM frames, NIfTI slices): `first`, `all` (v, h, w, c), or
-        the number of one, from 0 on; None refuses such files.
+    pages: of a file with several (TIFF, GIF, DICOM frames, NIfTI slices), and of a folder of slices: `first`, `all`
+        (v, h, w, c), or the number of one, from 0 on; None refuses such files.
+    slices: in place of `pages`: as many of them, evenly spaced (v, h, w, c).
     upright: turn photographs as their EXIF orientation says.
     window: (centre, width) of the values of DICOM images that are kept, in their units (Hounsfield units for
         CT); `file`: as the file has it.
@@ -59,6 +66,7 @@ class ImageRules:
     size: tuple[int, int] | None = None
     fit: Fit = "stretch"
     pages: Pages | None = None
+    slices: int | None = None
     upright: bool = True
     window: tuple[float, float] | Literal["file"] | None = None
     broken: Broken = "refuse"
@@ -66,3 +74,8 @@ class ImageRules:
     blank_shape: tuple[int, ...] | None = None
     blank_dtype: str = "uint8"
     sampled: bool = False
+
+    @property
+    def in_views(self) -> bool:
+        """Whether an image is (v, h, w, c), its pages being the views."""
+        return self.pages == "all" or self.slices is not None

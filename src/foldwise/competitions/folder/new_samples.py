@@ -50,7 +50,8 @@ def read_new(
         )
     else:
         name = raw_dir.name
-        table = pd.DataFrame({tables.ID: ids_of_images(raw_dir / new_images)})
+        in_pages = options["slices"] is not None or options["pages"] is not None
+        table = pd.DataFrame({tables.ID: ids_of_images(raw_dir / new_images, series=in_pages)})
         if table.empty:
             raise FoldwiseError(f"{raw_dir / new_images}: expected image files, found none")
         if from_join:
@@ -66,7 +67,7 @@ def read_new(
 
 
 def _rules(options: Mapping[str, Any]) -> ImageRules:
-    side, names = options["side"], ("fit", "pages", "upright", "window", "broken", "draft")
+    side, names = options["side"], ("fit", "pages", "slices", "upright", "window", "broken", "draft")
     size = (side, side) if side else options["size"]
     return ImageRules(options["channels"], options["depth"], size, **{name: options[name] for name in names})
 

@@ -64,6 +64,7 @@ def read(
     fit: Fit = "stretch",
     depth: Depth | None = None,
     pages: Pages | None = None,
+    slices: int | None = None,
     upright: bool = True,
     window: tuple[float, float] | Literal["file"] | None = None,
     draft: bool = False,
@@ -102,7 +103,9 @@ def read(
     size: height and width to resize to.
     fit: stretch, pad (with zeros) or crop (the middle) where the proportions differ.
     depth: 8, 16 or float: bits of all pixels; by default those of the files.
-    pages: first, all (as views) or an index, of files with several pages; by default those are refused.
+    pages: first, all (as views) or an index, of files with several pages and of folders of slices (a DICOM series),
+        whose id is the name of the folder; by default those are refused.
+    slices: in place of pages: as many of them, evenly spaced, as views.
     upright: turn photos as their EXIF orientation says.
     window: centre and width of the values of a DICOM that are kept, or "file": as the file has them.
     draft: decode JPEGs at a part of their size where that suffices: faster, with slightly other values.
@@ -112,6 +115,12 @@ def read(
     """
     if side is not None and size is not None:
         raise ConfigError(f"competition.options.side={side} and size={list(size)}: set one of them")
+    if slices is not None and (slices < 1 or pages is not None):
+        raise ConfigError(
+            f"competition.options.slices={slices}: expected at least 1"
+            if pages is None
+            else f"competition.options.pages={pages} and slices={slices}: set one of them"
+        )
     shared = [*auxiliary, *categories, *image_columns, *(crop_columns or ())]
     own = [column for column in (group_column, weight_column) if column]
     folders = [images] if isinstance(images, str) else list(images)
@@ -143,7 +152,9 @@ def read(
         )
     train_side, test_side, names = tables.side_columns(train, test_table, auxiliary, categories, name, sample)
 
-    rules = ImageRules(channels, depth, (side, side) if side else size, fit, pages, upright, window, broken, draft)
+    rules = ImageRules(
+        channels, depth, (side, side) if side else size, fit, pages, slices, upright, window, broken, draft
+    )
     where = test_images or images
     of_train = find_samples(raw_dir, images, train, extra | train_side, image_columns, crop_columns, name, train_prefix)
     hidden = f"where the test images are hidden, set competition.options.test={NO_TEST}"

@@ -13,7 +13,7 @@ RESIZABLE = ("uint8", "uint16", "int16", "float32", "float64")  # types that Ope
 
 
 def shaped(image: Decoded, name: str, rules: ImageRules, box: Box | None = None) -> np.ndarray:
-    """Return (v, h, w, c), or (h, w, c) unless `pages=all`: uint8 or float32.
+    """Return (h, w, c), or (v, h, w, c) with `pages=all` or `slices`: uint8 or float32.
 
     The order is: channels, box, depth, size. With depth None, sizes change in the file's own type, so that 16-bit
     values are whole numbers before they become float32. Raises FoldwiseError, naming the options, where the rules do
@@ -28,7 +28,9 @@ def shaped(image: Decoded, name: str, rules: ImageRules, box: Box | None = None)
         pages = [resized(page, rules.size, rules.fit) for page in pixels]
         pixels = pages[0][None] if len(pages) == 1 else np.stack(pages)
     pixels = pixels if pixels.dtype == np.uint8 else pixels.astype(np.float32)
-    return pixels if rules.pages == "all" else pixels[0]
+    if rules.slices is not None and len(pixels) == 1:  # a file of a kind that has no pages
+        pixels = np.repeat(pixels, rules.slices, axis=0)
+    return pixels if rules.in_views else pixels[0]
 
 
 def to_channels(image: Decoded, name: str, rules: ImageRules) -> np.ndarray:
