@@ -12,14 +12,14 @@ from foldwise.kaggle import wheels
 from foldwise.kaggle.own_wheel import own_wheel, repacked
 from foldwise.kaggle.wheels import Needed
 
-COMMON = {"hydra-core", "omegaconf", "antlr4-python3-runtime", "pysimdjson"}
+COMMON = {"hydra-core", "omegaconf", "antlr4-python3-runtime"}
 MLP = Needed("my-net", "1.2", "MIT")
 
 
 @pytest.mark.parametrize(
     ("reader", "expected"),
     [
-        ("statoil", COMMON),
+        ("statoil", COMMON | {"pysimdjson"}),
         ("digit_recognizer", COMMON),
         ("folder", COMMON | {"imagecodecs", "python-gdcm", "pylibjpeg", "pylibjpeg-openjpeg"}),
     ],

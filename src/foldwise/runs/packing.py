@@ -41,6 +41,8 @@ def pack_data(known: Dataset, folds: Path, folder: Path) -> None:
 def pack_run(run: Run, folder: Path, fits: list[int] | None, half: bool) -> list[int]:
     """Write a run's recipe, its out-of-fold predictions and the weights of the fits that predict; return those fits.
 
+    Of a run to which the blend gives no weight, none do.
+
     fits: the folds whose weights are packed; None: all. A run with a refit predicts by that alone.
     half: write weights of 32 bits in 16, see `halve`.
 
@@ -48,7 +50,7 @@ def pack_run(run: Run, folder: Path, fits: list[int] | None, half: bool) -> list
     """
     chosen = [fit for fit in run.predicting if run.refits or fits is None or fit in fits]
     unknown = [] if fits is None or run.refits else sorted(set(fits) - set(run.predicting))
-    if unknown or not chosen:
+    if run.predicting and (unknown or not chosen):
         raise ConfigError(
             f"bundle.folds={fits}: {run.name} has the folds 0 to {run.n_fits - 1}; name some of them, "
             "or leave bundle.folds out for all"

@@ -61,7 +61,7 @@ def predict(settings: Settings) -> dict[str, Any]:
         path, about = submission.chosen(settings, with_csv=False, data_key=known.data_key)
         name, runs = path.stem, members(settings, path, about)
         work = settings.prepared_dir  # on the disk of the data, which is large
-    recipes = {run: _recipe(run) for run in runs}
+    recipes = {run: _recipe(run) for run in runs if run.predicting}
     folds = known.path / f"folds_{about['split_key']}.parquet"
     with tempfile.TemporaryDirectory(dir=work, prefix=".new-") as folder:
         new = Path(folder)
@@ -75,7 +75,11 @@ def predict(settings: Settings) -> dict[str, Any]:
         log.info("%d new rows read in %.0f s", len(data.test.table), time.monotonic() - started)
         parts = NewData(known, folds, new, len(data.test.images))
         left = predict_members(recipes, parts, settings.execution, about["metric"], until)
-        predictions, learned = _blended(about, left, data, folds, new, is_other=len(left) < len(runs))
+        is_other = len(left) < len(recipes)
+        if not is_other:  # those without weight are members too, of whose predictions none is needed
+            done = {run.name: run for run in left}
+            left = [done.get(run.name, run) for run in runs]
+        predictions, learned = _blended(about, left, data, folds, new, is_other)
         file = _write(settings, known, predictions, sample, name, about | learned)
     result = {"file": str(file), "n_rows": len(predictions), "blend": name, "seconds": time.monotonic() - started}
     if learned:
@@ -92,19 +96,32 @@ def show(result: dict[str, Any], width: int) -> str:
 
 
 def members(settings: Settings, path: Path, about: dict[str, Any]) -> list[Run]:
-    """Return the runs of a blend; raise FoldwiseError where one is gone or has no weights."""
+    """Return the runs of a blend; those that it gives no weight predict by none of their fits.
+
+    Raises FoldwiseError where a run is gone or has no weights of its model.
+    """
     runs = [Run(settings.runs_dir / member["run"]) for member in about.get("members", []) if isinstance(member, dict)]
     if not runs:
         raise FoldwiseError(f"{path}: it is made of files of predictions, and no model can answer new data for them")
+    runs = [
+        replace(run, kept=()) if no_weight else run for run, no_weight in zip(runs, _weightless(about), strict=True)
+    ]
     for run in runs:
         if not (run.path / "recipe.yaml").is_file():
             raise FoldwiseError(f"{run.path} is missing, a member of {path.stem}; train it again")
-        if "imported" in run.recipe:
+        if "imported" in run.recipe and run.kept is None:
             raise FoldwiseError(
                 f"{run.name}: it was imported, so that no weights of it are here; blend without it: "
                 f"ensemble.members=[{','.join(one.name for one in runs if 'imported' not in one.recipe)}]"
             )
     return runs
+
+
+def _weightless(about: dict[str, Any]) -> list[bool]:
+    """Return for each member whether the blend is the same whatever it predicts: its weight is 0 for all outputs."""
+    if "weights" in about.get("learned", {}):  # each output has its own
+        return [False] * len(about["members"])
+    return [one.get("weight") == 0 for one in about["members"]]
 
 
 def _recipe(run: Run) -> Recipe:
@@ -160,6 +177,8 @@ def _blended(
     """
 
     def predictions(run: Run, ids: pd.Series, targets: list[str]) -> np.ndarray:
+        if not run.predicting:  # it has no weight, so that any predictions do
+            return np.full((len(ids), len(targets)), 1 / max(2, len(targets)))
         return store.test_predictions(run, ids, targets, folder=new / run.name)
 
     table = pd.read_parquet(folds)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-import simdjson
 from pydantic import Field
 
 from foldwise.competitions.statoil import simulator
@@ -16,6 +15,7 @@ from foldwise.errors import FoldwiseError
 
 if TYPE_CHECKING:
     import pandas as pd
+    import simdjson
 
 VERSION = 1
 SOURCES: dict[str, Callable[..., None]] = {"simulated": simulator.simulate}
@@ -42,6 +42,8 @@ def read(
     window = slice(low, low + crop)
 
     def records(name: str) -> Iterator[Record]:
+        import simdjson  # commands on other competitions, which import this module as the default, go without
+
         parser = simdjson.Parser()
         for number, text in enumerate(json_objects(_found(raw_dir, name)), start=1):
             image, columns = _decode(parser, text, f"{name}, record {number}", labelled=name == "train.json")
