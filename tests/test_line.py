@@ -15,6 +15,10 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.pool import PoolHere
+from helpers.shared import made_once
+
+from foldwise.__main__ import main
 
 pytestmark = pytest.mark.slow
 
@@ -90,10 +94,24 @@ def wait_for(condition, seconds=120.0):
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     """A root in which the faces line was run without disturbance."""
-    root = tmp_path_factory.mktemp("undisturbed")
-    foldwise("train", f"root={root}", *FACES, "execution.workers=2")
-    foldwise("ensemble", f"root={root}", *DATA, SPLIT)
-    return root
+
+    def make(root):
+        foldwise("train", f"root={root}", *FACES, "execution.workers=2")
+        foldwise("ensemble", f"root={root}", *DATA, SPLIT)
+
+    return made_once(tmp_path_factory, "undisturbed", make)
+
+
+@pytest.fixture
+def foldwise_here(monkeypatch, capsys):
+    """Run the command line in this process; return stdout."""
+    monkeypatch.setattr("foldwise.execution.queue.LocalPool", PoolHere)
+
+    def run(*words):
+        assert main([str(word) for word in words]) == 0
+        return capsys.readouterr().out
+
+    return run
 
 
 @pytest.fixture
@@ -283,7 +301,7 @@ def test_a_sweep_trains_every_combination_and_skips_what_is_finished(copied):
     assert len(set(values)) == 2
 
 
-def test_a_folder_of_images_costs_one_yaml(tmp_path):
+def test_a_folder_of_images_costs_one_yaml(tmp_path, foldwise_here):
     rng = np.random.default_rng(0)
     raw = tmp_path / "root" / "data" / "raw" / "shapes"
     (raw / "pictures").mkdir(parents=True)
@@ -308,19 +326,19 @@ def test_a_folder_of_images_costs_one_yaml(tmp_path):
     )
     words = ["--config-dir", tmp_path / "conf", f"root={tmp_path / 'root'}", "competition=shapes", "source=kaggle"]
     recipe = ["model=mlp", "fit.epochs=30", "fit.learning_rate=1e-3"]
-    foldwise("train", *words, "split.n_folds=3", *recipe, "execution.workers=1")
-    out, _ = foldwise("ensemble", *words, "split.n_folds=3", "format=json")
+    foldwise_here("train", *words, "split.n_folds=3", *recipe, "execution.workers=1")
+    out = foldwise_here("ensemble", *words, "split.n_folds=3", "format=json")
     sent = Path(json.loads(out)["file"])
     lines = sent.read_bytes().split(b"\r\n")
     assert lines[0] == b"picture,ring,disc,bar"
     assert [line.split(b",")[0].decode() for line in lines[1:-1]] == sample["picture"].tolist()
-    out, _ = foldwise("grade", *words, "format=json")
+    out = foldwise_here("grade", *words, "format=json")
     assert json.loads(out)["n_scored"] == 18
     assert json.loads(out)["log_loss"] < 0.8  # ln 3 = 1.10 is what a constant scores
 
 
 @pytest.mark.skipif(not CHIPS.is_file(), reason=f"the real radar chips are not there: {CHIPS.name}")
-def test_real_radar_cargo_against_the_rest(tmp_path):
+def test_real_radar_cargo_against_the_rest(tmp_path, foldwise_here):
     chips = json.loads(gzip.decompress(CHIPS.read_bytes()))
     raw = tmp_path / "data" / "raw" / "statoil"
     raw.mkdir(parents=True)
@@ -338,12 +356,14 @@ def test_real_radar_cargo_against_the_rest(tmp_path):
         "split.n_folds=3",
         "competition.options.crop=48",
     ]
-    foldwise("train", *words, "model=small_cnn", "model.options.filters=[8,16]", "fit.epochs=5", "execution.workers=1")
-    out, _ = foldwise("score", *words, "format=json")
+    foldwise_here(
+        "train", *words, "model=small_cnn", "model.options.filters=[8,16]", "fit.epochs=5", "execution.workers=1"
+    )
+    out = foldwise_here("score", *words, "format=json")
     (report,) = json.loads(out)
     assert report["n_rows"] == 122
     assert report["log_loss"] < 1.0  # .676 is what a constant scores; five epochs only show that it trains
-    out, _ = foldwise("ensemble", *words, "format=json")
+    out = foldwise_here("ensemble", *words, "format=json")
     assert pd.read_csv(json.loads(out)["file"])["id"].tolist() == ids
 
 
@@ -359,7 +379,10 @@ MADE = Path(__file__).parents[1]
 
 def commands_of(*words):
     """The commands that make would run."""
-    done = subprocess.run(["make", "--dry-run", *words], cwd=MADE, capture_output=True, text=True, check=True)
+    passed_on = ("MAKE", "MFLAGS", "ARGS", "TRAIN", "COMPETITION")  # by the make that runs the tests
+    own = {name: value for name, value in os.environ.items() if not name.startswith(passed_on)}
+    command = ["make", "--dry-run", *words]
+    done = subprocess.run(command, cwd=MADE, env=own, capture_output=True, text=True, check=True)
     return [line.partition("foldwise ")[2] for line in done.stdout.splitlines() if "/foldwise " in line]
 
 

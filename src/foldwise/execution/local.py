@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import queue
@@ -144,6 +145,8 @@ def _start(reports: Any, threads: int) -> None:
     _reports = reports
     threading.Thread(target=die_with_parent, daemon=True).start()
     backend.start(threads)
+    gc.collect()
+    gc.freeze()  # Keras collects garbage before each fold, and need not look through TensorFlow's modules
     reports.put(("device", backend.device_name()))
 
 
