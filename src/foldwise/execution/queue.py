@@ -40,9 +40,11 @@ def _done(
     Another executor is a class like LocalPool, with `workers`, `threads`, `submit`, `as_completed`, and an exit that
     stops what still runs after an error. Its workers call `work` with a task.
     """
-    pool = LocalPool(execution, len(tasks), work)
-    images = {number: task.n_images for number, task in enumerate(tasks)}
-    with Progress(images, [task.name for task in tasks], pool.workers, pool.threads, doing) as progress, pool:
-        for number, task in enumerate(tasks):
-            pool.submit(number, task)
-        yield from pool.as_completed(progress.update)
+    for backend in dict.fromkeys(task.recipe.backend for task in tasks):  # members of a blend may differ in it
+        own = [task for task in tasks if task.recipe.backend == backend]
+        pool = LocalPool(execution, len(own), work, backend)
+        images = {number: task.n_images for number, task in enumerate(own)}
+        with Progress(images, [task.name for task in own], pool.workers, pool.threads, doing) as progress, pool:
+            for number, task in enumerate(own):
+                pool.submit(number, task)
+            yield from pool.as_completed(progress.update)

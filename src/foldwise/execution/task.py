@@ -90,7 +90,12 @@ def train_one(task: FoldTask, report: Report) -> None:
     result = train_fold(recipe, dataset, held_out, task.number, _seldom(report), stored, pseudo_labels)
     seconds = time.perf_counter() - started
     rate = n_images / result.history["seconds"].sum()
-    about = {"seconds": seconds, "images_per_second": rate, "device": backend.device_name(), "versions": versions()}
+    about = {
+        "seconds": seconds,
+        "images_per_second": rate,
+        "device": backend.device_name(),
+        "versions": versions(recipe.backend),
+    }
     if pseudo_labels is not None:
         about["pseudo_images"] = n_pseudo
     if result.target_scale is not None:  # the stored models predict standardised values

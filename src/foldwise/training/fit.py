@@ -20,7 +20,7 @@ from foldwise.errors import FoldwiseError
 from foldwise.models import introspect
 from foldwise.runs.recipe import Recipe
 from foldwise.training import finetune, snapshots
-from foldwise.training.backend import traced_step
+from foldwise.training.backend import has_gpu, traced_step, write_back
 from foldwise.training.batches import Batches
 from foldwise.training.build import build_model, check_values, set_scale
 from foldwise.training.features import Features, with_new_head
@@ -31,6 +31,8 @@ from foldwise.training.pseudo import PseudoLabels, with_pseudo_labels
 from foldwise.training.source import Source
 
 VERSION = 1  # enters the run key; raised by an edit that changes what a recipe predicts
+
+READ_SECONDS = 0.5  # on a GPU, which stands still from when the loss of a step is read to the next step
 
 Report = Callable[[int, int, float], None]  # epoch, images trained so far, mean loss of the epoch
 
@@ -193,7 +195,7 @@ def _epochs(model: keras.Model, batches: Batches, first: int, last: int, watch: 
     Keras' `fit` takes its batches through a pipeline of TensorFlow. Its threads disturbed those of the step: some
     epochs took a quarter longer, at the same work.
     """
-    step = None
+    step, read_at, seconds = None, 0.0, READ_SECONDS if has_gpu() else 0.0
     for epoch, number, batch in batches.between(first, last):
         if step is None:
             step = traced_step(model, batch)
@@ -201,8 +203,12 @@ def _epochs(model: keras.Model, batches: Batches, first: int, last: int, watch: 
             model.reset_metrics()
             watch.begin_epoch()
         loss, rate = step(*batch)
-        watch.step(epoch, number, float(loss))
-        if number == len(batches) - 1:
+        last = number == len(batches) - 1
+        if last or time.perf_counter() - read_at >= seconds:
+            watch.step(epoch, number, float(loss))
+            read_at = time.perf_counter()
+        if last:
+            write_back(step)
             watch.end_epoch(epoch, float(loss), float(rate))
             yield epoch
 
