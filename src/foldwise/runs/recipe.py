@@ -46,6 +46,7 @@ DECIDING = (
     "training/features",
     "training/finetune",
     "training/fit",
+    "training/fold_data",
     "training/inputs",
     "training/losses",
     "training/optimizer",
