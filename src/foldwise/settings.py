@@ -249,12 +249,15 @@ class ExecutionSettings:
     threads_per_fold: threads of one fold. None: two, or a fifth of the cores; the bits of a prediction depend on it.
     allow_cpu: train on the CPU although the driver shows a GPU.
     backend: of Keras: tensorflow, jax, torch, or auto (jax where it has a GPU, else tensorflow).
+    lanes: folds and seeds of one architecture that jax trains as one program: off, how many at most, or auto (on a GPU
+        as many as its memory takes).
     """
 
     workers: Count | None = None
     threads_per_fold: Count | None = None
     allow_cpu: bool = False
     backend: Literal["auto"] | Backend = "auto"
+    lanes: Literal["auto", "off"] | Count = "auto"
 
 
 @dataclass

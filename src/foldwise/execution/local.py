@@ -14,7 +14,7 @@ from typing import Any
 
 from foldwise.devices import driver_shows_gpu
 from foldwise.errors import FoldwiseError
-from foldwise.execution.task import FoldTask, Report
+from foldwise.execution.task import Report
 from foldwise.processes import cores, die_with_parent
 from foldwise.settings import Backend, ExecutionSettings
 from foldwise.training import backend
@@ -59,7 +59,7 @@ class LocalPool:
         self.workers, self.threads = parallelism(execution, n_tasks)
         gpu = driver_shows_gpu()
         self._needs_gpu = gpu and not execution.allow_cpu
-        self._tasks: dict[Future[None], FoldTask] = {}
+        self._tasks: dict[Future[None], Any] = {}
         context = multiprocessing.get_context("spawn")
         self._reports = context.Queue()
         os.environ.update(backend.environment(name))
@@ -80,11 +80,11 @@ class LocalPool:
                 process.terminate()
         self._pool.shutdown(wait=True, cancel_futures=error is not None)
 
-    def submit(self, number: int, task: FoldTask) -> None:
+    def submit(self, number: int, task: Any) -> None:
         """Queue a task, whose reports come with its number."""
         self._tasks[self._pool.submit(_do, self._work, number, task, self._needs_gpu)] = task
 
-    def as_completed(self, report: Callable[..., None]) -> Iterator[FoldTask]:
+    def as_completed(self, report: Callable[..., None]) -> Iterator[Any]:
         """Yield the tasks as they are finished.
 
         report: is called here with what the workers report meanwhile: ("device", name), and that of
@@ -136,7 +136,7 @@ def _start(reports: Any, threads: int, name: Backend) -> None:
     reports.put(("device", backend.device_name()))
 
 
-def _do(work: Callable[[Any, Report], None], number: int, task: FoldTask, needs_gpu: bool) -> None:
+def _do(work: Callable[[Any, Report], None], number: int, task: Any, needs_gpu: bool) -> None:
     """Do the work of a task in a worker process."""
     if needs_gpu and not backend.has_gpu():  # not in `_start`: an error there would be hidden
         raise FoldwiseError(GPU_UNUSED.format(NAMES[task.recipe.backend]))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from foldwise.execution.lanes import Queued, grouped, train_any
 from foldwise.execution.local import LocalPool
 from foldwise.execution.prediction import PredictionTask, predict_one
-from foldwise.execution.task import FoldTask, Report, train_one
+from foldwise.execution.task import FoldTask, Report
 from foldwise.progress import Progress
 from foldwise.runs.store import Run
 from foldwise.settings import ExecutionSettings
@@ -18,9 +19,10 @@ def train_folds(tasks: list[FoldTask], execution: ExecutionSettings, finished: C
 
     Raises FoldwiseError, naming the fold, when one fails; folds that were finished by then are kept.
     """
-    for task in _done(tasks, execution, train_one, "training"):
-        if task.run.is_finished():
-            finished(task.run)
+    for task in _done(grouped(tasks, execution), execution, train_any, "training"):
+        for run in dict.fromkeys(one.run for one in task.tasks):
+            if run.is_finished():
+                finished(run)
 
 
 def predict_fits(tasks: list[PredictionTask], execution: ExecutionSettings) -> None:
@@ -33,8 +35,8 @@ def predict_fits(tasks: list[PredictionTask], execution: ExecutionSettings) -> N
 
 
 def _done(
-    tasks: Sequence[FoldTask], execution: ExecutionSettings, work: Callable[[Any, Report], None], doing: str
-) -> Iterator[FoldTask]:
+    tasks: Sequence[Queued], execution: ExecutionSettings, work: Callable[[Any, Report], None], doing: str
+) -> Iterator[Queued]:
     """Do the work of all tasks and yield each when it is done.
 
     Another executor is a class like LocalPool, with `workers`, `threads`, `submit`, `as_completed`, and an exit that

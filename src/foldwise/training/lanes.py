@@ -222,7 +222,7 @@ def _lane_arrays(lanes: Sequence[Lane], names: list[str]) -> dict[str, Any]:
     """Return what belongs to each lane, stacked; rows are filled up to the longest lane, and never chosen there."""
     longest = max(lane.n_rows for lane in lanes)
 
-    def of(lane: Lane) -> dict[str, np.ndarray]:
+    def of(lane: Lane) -> dict[str, Any]:
         rows, fit = lane.data.rows, lane.recipe.fit
         weights = np.ones(lane.n_rows, np.float32) if rows.weights is None else rows.weights
         arrays = {"labels": np.asarray(rows.labels, np.float32), "positions": rows.positions, "weights": weights}
@@ -233,7 +233,7 @@ def _lane_arrays(lanes: Sequence[Lane], names: list[str]) -> dict[str, Any]:
     return _stacked_steps([of(lane) for lane in lanes], axis=0)
 
 
-def _stacked_steps(parts: list[dict[str, np.ndarray]], axis: int = 1) -> dict[str, np.ndarray]:
+def _stacked_steps(parts: list[dict[str, Any]], axis: int = 1) -> dict[str, np.ndarray]:
     return {name: np.stack([part[name] for part in parts], axis=axis) for name in parts[0]}
 
 

@@ -107,10 +107,11 @@ def traced_predict(model: keras.Model) -> Callable[..., np.ndarray]:
 
     longest = 0
 
-    @jax.jit
     def outputs(trainable: Any, non_trainable: Any, inputs: Any) -> Any:
         with scaled_by(model, non_trainable):
             return model.stateless_call(trainable, non_trainable, inputs, training=False)[0]
+
+    compiled = jax.jit(outputs)
 
     def predict(*inputs: Any) -> np.ndarray:
         nonlocal longest
@@ -122,7 +123,7 @@ def traced_predict(model: keras.Model) -> Callable[..., np.ndarray]:
         trainable, fixed = (
             [one.value for one in group] for group in (model.trainable_variables, model.non_trainable_variables)
         )
-        return np.asarray(outputs(trainable, fixed, filled[0] if len(filled) == 1 else filled))[:n]
+        return np.asarray(compiled(trainable, fixed, filled[0] if len(filled) == 1 else filled))[:n]
 
     return predict
 
