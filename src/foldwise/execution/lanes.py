@@ -42,8 +42,8 @@ class LaneTask:
 
     @property
     def name(self) -> str:
-        """The name of the first fold and how many train with it, for messages."""
-        return f"{self.tasks[0].name} and {len(self.tasks) - 1} more"
+        """The name of the first fold, and how many train with it, for messages."""
+        return self.tasks[0].name + (f" and {len(self.tasks) - 1} more" if len(self.tasks) > 1 else "")
 
     @property
     def n_images(self) -> int:
