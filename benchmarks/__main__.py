@@ -11,6 +11,7 @@ NAMES = {
     "images": "2,000 JPEGs of 512 px to 224 px: foldwise, bare OpenCV loops",
     "training": "five folds: worker processes against a hand-written Keras loop",
     "overhead": "a training step of foldwise against a bare one",
+    "gpu": "lanes of one program against plain Keras and PyTorch loops, on whatever device JAX finds",
     "finetuning": "pretrained weights: modes, features once, and plain Keras by hand",
     "more": "snapshots, refit, pseudo-labels, distillation: each beside the recipe without it",
     "agreement": "the nested score against the graded one, over 20 simulated competitions",

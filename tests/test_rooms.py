@@ -12,7 +12,7 @@ SOURCE = Path(foldwise.__file__).parent
 # from the ground up: a module may import from its own line and from those above it in this list, never from below
 FLOORS = (
     {"errors", "settings"},
-    {"storage", "processes", "progress", "plugins"},
+    {"storage", "processes", "progress", "plugins", "devices"},
     {"data"},
     {"scoring", "augment", "models"},
     {"blends"},

@@ -53,7 +53,7 @@ class Progress:
                 "{task.fields[note]}",
             )
             self.bars = Bars(*(TextColumn(c) if isinstance(c, str) else c for c in columns), console=_stderr())
-            self.bar = self.bars.add_task("folds", total=len(self.names), note="starting TensorFlow")
+            self.bar = self.bars.add_task("folds", total=len(self.names), note="starting")
             self.bars.start()
         return self
 

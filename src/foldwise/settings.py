@@ -23,6 +23,7 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 Metric = Literal["log_loss", "auc", "accuracy", "f1", "kappa", "rmsle", "mae", "rmse", "r2"]
 
 Options = dict[str, Any]
+Backend = Literal["tensorflow", "jax", "torch"]
 Optimizer = Literal["adam", "adamw", "sgd", "rmsprop", "nadam", "lion", "lamb", "muon", "adagrad", "adadelta", "adamax"]
 
 
@@ -247,16 +248,21 @@ class EnsembleSettings:
 
 @dataclass
 class ExecutionSettings:
-    """Where and how fast folds are trained; nothing here changes the identity of a run.
+    """Where and how fast folds are trained; of these, the backend alone changes the identity of a run.
 
     workers: folds that are trained at once. None: as many as keep every core busy, or one on a GPU.
     threads_per_fold: threads of one fold. None: two, or a fifth of the cores; the bits of a prediction depend on it.
     allow_cpu: train on the CPU although the driver shows a GPU.
+    backend: of Keras: tensorflow, jax, torch, or auto (jax where it has a GPU, else tensorflow).
+    lanes: folds and seeds of one architecture that jax trains as one program: off, how many at most, or auto (on a GPU
+        as many as its memory takes).
     """
 
     workers: Count | None = None
     threads_per_fold: Count | None = None
     allow_cpu: bool = False
+    backend: Literal["auto"] | Backend = "auto"
+    lanes: Literal["auto", "off"] | Count = "auto"
 
 
 @dataclass

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from foldwise import augment, configure, models, plugins
+from foldwise import augment, configure, devices, models, plugins
 from foldwise.augment import pipelines
 from foldwise.data.folds import split_key
 from foldwise.runs import recipe
@@ -27,6 +27,17 @@ def test_the_key_holds_what_decides_a_prediction_and_nothing_else():
     assert len({key(*words) for words in same}) == 1
     other = ["fit.seed=1", "fit.epochs=21", "model.options.hidden=[256]", "augment=flips", "fit.refit=true"]
     assert len({key(word) for word in other} | {key()}) == len(other) + 1
+
+
+def test_the_backend_is_in_the_key_unless_it_is_tensorflow(monkeypatch):
+    monkeypatch.setattr(devices, "find_spec", lambda name: object() if "cuda" not in name else None)
+    same = [(), ("execution.backend=tensorflow",), ("execution.backend=auto",)]
+    assert len({key(*words) for words in same}) == 1
+    assert len({key(f"execution.backend={name}") for name in ("tensorflow", "jax", "torch")}) == 3
+    made = recipe.make_recipe(configure(*WORDS, "execution.backend=jax"), "data", "split")
+    assert recipe.recipe_from(plain(made)).backend == "jax"
+    old = {name: value for name, value in plain(made).items() if name != "backend"}
+    assert recipe.recipe_from(old).backend == "tensorflow"
 
 
 def test_a_new_option_at_its_default_trains_nothing_anew(monkeypatch):

@@ -1,4 +1,4 @@
-"""TensorFlow is known in one module only."""
+"""Each backend is known in modules of its own, and a process imports one of them."""
 
 import ast
 from pathlib import Path
@@ -13,8 +13,8 @@ from foldwise.training import backend
 SOURCE = Path(foldwise.__file__).parent
 
 
-def imports_tensorflow(source: str) -> bool:
-    """Whether a module imports tensorflow, at its top, inside a function or by importlib."""
+def imports_backend(source: str, backend: str = "tensorflow") -> bool:
+    """Whether a module imports a backend, at its top, inside a function or by importlib."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -25,7 +25,7 @@ def imports_tensorflow(source: str) -> bool:
             names = [str(node.args[0].value)] if called in ("import_module", "__import__") else []
         else:
             continue
-        if any(name.split(".")[0] == "tensorflow" for name in names):
+        if any(name.split(".")[0] == backend for name in names):
             return True
     return False
 
@@ -44,12 +44,16 @@ def imports_tensorflow(source: str) -> bool:
     ],
 )
 def test_every_way_to_import_tensorflow_is_seen(source, expected):
-    assert imports_tensorflow(source) is expected
+    assert imports_backend(source) is expected
 
 
-def test_only_the_backend_imports_tensorflow():
-    found = [path for path in sorted(SOURCE.rglob("*.py")) if imports_tensorflow(path.read_text())]
-    assert found == [SOURCE / "training" / "backend.py"]
+@pytest.mark.parametrize("name", ["tensorflow", "jax", "torch"])
+def test_only_its_own_modules_import_a_backend(name):
+    found = [
+        path.relative_to(SOURCE) for path in sorted(SOURCE.rglob("*.py")) if imports_backend(path.read_text(), name)
+    ]
+    assert found
+    assert all(path.match(f"training/backends/*on_{name}.py") for path in found)
 
 
 def test_a_traced_model_predicts_batches_of_any_length_as_at_test_time():
@@ -80,3 +84,9 @@ def test_errors_for_want_of_memory_are_known_without_tensorflow():
     assert backend.is_out_of_memory(ResourceExhaustedError("OOM when allocating tensor"))
     assert backend.is_out_of_memory(MemoryError())
     assert not backend.is_out_of_memory(RuntimeError("memory"))
+
+
+@pytest.mark.parametrize(("message", "expected"), [("RESOURCE_EXHAUSTED: Out of memory", True), ("INTERNAL: x", False)])
+def test_errors_of_jax_are_known_by_what_they_say(message, expected):
+    error = type("JaxRuntimeError", (RuntimeError,), {})(message)
+    assert backend.is_out_of_memory(error) is expected

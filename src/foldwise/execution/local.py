@@ -6,8 +6,6 @@ import gc
 import multiprocessing
 import os
 import queue
-import shutil
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,16 +14,18 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from typing import Any
 
+from foldwise.devices import driver_shows_gpu
 from foldwise.errors import FoldwiseError
-from foldwise.execution.task import FoldTask, Report
+from foldwise.execution.task import Report
 from foldwise.processes import cores, die_with_parent
-from foldwise.settings import ExecutionSettings
+from foldwise.settings import Backend, ExecutionSettings
 from foldwise.training import backend
 
 GPU_UNUSED = (
-    "the driver shows a GPU, but TensorFlow does not use it: `make setup GPU=1` installs the CUDA build; "
+    "the driver shows a GPU, but {} does not use it: `make setup GPU=1` installs the CUDA build; "
     "execution.allow_cpu=true trains on the CPU all the same"
 )
+NAMES = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
 
 
 def parallelism(execution: ExecutionSettings, n_tasks: int) -> tuple[int, int]:
@@ -41,42 +41,38 @@ def parallelism(execution: ExecutionSettings, n_tasks: int) -> tuple[int, int]:
     return min(workers, n_tasks), threads
 
 
-def driver_shows_gpu() -> bool:
-    """Return whether the NVIDIA driver of this machine lists a GPU, whether or not TensorFlow uses it."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):  # hidden on purpose
-        return False
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return False
-    listed = subprocess.run([tool, "-L"], capture_output=True, text=True, check=False)
-    return listed.returncode == 0 and "GPU " in listed.stdout
-
-
 class LocalPool:
     """Worker processes that train or predict, as many as `parallelism` gives; they start when tasks are submitted.
 
     work: what a worker does with a task: `foldwise.execution.task.train_one`, or a function like it.
+    name: of the backend that the workers compute with.
 
     On leaving a `with` block the workers end: at once after an error or where time ran out, else when they have no
     task left.
     """
 
-    def __init__(self, execution: ExecutionSettings, n_tasks: int, work: Callable[[Any, Report], None]) -> None:
+    def __init__(
+        self,
+        execution: ExecutionSettings,
+        n_tasks: int,
+        work: Callable[[Any, Report], None],
+        name: Backend = "tensorflow",
+    ) -> None:
         self._work = work
         self.workers, self.threads = parallelism(execution, n_tasks)
         gpu = driver_shows_gpu()
         self._needs_gpu = gpu and not execution.allow_cpu
-        self._tasks: dict[Future[None], FoldTask] = {}
+        self._tasks: dict[Future[None], Any] = {}
         self._is_late = False
         context = multiprocessing.get_context("spawn")
         self._reports = context.Queue()
-        os.environ.update(backend.environment())
+        os.environ.update(backend.environment(name))
         self._pool = ProcessPoolExecutor(
             self.workers,
             context,
             initializer=_start,
-            initargs=(self._reports, self.threads),
-            max_tasks_per_child=1 if gpu else None,  # TensorFlow returns a GPU's memory only when its process ends
+            initargs=(self._reports, self.threads, name),
+            max_tasks_per_child=1 if gpu else None,  # a backend returns a GPU's memory only when its process ends
         )
 
     def __enter__(self) -> LocalPool:
@@ -89,11 +85,11 @@ class LocalPool:
                 process.terminate()
         self._pool.shutdown(wait=True, cancel_futures=stop)
 
-    def submit(self, number: int, task: FoldTask) -> None:
+    def submit(self, number: int, task: Any) -> None:
         """Queue a task, whose reports come with its number."""
         self._tasks[self._pool.submit(_do, self._work, number, task, self._needs_gpu)] = task
 
-    def as_completed(self, report: Callable[..., None], until: float | None = None) -> Iterator[FoldTask]:
+    def as_completed(self, report: Callable[..., None], until: float | None = None) -> Iterator[Any]:
         """Yield the tasks as they are finished, until a time on the clock of `time.monotonic`, if that is set.
 
         report: is called here with what the workers report meanwhile: ("device", name), and that of
@@ -132,28 +128,28 @@ def raise_named(error: BaseException | None, name: str) -> None:
         raise error
     memory = backend.is_out_of_memory(error)
     advice = ": memory ran out; lower fit.batch_size, model.options.side or execution.workers" if memory else ""
-    # whatever TensorFlow raises; its traceback is kept for HYDRA_FULL_ERROR=1
+    # whatever the backend raises; its traceback is kept for HYDRA_FULL_ERROR=1
     raise FoldwiseError(f"{name}{advice}: {type(error).__name__}: {error}") from error
 
 
 _reports: Any = None  # in a worker process: its queue to the parent, which a task cannot carry
 
 
-def _start(reports: Any, threads: int) -> None:
+def _start(reports: Any, threads: int, name: Backend) -> None:
     """Start a worker process."""
     global _reports
     _reports = reports
     threading.Thread(target=die_with_parent, daemon=True).start()
-    backend.start(threads)
+    backend.start(threads, name)
     gc.collect()
-    gc.freeze()  # Keras collects garbage before each fold, and need not look through TensorFlow's modules
+    gc.freeze()  # Keras collects garbage before each fold, and need not look through all that was imported
     reports.put(("device", backend.device_name()))
 
 
-def _do(work: Callable[[Any, Report], None], number: int, task: FoldTask, needs_gpu: bool) -> None:
+def _do(work: Callable[[Any, Report], None], number: int, task: Any, needs_gpu: bool) -> None:
     """Do the work of a task in a worker process."""
     if needs_gpu and not backend.has_gpu():  # not in `_start`: an error there would be hidden
-        raise FoldwiseError(GPU_UNUSED)
+        raise FoldwiseError(GPU_UNUSED.format(NAMES[task.recipe.backend]))
     work(task, partial(_report, number))
 
 

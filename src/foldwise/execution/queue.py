@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from foldwise.execution.lanes import Queued, grouped, train_any
 from foldwise.execution.local import LocalPool, parallelism
 from foldwise.execution.prediction import PredictionTask, predict_one, time_one
-from foldwise.execution.task import FoldTask, Report, train_one
+from foldwise.execution.task import FoldTask, Report
 from foldwise.progress import Progress
 from foldwise.runs.store import Run
 from foldwise.settings import ExecutionSettings
@@ -18,9 +19,10 @@ def train_folds(tasks: list[FoldTask], execution: ExecutionSettings, finished: C
 
     Raises FoldwiseError, naming the fold, when one fails; folds that were finished by then are kept.
     """
-    for task in _done(tasks, execution, train_one, "training"):
-        if task.run.is_finished():
-            finished(task.run)
+    for task in _done(grouped(tasks, execution), execution, train_any, "training"):
+        for run in dict.fromkeys(one.run for one in task.tasks):
+            if run.is_finished():
+                finished(run)
 
 
 def predict_fits(
@@ -45,20 +47,22 @@ def time_fits(tasks: list[PredictionTask], execution: ExecutionSettings) -> int:
 
 
 def _done(
-    tasks: Sequence[FoldTask],
+    tasks: Sequence[Queued],
     execution: ExecutionSettings,
     work: Callable[[Any, Report], None],
     doing: str,
     until: float | None = None,
-) -> Iterator[FoldTask]:
+) -> Iterator[Queued]:
     """Do the work of all tasks and yield each when it is done; stop at `until`, on the clock of `time.monotonic`.
 
     Another executor is a class like LocalPool, with `workers`, `threads`, `submit`, `as_completed`, and an exit that
     stops what still runs. Its workers call `work` with a task.
     """
-    pool = LocalPool(execution, len(tasks), work)
-    images = {number: task.n_images for number, task in enumerate(tasks)}
-    with Progress(images, [task.name for task in tasks], pool.workers, pool.threads, doing) as progress, pool:
-        for number, task in enumerate(tasks):
-            pool.submit(number, task)
-        yield from pool.as_completed(progress.update, until)
+    for backend in dict.fromkeys(task.recipe.backend for task in tasks):  # members of a blend may differ in it
+        own = [task for task in tasks if task.recipe.backend == backend]
+        pool = LocalPool(execution, len(own), work, backend)
+        images = {number: task.n_images for number, task in enumerate(own)}
+        with Progress(images, [task.name for task in own], pool.workers, pool.threads, doing) as progress, pool:
+            for number, task in enumerate(own):
+                pool.submit(number, task)
+            yield from pool.as_completed(progress.update, until)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -43,6 +44,11 @@ class FoldTask:
         return f"{self.run.name} {'refit' if self.is_refit else f'fold {self.fold_number}'}"
 
     @property
+    def tasks(self) -> tuple[FoldTask, ...]:
+        """Itself, as a group of folds that train together has several."""
+        return (self,)
+
+    @property
     def is_refit(self) -> bool:
         """Whether it trains on all rows and holds none out."""
         return self.fold_number == REFIT
@@ -71,32 +77,76 @@ def train_one(task: FoldTask, report: Report) -> None:
 
     Raises FoldwiseError where the recipe, the data and the runs that it names do not go together.
     """
-    # Keras is loaded by the processes that train, not by the one that starts them
-    from foldwise.training.features import can_be_stored, features
     from foldwise.training.fit import train_fold
-    from foldwise.training.pseudo import find_pseudo_labels
 
     started = time.perf_counter()
+    read_in = read_task(task)
+    report("images", read_in.n_images)
+    result = train_fold(
+        read_in.recipe,
+        read_in.dataset,
+        read_in.held_out,
+        task.number,
+        seldom(report),
+        read_in.features,
+        read_in.pseudo_labels,
+    )
+    seconds = time.perf_counter() - started
+    rate = read_in.n_images / result.history["seconds"].sum()
+    write_result(task, read_in, result, seconds, rate)
+    report("done", rate, seconds)
+
+
+@dataclass(frozen=True)
+class ReadTask:
+    """What a fold needs from the disk.
+
+    recipe: with as many seeds as the task trains.
+    held_out: bool (n,) of the rows.
+    features, pseudo_labels: as `foldwise.training.fit.train_fold` takes them.
+    n_images: that the fold trains on, over all epochs and seeds.
+    """
+
+    recipe: Recipe
+    dataset: Dataset
+    held_out: np.ndarray
+    features: Any
+    pseudo_labels: Any
+    n_images: int
+
+
+def read_task(task: FoldTask) -> ReadTask:
+    """Read what a fold needs from the disk, computing features where they are stored and missing."""
+    # Keras is loaded by the processes that train, not by the one that starts them
+    from foldwise.training.features import can_be_stored, features
+    from foldwise.training.pseudo import find_pseudo_labels
+
     dataset = read(task.prepared)
-    repeat, fold = divmod(task.number, task.recipe.split.n_folds)
     held_out = held_out_rows(task, dataset)
     recipe = replace(task.recipe, fit=replace(task.recipe.fit, n_seeds=task.n_seeds))
     pseudo_labels = find_pseudo_labels(task.run, recipe, task.fold_number, dataset)
     n_pseudo = 0 if pseudo_labels is None else len(pseudo_labels.positions)
     n_images = int((~held_out).sum()) // dataset.structure.rows_per_image + n_pseudo
-    n_images *= recipe.fit.epochs * task.n_seeds
-    report("images", n_images)
     stored = features(recipe, dataset) if can_be_stored(recipe) and pseudo_labels is None else None
-    result = train_fold(recipe, dataset, held_out, task.number, seldom(report), stored, pseudo_labels)
-    seconds = time.perf_counter() - started
-    rate = n_images / result.history["seconds"].sum()
-    about = {"seconds": seconds, "images_per_second": rate, "device": backend.device_name(), "versions": versions()}
-    if pseudo_labels is not None:
-        about["pseudo_images"] = n_pseudo
+    return ReadTask(recipe, dataset, held_out, stored, pseudo_labels, n_images * recipe.fit.epochs * task.n_seeds)
+
+
+def write_result(task: FoldTask, read_in: ReadTask, result: Any, seconds: float, rate: float) -> None:
+    """Write the folder of a fold that was trained in so many seconds, at a rate in images/s; result: a FoldResult."""
+    dataset = read_in.dataset
+    repeat, fold = divmod(task.number, task.recipe.split.n_folds)
+    about = {
+        "seconds": seconds,
+        "images_per_second": rate,
+        "device": backend.device_name(),
+        "versions": versions(task.recipe.backend),
+    }
+    if read_in.pseudo_labels is not None:
+        about["pseudo_images"] = len(read_in.pseudo_labels.positions)
     if result.target_scale is not None:  # the stored models predict standardised values
         scale = result.target_scale
         about["target_scale"] = {"mean": scale.mean.tolist(), "sd": scale.sd.tolist()}
-    ids, targets = dataset.train.table["id"][held_out], dataset.targets
+    ids, targets = dataset.train.table["id"][read_in.held_out], dataset.targets
     store.write_fold(
         task.run,
         task.fold_number,
@@ -106,7 +156,6 @@ def train_one(task: FoldTask, report: Report) -> None:
         result.models,
         about,
     )
-    report("done", rate, seconds)
 
 
 def held_out_rows(task: FoldTask, dataset: Dataset) -> np.ndarray:

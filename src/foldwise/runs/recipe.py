@@ -13,10 +13,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from foldwise.devices import chosen_backend
 from foldwise.errors import FoldwiseError
 from foldwise.plugins import changed_options, competition_module, public_functions, weights_named
 from foldwise.settings import (
     AugmentSettings,
+    Backend,
     FinetuneSettings,
     FitSettings,
     ModelSettings,
@@ -28,7 +30,7 @@ from foldwise.settings import (
 from foldwise.storage import content_key, sha256
 
 SOURCE = Path(__file__).parents[1]
-PACKAGES = ("foldwise", "tensorflow", "keras", "numpy", "albumentations")
+PACKAGES = ("foldwise", "keras", "numpy", "albumentations")
 # modules whose code decides a prediction, whatever the model and the augmentation: each has a VERSION, which is raised
 # by whoever edits it so that the same recipe predicts something else
 DECIDING = (
@@ -36,12 +38,19 @@ DECIDING = (
     "augment/views",
     "data/batch",
     "training/backend",
+    "training/backends/alone",
+    "training/backends/lanes_on_jax",
+    "training/backends/on_jax",
+    "training/backends/on_tensorflow",
+    "training/backends/on_torch",
     "training/batches",
     "training/build",
     "training/features",
     "training/finetune",
     "training/fit",
+    "training/fold_data",
     "training/inputs",
+    "training/lanes",
     "training/losses",
     "training/optimizer",
     "training/predict",
@@ -57,6 +66,7 @@ class Recipe:
 
     model_code, augment_code: hashes of the code of the builder and of the augmentation.
     code_versions: the VERSION of each module of `DECIDING` that is not 1.
+    backend: of Keras.
     """
 
     competition: dict[str, Any]
@@ -71,6 +81,7 @@ class Recipe:
     pseudo: PseudoSettings = field(default_factory=PseudoSettings)
     augment_code: str = ""
     code_versions: dict[str, int] = field(default_factory=dict)
+    backend: Backend = "tensorflow"
 
     @property
     def n_fits(self) -> int:
@@ -106,6 +117,7 @@ def make_recipe(settings: Settings, data_key: str, split_key: str) -> Recipe:
         replace(settings.pseudo, runs=sorted(set(settings.pseudo.runs or []))),
         "" if settings.augment.name == "none" else code_key(public_functions("augment")[settings.augment.name]),
         code_versions(),
+        chosen_backend(settings.execution),
     )
 
 
@@ -150,6 +162,8 @@ def run_name(recipe: Recipe) -> str:
         "pseudo": changed(recipe.pseudo) if recipe.pseudo.runs else {},
         "code_versions": recipe.code_versions,
     }
+    if recipe.backend != "tensorflow":  # their initial weights and random numbers differ
+        values["backend"] = recipe.backend
     return f"{recipe.model.name}-{content_key(values)}"
 
 
@@ -210,10 +224,11 @@ def code_versions() -> dict[str, int]:
     return {name: number for name, number in found.items() if number != 1}
 
 
-def versions() -> dict[str, str]:
+def versions(backend: Backend = "tensorflow") -> dict[str, str]:
     """The versions of the packages that a prediction depends on."""
     names = {"tensorflow": ("tensorflow", "tensorflow-cpu")}
-    installed = [(package, installed_version(name)) for package in PACKAGES for name in names.get(package, (package,))]
+    chosen = (PACKAGES[0], backend, *PACKAGES[1:])
+    installed = [(package, installed_version(name)) for package in chosen for name in names.get(package, (package,))]
     return {package: version for package, version in installed if version is not None}
 
 

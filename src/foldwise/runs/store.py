@@ -222,7 +222,7 @@ def write_fold(
 
     fold_number: as in `Run.fold_path`.
     held_out, test: as `held_out_table` and `test_table` make them; a refit has no `held_out`.
-    history: a row for each seed and epoch, see `foldwise.training.fit.FoldResult`.
+    history: a row for each seed and epoch, see `foldwise.training.fold_data.FoldResult`.
     models: Keras models, whose weights are written.
     about: what `fold.json` holds: seconds, images_per_second, device, versions, and where they are known
         pseudo_images and target_scale (mean and sd of a regression, by which outputs of the models become values).

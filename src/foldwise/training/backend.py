@@ -1,138 +1,104 @@
-"""Everything that depends on TensorFlow: no other module of foldwise imports it.
+"""What depends on the backend of Keras: TensorFlow, JAX or PyTorch, each in a module of `foldwise.training.backends`.
 
-To run foldwise on another backend of Keras, supply these functions for it:
+No other module of foldwise imports one of them. To run foldwise on another backend, write such a module for it, with
+`environment`, `start`, `has_gpu`, `device_name`, `traced_step` and `traced_predict`, and name it in `_current` and in
+`foldwise.settings.Backend`.
 
-`environment`: the variables that a process must have before it imports the backend
-`start`: import the backend in a worker process and set its threads, memory and determinism
-`has_gpu`, `device_name`: what the backend computes on
-`is_out_of_memory`: which of its errors mean that memory ran out
-`traced_step`: one step of training as a compiled function
-`traced_predict`: the outputs of a model as a compiled function
-
-TensorFlow is imported when one of them is called, not with this module: the process that only starts the workers
-never loads it.
+A backend is imported when a process starts to compute with it, and never another one. The process that only starts
+the workers imports none.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from foldwise.processes import spread_new_threads
+from foldwise.settings import Backend
+from foldwise.training.backends import on_jax, on_tensorflow, on_torch
 
 if TYPE_CHECKING:
     import keras
 
 VERSION = 1  # enters the run key; raised by an edit that changes what a recipe predicts
 
-
-def environment() -> dict[str, str]:
-    """Return the environment variables that must be set before TensorFlow and albumentations are imported."""
-    return {
-        "KERAS_BACKEND": "tensorflow",
-        "TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1"),  # off by default without AVX-512
-        "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
-        "NO_ALBUMENTATIONS_UPDATE": "1",
-    }
+MODULES: dict[str, Any] = {"tensorflow": on_tensorflow, "jax": on_jax, "torch": on_torch}
 
 
-def start(threads: int) -> None:
-    """Import TensorFlow and Keras in a worker process, which computes with so many threads.
+def environment(name: Backend = "tensorflow") -> dict[str, str]:
+    """Return the environment variables that must be set before the backend and albumentations are imported."""
+    own: dict[str, str] = MODULES[name].environment()
+    return {"KERAS_BACKEND": name, "NO_ALBUMENTATIONS_UPDATE": "1"} | own
 
-    Must come before anything else that imports them. On a CPU, operations are deterministic from here on; on a GPU,
-    memory is taken as it is needed.
+
+def start(threads: int, name: Backend = "tensorflow") -> None:
+    """Import a backend and Keras in a worker process, which computes with so many threads.
+
+    Must come before anything else that imports them, in the `environment` of the backend. On TensorFlow and a CPU,
+    operations are deterministic from here on; on a GPU, memory is taken as it is needed.
     """
     # Keras imports both for helpers that are not used here, which takes 2 of the 7 seconds of its start
     for unused in ("sklearn", "matplotlib"):
         sys.modules.setdefault(unused, None)  # type: ignore[arg-type]
-    with _silent_stderr():  # two lines of advice from C++ code, at each start and whatever the log level
-        import keras  # noqa: F401
-        import tensorflow as tf
-
-    tf.get_logger().setLevel("ERROR")  # it warns that the function of each fold's predictor is traced again
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
-    gpus = tf.config.list_physical_devices("GPU")
-    for gpu in gpus:
-        tf.config.experimental.set_memory_growth(gpu, True)
-    if not gpus:
-        tf.config.experimental.enable_op_determinism()
-    spread_new_threads(lambda: tf.zeros(()), threads)  # the first tensor starts the pool of threads
+    MODULES[name].start(threads)
 
 
 def has_gpu() -> bool:
-    """Return whether TensorFlow computes on a GPU."""
-    import tensorflow as tf
-
-    return bool(tf.config.list_physical_devices("GPU"))
+    """Return whether the backend computes on a GPU."""
+    return bool(_current().has_gpu())
 
 
 def device_name() -> str:
     """Return the name of the first GPU, or `CPU`."""
-    import tensorflow as tf
+    return str(_current().device_name())
 
-    gpus = tf.config.list_physical_devices("GPU")
-    return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")) if gpus else "CPU"
+
+def half_floats() -> str:
+    """Return Keras' policy of mixed precision on this device."""
+    return "mixed_float16" if _current() is on_tensorflow and has_gpu() else "mixed_bfloat16"
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error means that memory ran out, of the machine or of a GPU.
 
-    TensorFlow's error is known by its name, since the process that handles it has not imported TensorFlow.
+    The error of a backend is known by its name, since the process that handles it has not imported the backend.
 
     >>> is_out_of_memory(MemoryError()), is_out_of_memory(ValueError())
     (True, False)
     """
-    return isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError"
+    name = type(error).__name__
+    if name in ("JaxRuntimeError", "XlaRuntimeError"):
+        return "RESOURCE_EXHAUSTED" in str(error)
+    return isinstance(error, MemoryError) or name in ("ResourceExhaustedError", "OutOfMemoryError")
 
 
 def traced_step(model: keras.Model, batch: tuple[Any, ...]) -> Callable[..., tuple[Any, Any]]:
-    """Return one training step of a compiled Keras model as a graph, for batches like this one of any length.
+    """Return one training step of a compiled Keras model as a compiled function, for batches like this one.
 
-    The step takes the arrays of a batch, (inputs, labels) or (inputs, labels, weights), and returns the mean loss of
-    the epoch so far and the learning rate of the next step.
+    The step takes the arrays of a batch of any length, (inputs, labels) or (inputs, labels, weights), and returns the
+    mean loss of the epoch so far and the learning rate of the next step. Where a backend keeps what is learned outside
+    the model, `write_back` must be called before anything else reads or changes the model.
     """
-    import tensorflow as tf
+    step: Callable[..., tuple[Any, Any]] = _current().traced_step(model, batch)
+    return step
 
-    signature = tf.nest.map_structure(lambda one: tf.TensorSpec((None, *one.shape[1:]), one.dtype), batch)
 
-    def step(*batch: Any) -> Any:
-        return model.train_step(batch)["loss"], model.optimizer.learning_rate
-
-    traced: Callable[..., tuple[Any, Any]] = tf.function(
-        step, input_signature=signature, autograph=False, jit_compile=model.jit_compile
-    )
-    return traced
+def write_back(step: Callable[..., Any]) -> None:
+    """Write what a traced step has learned into the variables of its model, at the end of each epoch."""
+    if hasattr(step, "write_back"):
+        step.write_back()
 
 
 def traced_predict(model: keras.Model) -> Callable[..., np.ndarray]:
-    """Return a function that takes an array for each input of a model and returns its outputs at test time.
-
-    It has one signature for batches of every length: TensorFlow would trace it anew for a short last one.
-    """
-    import tensorflow as tf
-
-    def outputs(*inputs: Any) -> Any:
-        return model(inputs[0] if len(inputs) == 1 else list(inputs), training=False)
-
-    signature = [tf.TensorSpec((None, *one.shape[1:]), one.dtype) for one in model.inputs]
-    traced = tf.function(outputs, input_signature=signature)
-    return lambda *inputs: np.asarray(traced(*inputs))
+    """Return a function that takes an array for each input of a model and returns its outputs at test time."""
+    predict: Callable[..., np.ndarray] = _current().traced_predict(model)
+    return predict
 
 
-@contextlib.contextmanager
-def _silent_stderr() -> Iterator[None]:
-    kept = os.dup(2)
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(null)
+def _current() -> Any:
+    """Return the module of the backend that Keras runs on in this process."""
+    import keras
+
+    return MODULES[keras.config.backend()]

@@ -54,10 +54,7 @@ class Batches:
 
     def order(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the order (m,) of the rows in an epoch, and the seed (m,) of each, which belongs to the row."""
-        n_rows = len(self.rows.positions)
-        rng = np.random.default_rng((*self.seed, epoch + 1))
-        order = rng.permutation(n_rows)
-        return order, rng.integers(2**63, size=n_rows)[order]
+        return order(self.seed, epoch, len(self.rows.positions))
 
     def between(self, first: int, last: int) -> Iterator[tuple[int, int, tuple[Any, ...]]]:
         """Yield (epoch, number, batch) for the epochs `first` to `last` - 1; one batch is built ahead.
@@ -93,6 +90,13 @@ class Batches:
         batch["images"] = images
         inputs = images if len(self.names) == 1 else tuple(batch[name] for name in self.names)
         return (inputs, labels) if rows.weights is None else (inputs, labels, rows.weights[chosen])
+
+
+def order(seed: tuple[int, ...], epoch: int, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the order (n_rows,) of the rows in an epoch, and the seed (n_rows,) of each, which belongs to the row."""
+    rng = np.random.default_rng((*seed, epoch + 1))
+    found = rng.permutation(n_rows)
+    return found, rng.integers(2**63, size=n_rows)[found]
 
 
 def _built(epoch: int, number: int, batch: Future[tuple[Any, ...]]) -> tuple[int, int, tuple[Any, ...]]:

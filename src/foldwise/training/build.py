@@ -14,7 +14,7 @@ from foldwise.errors import FoldwiseError
 from foldwise.models import common, introspect
 from foldwise.plugins import function_named
 from foldwise.runs.recipe import Recipe
-from foldwise.training.backend import has_gpu
+from foldwise.training.backend import half_floats
 from foldwise.training.predict import PREDICT_ROWS
 
 VERSION = 1  # enters the run key; raised by an edit that changes what a recipe predicts
@@ -25,9 +25,8 @@ def build_model(recipe: Recipe, dataset: Dataset) -> keras.Model:
     builder = function_named("models", recipe.model.name, "model.name")
     dataset = batch.by_image(dataset)
     given = {"structure": batch.structure_of(dataset)} if "structure" in inspect.signature(builder).parameters else {}
-    half = "mixed_float16" if has_gpu() else "mixed_bfloat16"
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(half if recipe.fit.mixed_precision else "float32")
+    keras.config.set_dtype_policy(half_floats() if recipe.fit.mixed_precision else "float32")
     try:
         return builder(dataset.train.images.shape[1:], len(dataset.targets), **given, **recipe.model.options)
     finally:

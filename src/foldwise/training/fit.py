@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -13,44 +13,28 @@ import numpy as np
 import pandas as pd
 
 from foldwise.augment.training_rows import TrainingRows
-from foldwise.data.batch import by_image, images_of, present, structure_of
+from foldwise.data.batch import by_image, images_of, present
 from foldwise.data.dataset import Dataset
-from foldwise.data.structure import check_mirror
 from foldwise.errors import FoldwiseError
 from foldwise.models import introspect
 from foldwise.runs.recipe import Recipe
 from foldwise.training import finetune, snapshots
-from foldwise.training.backend import traced_step
+from foldwise.training.backend import has_gpu, traced_step, write_back
 from foldwise.training.batches import Batches
 from foldwise.training.build import build_model, check_values, set_scale
 from foldwise.training.features import Features, with_new_head
-from foldwise.training.inputs import TargetScale, model_inputs, target_scale, with_class_weights, with_row_weights
+from foldwise.training.fold_data import FoldResult, fold_data
+from foldwise.training.inputs import model_inputs, target_scale
 from foldwise.training.losses import loss_of
 from foldwise.training.optimizer import optimizer
-from foldwise.training.pseudo import PseudoLabels, with_pseudo_labels
+from foldwise.training.pseudo import PseudoLabels
 from foldwise.training.source import Source
 
 VERSION = 1  # enters the run key; raised by an edit that changes what a recipe predicts
 
+READ_SECONDS = 0.5  # on a GPU, which stands still from when the loss of a step is read to the next step
+
 Report = Callable[[int, int, float], None]  # epoch, images trained so far, mean loss of the epoch
-
-
-@dataclass
-class FoldResult:
-    """What the training of a fold gives, averaged over its models.
-
-    held_out: (n_f, k) probabilities or values of the held-out rows, in the order of the data; n_f is 0 for a refit.
-    test: (n_test, k) probabilities or values of the test rows.
-    history: a row for each seed and epoch, with seed, epoch (from 1), loss, learning_rate and seconds.
-    models: one for each seed, and with `fit.snapshots` one for each of its cycles.
-    target_scale: of a regression, by which the outputs of the models become values; None for classes.
-    """
-
-    held_out: np.ndarray
-    test: np.ndarray
-    history: pd.DataFrame
-    models: list[keras.Model]
-    target_scale: TargetScale | None = None
 
 
 def train_fold(
@@ -75,45 +59,19 @@ def train_fold(
 
     Raises FoldwiseError where the loss stops being a number, or the fold cuts an image that answers several rows.
     """
-    k, held_out = len(dataset.targets), images_of(held_out, dataset.structure.rows_per_image)
-    dataset = by_image(dataset)
-    auxiliary = recipe.model.options.get("auxiliary", ())
-    if recipe.augment.test_views == "mirror" or recipe.augment.options.get("mirror"):
-        check_mirror(structure_of(dataset), auxiliary, "mirroring (augment)")
-    if features is None:
-        source = Source.from_images(recipe, dataset)
-    else:
-        source = Source.from_features(recipe, dataset, features)
-    positions = np.flatnonzero(~held_out)
-    inputs, test_inputs = model_inputs(dataset, auxiliary, positions)
-    labels = dataset.labels[positions]
-    weights = None if dataset.row_weights is None else dataset.row_weights[positions]
-    rows = TrainingRows(source.batches, inputs, labels, positions, structure=structure_of(dataset))
-    rows = with_row_weights(rows, weights)
-    if pseudo_labels is not None:
-        rows = with_pseudo_labels(rows, pseudo_labels, dataset.test.images, test_inputs)
-    scale = target_scale(dataset, positions)
-    if scale is not None:
-        rows = replace(rows, labels=scale.standardised(rows.labels))
-    if recipe.fit.class_weights:
-        rows = with_class_weights(rows, dataset.task)
-    held_out_parts, test_parts, histories = [], [], []
+    data = fold_data(recipe, dataset, held_out, features, pseudo_labels)
+    n_rows = len(data.rows.positions)
+    predictions, histories = [], []
     models: list[keras.Model] = []
     for number in range(recipe.fit.n_seeds):
-        before = number * recipe.fit.epochs * len(rows.positions)  # images that were trained on for earlier seeds
-        watch = _Watch(len(rows.positions), recipe.fit.batch_size, before, report)
-        trained = _train_one_seed(recipe, dataset, source, rows, (recipe.fit.seed + number, fold_number), watch)
-        for model in trained:
-            predict = source.predictor(model)
-            held_out_parts.append(predict(source.train, inputs, np.flatnonzero(held_out)))
-            test_parts.append(predict(source.test, test_inputs, np.arange(len(source.test))))
+        before = number * recipe.fit.epochs * n_rows  # images that were trained on for earlier seeds
+        watch = _Watch(n_rows, recipe.fit.batch_size, before, report)
+        seed = recipe.fit.seed + number
+        trained = _train_one_seed(recipe, data.dataset, data.source, data.rows, (seed, fold_number), watch)
+        predictions += [data.predictions(data.source.predictor(model)) for model in trained]
         models += trained
-        histories.append(pd.DataFrame(watch.history).assign(seed=recipe.fit.seed + number))
-    held_out_mean, test_mean = np.mean(held_out_parts, axis=0), np.mean(test_parts, axis=0)
-    if scale is not None:
-        held_out_mean, test_mean = scale.restored(held_out_mean), scale.restored(test_mean)
-    history = pd.concat(histories, ignore_index=True)
-    return FoldResult(held_out_mean.reshape(-1, k), test_mean.reshape(-1, k), history, models, scale)
+        histories.append(pd.DataFrame(watch.history).assign(seed=seed))
+    return data.result(predictions, histories, models)
 
 
 def predict_fold(
@@ -141,7 +99,7 @@ def predict_fold(
     _, inputs = model_inputs(dataset, recipe.model.options.get("auxiliary", ()), positions)
     parts = []
     for path in weights:
-        model = _untrained_model(recipe, source, (0, 0))
+        model = untrained_model(recipe, source, (0, 0))
         model.load_weights(path)
         model = snapshots.with_weights(model, model.get_weights())
         parts.append(source.predictor(model)(source.test, inputs, np.arange(len(source.test)), done))
@@ -155,7 +113,7 @@ def _train_one_seed(
 ) -> list[keras.Model]:
     """Train one model and return it, after those of its snapshots; seed: (seed, number of the fold)."""
     fit = recipe.fit
-    model = _untrained_model(recipe, source, seed)
+    model = untrained_model(recipe, source, seed)
     batches = Batches(rows, fit.batch_size, source.augment, seed, introspect.input_names(model), source.stored_views)
     images = dataset.train.images
     own = rows.positions[rows.positions < len(images)]  # without pseudo-labelled images
@@ -180,7 +138,7 @@ def _train_one_seed(
     return [*(snapshots.with_weights(build_model(recipe, dataset), weights) for weights in kept.weights), model]
 
 
-def _untrained_model(recipe: Recipe, source: Source, seed: tuple[int, int]) -> keras.Model:
+def untrained_model(recipe: Recipe, source: Source, seed: tuple[int, int]) -> keras.Model:
     """Return a new model, whose random weights depend on the seed alone."""
     keras.backend.clear_session()
     one_number = int(np.random.SeedSequence(seed).generate_state(1)[0])
@@ -199,7 +157,7 @@ def _epochs(model: keras.Model, batches: Batches, first: int, last: int, watch: 
     Keras' `fit` takes its batches through a pipeline of TensorFlow. Its threads disturbed those of the step: some
     epochs took a quarter longer, at the same work.
     """
-    step = None
+    step, read_at, seconds = None, 0.0, READ_SECONDS if has_gpu() else 0.0
     for epoch, number, batch in batches.between(first, last):
         if step is None:
             step = traced_step(model, batch)
@@ -207,8 +165,12 @@ def _epochs(model: keras.Model, batches: Batches, first: int, last: int, watch: 
             model.reset_metrics()
             watch.begin_epoch()
         loss, rate = step(*batch)
-        watch.step(epoch, number, float(loss))
-        if number == len(batches) - 1:
+        last = number == len(batches) - 1
+        if last or time.perf_counter() - read_at >= seconds:
+            watch.step(epoch, number, float(loss))
+            read_at = time.perf_counter()
+        if last:
+            write_back(step)
             watch.end_epoch(epoch, float(loss), float(rate))
             yield epoch
 

@@ -33,8 +33,9 @@ class Cycles(keras.optimizers.schedules.LearningRateSchedule):
 
     def __call__(self, step: Any) -> Any:
         ops, step = keras.ops, keras.ops.cast(step, "float32")
-        last = np.array(self.ends, np.float32) * self.steps
-        first = np.concatenate([[self.warmup], last[:-1]]).astype(np.float32)
+        ends = np.array(self.ends, np.float32) * self.steps
+        last = ops.convert_to_tensor(ends)
+        first = ops.convert_to_tensor(np.concatenate([[self.warmup], ends[:-1]]).astype(np.float32))
         cycle = ops.sum(ops.cast(step >= last[:-1], "int32"))
         begin, end = ops.take(first, cycle), ops.take(last, cycle)
         done = ops.clip((step - begin) / (end - begin), 0.0, 1.0)

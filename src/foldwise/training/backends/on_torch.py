@@ -1,0 +1,70 @@
+"""Training and predicting on PyTorch: no other module of foldwise imports it. Its steps are not compiled."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from foldwise.training.backends.alone import import_keras
+
+if TYPE_CHECKING:
+    import keras
+
+VERSION = 1  # enters the run key; raised by an edit that changes what a recipe predicts
+
+
+def environment() -> dict[str, str]:
+    """Return the environment variables that must be set before PyTorch is imported."""
+    return {"CUBLAS_WORKSPACE_CONFIG": os.environ.get("CUBLAS_WORKSPACE_CONFIG", ":4096:8")}
+
+
+def start(threads: int) -> None:
+    """Import PyTorch and Keras, with so many threads on a CPU."""
+    import torch
+
+    import_keras()
+    torch.set_num_threads(threads)
+
+
+def has_gpu() -> bool:
+    """Return whether PyTorch computes on a GPU."""
+    import torch
+
+    return bool(torch.cuda.is_available())
+
+
+def device_name() -> str:
+    """Return the name of the first GPU, or `CPU`."""
+    import torch
+
+    return str(torch.cuda.get_device_name()) if has_gpu() else "CPU"
+
+
+def traced_step(model: keras.Model, batch: tuple[Any, ...]) -> Callable[..., tuple[Any, Any]]:
+    """Return one training step, which changes the model itself."""
+    import keras
+
+    def tensors(arrays: Any) -> Any:
+        return keras.tree.map_structure(keras.ops.convert_to_tensor, arrays)
+
+    def step(*batch: Any) -> tuple[Any, Any]:
+        loss = model.train_step(tensors(batch))["loss"]
+        return loss, model.optimizer.learning_rate
+
+    return step
+
+
+def traced_predict(model: keras.Model) -> Callable[..., np.ndarray]:
+    """Return a function that takes an array for each input of a model and returns its outputs at test time."""
+    import keras
+    import torch
+
+    def predict(*inputs: Any) -> np.ndarray:
+        with torch.no_grad():
+            outputs = model(inputs[0] if len(inputs) == 1 else list(inputs), training=False)
+        return np.asarray(keras.ops.convert_to_numpy(outputs))
+
+    return predict

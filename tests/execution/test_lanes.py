@@ -1,0 +1,67 @@
+"""Which folds train together, and what happens where memory runs out."""
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+from helpers.tiny import make_recipe
+
+from foldwise.errors import ConfigError
+from foldwise.execution import lanes
+from foldwise.execution.task import FoldTask
+from foldwise.runs import store
+from foldwise.settings import AugmentSettings, ExecutionSettings, FinetuneSettings
+
+
+def task_of(recipe, fold=0, backend="jax"):
+    return FoldTask(
+        store.Run(Path("runs/mlp-1")), replace(recipe, backend=backend), fold, 10, Path("data"), Path("folds")
+    )
+
+
+def names(queued):
+    return [len(one.tasks) for one in queued]
+
+
+def test_folds_seeds_and_rates_of_one_architecture_train_together():
+    same = [make_recipe("mlp"), make_recipe("mlp", learning_rate=0.1, weight_decay=0.5), make_recipe("mlp", seed=3)]
+    other = [make_recipe("mlp", batch_size=4), make_recipe("mlp", {"hidden": (8,)}), make_recipe("mlp", epochs=3)]
+    tasks = [task_of(recipe, fold) for recipe in same + other for fold in (0, 1)]
+    assert names(lanes.grouped(tasks, ExecutionSettings(lanes=4))) == [6, 2, 2, 2]
+    assert names(lanes.grouped(tasks, ExecutionSettings(lanes="off"))) == [1] * 12
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"augment": AugmentSettings("transforms")}, {"finetune": FinetuneSettings("last_block")}],
+)
+def test_what_has_no_form_for_the_device_trains_fold_by_fold(changed):
+    tasks = [task_of(replace(make_recipe("mlp"), **changed), fold) for fold in (0, 1)]
+    assert names(lanes.grouped(tasks, ExecutionSettings(lanes=4))) == [1, 1]
+
+
+def test_lanes_are_for_gpus_unless_set(monkeypatch):
+    tasks = [task_of(make_recipe("mlp"), fold) for fold in (0, 1)]
+    for gpu, expected in ((False, [1, 1]), (True, [2])):
+        monkeypatch.setattr(lanes, "driver_shows_gpu", lambda gpu=gpu: gpu)
+        assert names(lanes.grouped(tasks, ExecutionSettings())) == expected
+    with pytest.raises(ConfigError, match=r"execution\.lanes=2: lanes need execution\.backend=jax"):
+        lanes.grouped([task_of(make_recipe("mlp"), 0, "tensorflow")], ExecutionSettings(lanes=2))
+
+
+def test_half_as_many_lanes_are_tried_where_memory_runs_out(monkeypatch):
+    tried = []
+
+    def train_lanes(group):
+        tried.append(len(group))
+        if len(group) > 3:
+            raise MemoryError
+        return [SimpleNamespace(history=pd.DataFrame({"seconds": [1.0]})) for _ in group]
+
+    monkeypatch.setattr("foldwise.training.lanes.train_lanes", train_lanes)
+    pairs = [(name, SimpleNamespace(n_steps=2 if name < 7 else 3)) for name in range(9)]
+    done = [[name for name, _ in part] for part, _, _ in lanes._trained(pairs, None)]
+    assert tried == [7, 3, 3, 1, 2]
+    assert done == [[0, 1, 2], [3, 4, 5], [6], [7, 8]]

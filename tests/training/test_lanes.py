@@ -1,0 +1,61 @@
+"""A lane among others is the lane alone, and both are the plain training."""
+
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers import in_lanes
+from helpers.in_lanes import CASES
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    if find_spec("jax") is None:
+        pytest.skip("jax is not installed")
+    folder = tmp_path_factory.mktemp("lanes")
+    done = subprocess.run([sys.executable, in_lanes.__file__, str(folder)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def computed(folder):
+    return dict(np.load(folder / "computed.npz"))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_lane_among_others_predicts_as_alone(case, computed):
+    assert computed[f"{case}: together"] == pytest.approx(computed[f"{case}: alone"], abs=1e-5)
+    assert computed[f"{case}: seeds differ"]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_lane_is_the_plain_training(case, computed):
+    mean = computed[f"{case}: together"].mean(axis=0)
+    assert mean == pytest.approx(computed[f"{case}: plain"], abs=1e-5)
+    for what in ("losses", "rates"):
+        lane, plain = computed[f"{case}: {what}"]
+        assert lane == pytest.approx(plain, abs=1e-5)
+
+
+def test_held_out_rows_enter_no_lane(computed):
+    honest, misled = computed["leak"]
+    assert np.isfinite(honest).all()
+    assert (honest == misled).all()
+
+
+def test_folds_that_train_together_write_their_folders(folder):
+    written = {path.parent.name + " " + path.name for path in folder.glob("runs/*/*") if path.is_dir()}
+    assert sorted(name.split()[1] for name in written) == ["fold_0"] * 3 + ["fold_1"] * 3 + ["refit"]
+    for fold in folder.glob("runs/*/*/"):
+        assert len(pd.read_parquet(fold / "test.parquet")) == 8
+        seeds = pd.read_csv(fold / "history.csv")["seed"].nunique()
+        assert len(list(fold.glob("*.weights.h5"))) == seeds
+    reports = (folder / "reports.txt").read_text().splitlines()
+    assert (
+        reports[0] == "images 240"
+    )  # 2 epochs: 12 images of five folds, one with two seeds, and 24 of the refit with two
+    assert reports[-1].startswith("done")
