@@ -208,3 +208,24 @@ def test_ranges_are_there_for_other_forms_of_a_preset():
     assert pipelines.ranges_of("digits", {}) == Ranges(shift=2, rotate=10.0, zoom=0.1, border="zero")
     assert pipelines.ranges_of("body", {}) is None
     assert pipelines.ranges_of("transforms", {}) is None
+
+
+@pytest.mark.parametrize("rotate", [0.0, 20.0])
+def test_many_channels_are_changed_as_one_alone(rotate):
+    ranges, images = Ranges(True, True, True, shift=4, rotate=rotate), pixels(np.float32, 70, 12, 12)
+    drawn = draw(ranges, SEEDS)
+    found = changed(images, drawn, ranges)
+    for channel in (0, 31, 32, 68, 69):
+        # OpenCV interpolates one channel alone more finely than it does two
+        assert found[..., channel, None] == pytest.approx(changed(images[..., channel, None], drawn, ranges), abs=4)
+        assert rotate or np.array_equal(found[..., channel, None], changed(images[..., channel, None], drawn, ranges))
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.float16, np.bool_, np.float64])
+def test_pixels_of_any_type_keep_their_bits(dtype):
+    ranges, images = Ranges(True, True, shift=3), pixels(np.float32, 2).round().astype(dtype)
+    drawn = draw(ranges, SEEDS)
+    found = changed(images[:, ::-1], drawn, ranges)  # whatever their layout in memory
+    assert found.dtype == dtype
+    for i in range(N):
+        assert np.array_equal(found[i], by_albumentations(images[i, ::-1].astype(np.float32), row(drawn, i), "reflect"))

@@ -50,14 +50,9 @@ class Ranges:
         return bool(self.rotate or self.zoom or self.shear)
 
     @property
-    def has_symmetries(self) -> bool:
-        """Whether images are flipped or turned by quarters."""
-        return self.flip_x or self.flip_y or self.quarter_turns
-
-    @property
     def moves(self) -> bool:
         """Whether pixels change their places."""
-        return self.has_symmetries or self.shift > 0 or self.interpolates
+        return self.flip_x or self.flip_y or self.quarter_turns or self.shift > 0 or self.interpolates
 
 
 def draw(ranges: Ranges, seeds: np.ndarray) -> dict[str, np.ndarray]:

@@ -1,7 +1,7 @@
 """Flips, turns, one affine transform, gain and noise, done to an image in one go on the CPU.
 
-Where pixels only change their places they are gathered by their indices, and keep their values to the last bit. Else
-everything that moves them is one matrix, and OpenCV interpolates once.
+Flips, turns and shifts by whole pixels keep the values of pixels to the last bit. Scales, rotation, shear and shift are
+one matrix, by which OpenCV interpolates once.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from foldwise.data.structure import Batch
 from foldwise.errors import ConfigError
 
 Drawn = dict[str, np.ndarray]
-CHANNELS = 4  # of one call of OpenCV
 INTERPOLATED = ("uint8", "uint16", "int16", "float32", "float64")  # by OpenCV; other types as float32
+CHANNELS = 4  # that OpenCV interpolates at once
+BYTES = 128  # of a pixel that OpenCV moves at once; it has no more channels
 
 
 @dataclass(frozen=True)
@@ -54,50 +55,55 @@ def changed(images: np.ndarray, drawn: Drawn, ranges: Ranges) -> np.ndarray:
             "needs squares; set augment.options.quarter_turns=false, or prepare square images"
         )
     if ranges.interpolates:
-        still = drawn | {"dx": np.zeros_like(drawn["dx"]), "dy": np.zeros_like(drawn["dy"])}
-        images = _gathered(images, still, ranges) if ranges.has_symmetries else images
-        images = _warped(images, _matrices(drawn, height, width), ranges)
+        known = images if images.dtype.name in INTERPOLATED else images.astype(np.float32)
+        images = _moved(known, drawn, ranges, CHANNELS)
     elif ranges.moves:
-        images = _gathered(images, drawn, ranges)
+        size = images.itemsize
+        as_bytes = np.ascontiguousarray(images).view(np.uint8)  # pixels of any type, which keep their bits
+        images = _moved(as_bytes, drawn, ranges, max(BYTES // size, 1) * size).view(images.dtype)
     if ranges.gain or ranges.noise:
         images = _brightened(images, drawn, ranges)
     return images
 
 
-def _gathered(images: np.ndarray, drawn: Drawn, ranges: Ranges) -> np.ndarray:
-    """Return the images with each pixel taken from another place."""
+def _moved(images: np.ndarray, drawn: Drawn, ranges: Ranges, n_channels: int) -> np.ndarray:
+    """Return the images (n, [v,] h, w, c) with their pixels elsewhere; OpenCV gets so many channels at once."""
+    import cv2
+
     height, width, channels = images.shape[-3:]
+    border = cv2.BORDER_REFLECT_101 if ranges.border == "reflect" else cv2.BORDER_CONSTANT
     turn = drawn["turn"]
     # flips and a turn after them come to the same as a transposition, and flips after that
     transposed = turn % 2 == 1
     flip_x = np.where(transposed, drawn["flip_y"], drawn["flip_x"]) ^ (turn >= 2)
     flip_y = np.where(transposed, drawn["flip_x"], drawn["flip_y"]) ^ ((turn == 1) | (turn == 2))
-    rows, no_rows = _sources(height, flip_y, drawn["dy"])
-    columns, no_columns = _sources(width, flip_x, drawn["dx"])
+    symmetries = zip(transposed.tolist(), flip_x.tolist(), flip_y.tolist(), strict=True)
+    shifts = zip(drawn["dx"].tolist(), drawn["dy"].tolist(), strict=True)
+    matrices = _matrices(drawn, height, width) if ranges.interpolates else []
     result = np.empty(images.shape, images.dtype)
-    # a pixel as one item, whatever its channels: copying is then twice as fast
-    pixel = np.dtype((np.void, channels * images.itemsize))
-    source, target = np.ascontiguousarray(images).view(pixel)[..., 0], result.view(pixel)[..., 0]
-    for i in range(len(images)):
-        image = source[i].swapaxes(-1, -2) if transposed[i] else source[i]
-        target[i] = image.take(rows[i], axis=-2).take(columns[i], axis=-1)
-    if ranges.border == "zero" and ranges.shift:
-        for i in range(len(images)):
-            result[i][..., no_rows[i], :, :] = 0
-            result[i][..., no_columns[i], :] = 0
+    parts = [slice(first, first + n_channels) for first in range(0, channels, n_channels)]
+    for i, ((transpose, x, y), (dx, dy)) in enumerate(zip(symmetries, shifts, strict=True)):
+        views, targets = (array[i].reshape(-1, height, width, channels) for array in (images, result))
+        for view, target in zip(views, targets, strict=True):
+            for part in parts:
+                image = view[..., part]
+                if transpose:
+                    image = image.swapaxes(0, 1)
+                image = np.ascontiguousarray(image)
+                if x or y:
+                    image = cv2.flip(image, int(x) if x != y else -1)
+                if ranges.interpolates:
+                    image = cv2.warpAffine(image, matrices[i], (width, height), borderMode=border)
+                elif dx or dy:
+                    padding = max(dy, 0), max(-dy, 0), max(dx, 0), max(-dx, 0)
+                    top, left = max(-dy, 0), max(-dx, 0)
+                    image = cv2.copyMakeBorder(image, *padding, border)[top : top + height, left : left + width]
+                target[..., part] = image.reshape(height, width, -1)  # OpenCV drops a single channel
     return result
 
 
-def _sources(n: int, flip: np.ndarray, shift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return where each of n pixels of an axis comes from, reflected at the border, and which are outside: (m, n)."""
-    place = np.arange(n) - shift[:, None]
-    outside = (place < 0) | (place >= n)
-    place = np.abs((place + n - 1) % max(2 * (n - 1), 1) - (n - 1))  # a reflection repeats itself
-    return np.where(flip[:, None], n - 1 - place, place), outside
-
-
-def _matrices(drawn: Drawn, height: int, width: int) -> np.ndarray:
-    """Return what moves each pixel (x, y, 1) of an image to its new place: (n, 2, 3).
+def _matrices(drawn: Drawn, height: int, width: int) -> list[np.ndarray]:
+    """Return what moves each pixel (x, y, 1) of an image to its new place: (2, 3) of each.
 
     First come the scales, then rotation and shear, all about the centre, then the shift.
     """
@@ -107,25 +113,7 @@ def _matrices(drawn: Drawn, height: int, width: int) -> np.ndarray:
     linear = np.array([[cos, sin], [-sin, cos]]).transpose(2, 0, 1) * scale[:, None]
     linear[:, 0] += np.tan(np.deg2rad(drawn["shear"]))[:, None] * linear[:, 1]
     shift = np.stack([drawn["dx"], drawn["dy"]], axis=1)
-    return np.concatenate([linear, (centre + shift - linear @ centre)[:, :, None]], axis=2)
-
-
-def _warped(images: np.ndarray, matrices: np.ndarray, ranges: Ranges) -> np.ndarray:
-    import cv2
-
-    if images.dtype.name not in INTERPOLATED:
-        images = images.astype(np.float32)
-    height, width, channels = images.shape[-3:]
-    border = cv2.BORDER_REFLECT_101 if ranges.border == "reflect" else cv2.BORDER_CONSTANT
-    result = np.empty(images.shape, images.dtype)
-    parts = [slice(first, first + CHANNELS) for first in range(0, channels, CHANNELS)]
-    for i, matrix in enumerate(matrices):
-        views = images[i].reshape(-1, height, width, channels)
-        for view, target in zip(views, result[i].reshape(views.shape), strict=True):
-            for part in parts:
-                moved = cv2.warpAffine(view[..., part], matrix, (width, height), borderMode=border)
-                target[..., part] = moved.reshape(height, width, -1)  # OpenCV drops a single channel
-    return result
+    return list(np.concatenate([linear, (centre + shift - linear @ centre)[:, :, None]], axis=2))
 
 
 def _brightened(images: np.ndarray, drawn: Drawn, ranges: Ranges) -> np.ndarray:
