@@ -211,14 +211,12 @@ def test_ranges_are_there_for_other_forms_of_a_preset():
 
 
 @pytest.mark.parametrize("rotate", [0.0, 20.0])
-def test_many_channels_are_changed_as_one_alone(rotate):
+def test_many_channels_are_changed_as_few_are(rotate):
     ranges, images = Ranges(True, True, True, shift=4, rotate=rotate), pixels(np.float32, 70, 12, 12)
     drawn = draw(ranges, SEEDS)
     found = changed(images, drawn, ranges)
-    for channel in (0, 31, 32, 68, 69):
-        # OpenCV interpolates one channel alone more finely than it does two
-        assert found[..., channel, None] == pytest.approx(changed(images[..., channel, None], drawn, ranges), abs=4)
-        assert rotate or np.array_equal(found[..., channel, None], changed(images[..., channel, None], drawn, ranges))
+    for part in (slice(0, 4), slice(28, 32), slice(32, 36), slice(68, 70)):
+        assert np.array_equal(found[..., part], changed(images[..., part], drawn, ranges))
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.float16, np.bool_, np.float64])
