@@ -95,6 +95,7 @@ def test_a_new_option_of_a_split_or_a_reader_at_its_default_changes_no_key(monke
                 "optimizer": "adamw",
                 "learning_rate": 0.001,
                 "weight_decay": 0.0,
+                "decayed": "all",
                 "schedule": "cosine",
                 "warmup_epochs": 0.0,
                 "loss": "auto",
