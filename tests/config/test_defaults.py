@@ -40,14 +40,13 @@ DIFFERENCES: dict[str, dict[str, Any]] = {
     "model/whole_scan": {"backbone_options": {"filters": [16, 32, 64, 64]} | SMALL_BACKBONE},
     # a variant of another function of the group
     "augment/small_digits": {"shift": 1},
-    "augment/radar_gain": {"gain": 3.0},
     # whatever a YAML of one's own may list; the default stands for augment=flips
     "augment/photos": {"transforms": yaml.safe_load(PHOTOS.read_text())["options"]["transforms"]},
     # the views of test time that suit the augmentation
     "augment/body": {"test_views": "mirror"},
     "augment/flips": {"test_views": "flips"},
     "augment/radar": {"test_views": "flips"},
-    "augment/radar_gain": {"test_views": "flips"},
+    "augment/radar_gain": {"gain": 3.0, "test_views": "flips"},
     # a choice is its kind or its mode
     "finetune/all": {"mode": "all"},
     "finetune/gradual": {"mode": "gradual"},
