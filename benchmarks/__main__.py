@@ -10,6 +10,7 @@ NAMES = {
     "prepare": "read 200 MB of JSON: foldwise, pandas, ijson",
     "images": "2,000 JPEGs of 512 px to 224 px: foldwise, bare OpenCV loops",
     "training": "five folds: worker processes against a hand-written Keras loop",
+    "augmentation": "images of the presets in one go, against pipelines of albumentations",
     "overhead": "a training step of foldwise against a bare one",
     "gpu": "lanes of one program against plain Keras and PyTorch loops, on whatever device JAX finds",
     "finetuning": "pretrained weights: modes, features once, and plain Keras by hand",

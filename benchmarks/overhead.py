@@ -1,10 +1,11 @@
 """What foldwise adds to a training step: its batches, its watching and its loop, over the bare step.
 
-One process with the thread settings of a worker trains the four-convolution net of `benchmarks.training` at
-batch 32 by `foldwise.fit.train_fold`, with progress reports, several times over. Before and after each training a
-twin of the model (same builder, optimizer, loss) takes bare steps: Keras' training step, compiled, over one constant
-batch that is in memory as a tensor, no callbacks, no shuffling. An epoch of foldwise is all the time from the end of
-one epoch to that of the next; the first of a training, which traces the graph, is left out.
+One process with the thread settings of a worker trains the four-convolution net of `benchmarks.training` at batch 32,
+without augmentation and with `augment=radar`, by `foldwise.fit.train_fold`, with progress reports, several times over.
+Before and after each training a twin of the model (same builder, optimizer, loss) takes bare steps: Keras' training
+step, compiled, over one constant batch that is in memory as a tensor, no callbacks, no shuffling. An epoch of foldwise
+is all the time from the end of one epoch to that of the next; the first of a training, which traces the graph, is left
+out.
 
 The claim is the median over epochs of the ratio of their seconds to those of the bare steps before and after their
 training. CPU seconds count the work of all threads, so they hold what is done beside the step while a core is free,
@@ -32,12 +33,18 @@ def run(quick: bool) -> None:
     """Print the time of a step of foldwise and of a bare one, and their ratio."""
     from foldwise.stages.prepare import prepare
 
-    steps, epochs, trainings = (4, 3, 1) if quick else (40, 5, 4)
+    steps, epochs, trainings = (4, 3, 1) if quick else (40, 5, 3)
     with tempfile.TemporaryDirectory() as root:
         prepare(settings(root, steps * BATCH + 20, epochs))
-        said = child(__name__, root, str(steps), str(epochs), str(trainings)).said
+        for augment in ("none", "radar"):
+            said = child(__name__, root, str(steps), str(epochs), str(trainings), augment).said
+            _print_table(said, steps, augment)
+
+
+def _print_table(said: dict[str, list[list[float]]], steps: int, augment: str) -> None:
     ours, bare = np.array(said["foldwise"]) / steps, np.array(said["bare"]) / steps  # (epochs, 2)
     rows = []
+    print(f"  augment={augment}: the bare step is {100 * np.median(bare[:, 0] / ours[:, 0]):.0f} % of foldwise's")
     for i, clock in enumerate(("seconds", "CPU seconds")):
         pair = {
             f"foldwise, ms of {clock} a step": 1000 * ours[:, i],
@@ -49,12 +56,12 @@ def run(quick: bool) -> None:
     table(["", "lower quartile", "median", "upper quartile"], rows)
 
 
-def alternate(root: str, steps: int, epochs: int, trainings: int) -> dict[str, list[list[float]]]:
+def alternate(root: str, steps: int, epochs: int, trainings: int, augment: str) -> dict[str, list[list[float]]]:
     """Return [seconds, CPU seconds] of the epochs of `steps` batches, and of the bare steps around each."""
     from foldwise.execution import local
     from foldwise.training import backend
 
-    recipe_settings = settings(root, steps * BATCH + 20, epochs)
+    recipe_settings = settings(root, steps * BATCH + 20, epochs, f"augment={augment}")
     threads = local.parallelism(recipe_settings.execution, 5)[1]
     backend.start(threads)
     import tensorflow as tf
@@ -110,4 +117,5 @@ if __name__ == "__main__":
     from foldwise.training import backend
 
     os.environ.update(backend.environment())
-    print(json.dumps(alternate(sys.argv[1], *map(int, sys.argv[2:]))))
+    given_steps, given_epochs, given_trainings = map(int, sys.argv[2:5])
+    print(json.dumps(alternate(sys.argv[1], given_steps, given_epochs, given_trainings, sys.argv[5])))

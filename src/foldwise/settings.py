@@ -109,6 +109,7 @@ class FitSettings:
     optimizer: its name in keras.optimizers, in small letters.
     learning_rate: at its highest, after the warm-up.
     weight_decay: decoupled from the gradient (AdamW).
+    decayed: what weight decay pulls to 0: all variables, or matrices alone, without biases and scales of normalisation.
     schedule: of the learning rate after the warm-up: constant, or cosine to 0.
     warmup_epochs: epochs in which the learning rate rises from 0.
     loss: auto (cross-entropy, or squared for a regression), focal for classes, or squared, absolute or huber (of errors
@@ -131,6 +132,7 @@ class FitSettings:
     optimizer: Optimizer = "adamw"
     learning_rate: Positive = 1e-3
     weight_decay: NonNegative = 0.0
+    decayed: Literal["all", "matrices"] = "all"
     schedule: Literal["constant", "cosine"] = "cosine"
     warmup_epochs: NonNegative = 0.0
     loss: Literal["auto", "squared", "absolute", "huber", "focal"] = "auto"

@@ -46,6 +46,7 @@ DIFFERENCES: dict[str, dict[str, Any]] = {
     "augment/body": {"test_views": "mirror"},
     "augment/flips": {"test_views": "flips"},
     "augment/radar": {"test_views": "flips"},
+    "augment/radar_gain": {"gain": 3.0, "test_views": "flips"},
     # a choice is its kind or its mode
     "finetune/all": {"mode": "all"},
     "finetune/gradual": {"mode": "gradual"},

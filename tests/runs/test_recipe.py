@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from foldwise import augment, configure, devices, models, plugins
-from foldwise.augment import pipelines
+from foldwise.augment import draws, fused, pipelines
 from foldwise.data.folds import split_key
 from foldwise.runs import recipe
 from foldwise.settings import AugmentSettings, FinetuneSettings, FitSettings, PseudoSettings, SplitSettings, plain
@@ -48,7 +48,15 @@ def test_a_new_option_at_its_default_trains_nothing_anew(monkeypatch):
         lookahead: float = 0.0
 
     def more_radar(
-        *, shift: int = 4, rotate: float = 0.0, zoom: float = 0.0, quarter_turns: bool = False, blur: int = 0
+        *,
+        shift: int = 4,
+        rotate: float = 0.0,
+        zoom: float = 0.0,
+        shear: float = 0.0,
+        quarter_turns: bool = False,
+        gain: float = 0.0,
+        noise: float = 0.0,
+        blur: int = 0,
     ):
         """As radar, with one option more."""
 
@@ -98,6 +106,7 @@ def test_a_new_option_of_a_split_or_a_reader_at_its_default_changes_no_key(monke
                 "optimizer": "adamw",
                 "learning_rate": 0.001,
                 "weight_decay": 0.0,
+                "decayed": "all",
                 "schedule": "cosine",
                 "warmup_epochs": 0.0,
                 "loss": "auto",
@@ -172,25 +181,27 @@ def test_every_module_of_training_counts_as_deciding():
     assert modules <= set(recipe.DECIDING)
 
 
-def edited(monkeypatch, old, new):
-    """Let the module of the pipelines have another text."""
-    text = inspect.getsource(pipelines)
+def edited(monkeypatch, old, new, module=pipelines):
+    """Let a module of the augmentations have another text."""
+    text = inspect.getsource(module)
     assert old in text
     source = inspect.getsource
-    monkeypatch.setattr(inspect, "getsource", lambda it: text.replace(old, new) if it is pipelines else source(it))
+    monkeypatch.setattr(inspect, "getsource", lambda it: text.replace(old, new) if it is module else source(it))
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "anew"),
+    ("module", "old", "new", "anew"),
     [
-        ("A.HorizontalFlip(p=0.5)", "A.HorizontalFlip(p=0.4)", True),
-        ('"""Flip left to right and top to bottom', '"""Flip both ways', False),
-        ("import random\n", "import random  # of Python\n", False),
+        (pipelines, "Ranges(flip_x=True, flip_y=True)", "Ranges(flip_x=True)", True),
+        (pipelines, '"""Flip left to right and top to bottom', '"""Flip both ways', False),
+        (pipelines, "import inspect\n", "import inspect  # of Python\n", False),
+        (fused, "cv2.BORDER_REFLECT_101", "cv2.BORDER_REPLICATE", True),
+        (draws, "(2 * most + 1)", "(2 * most)", True),
     ],
 )
-def test_an_edited_augmentation_is_trained_anew_and_a_comment_is_not(monkeypatch, old, new, anew):
+def test_an_edited_augmentation_is_trained_anew_and_a_comment_is_not(monkeypatch, module, old, new, anew):
     before, without = key("augment=flips"), key("augment=none")
-    edited(monkeypatch, old, new)
+    edited(monkeypatch, old, new, module)
     assert (key("augment=flips") != before) is anew
     assert key("augment=none") == without
 

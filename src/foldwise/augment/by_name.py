@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from foldwise.augment.pipelines import Augment, of_images
+from foldwise.augment.pipelines import Augment
 from foldwise.data.structure import Batch
 from foldwise.errors import ConfigError
 
@@ -39,7 +39,7 @@ def transforms(*, transforms: tuple[Any, ...] = FLIPS, values: tuple[float, floa
 
     Raises ConfigError, naming the nearest valid ones, for a transform or an argument that there is not.
     """
-    pipeline = of_images(_composed(transforms))
+    pipeline = _of_images(_composed(transforms))
     if values is None:
         return pipeline
     low, high = values
@@ -93,6 +93,31 @@ def try_transforms(options: dict[str, Any], images: np.ndarray) -> None:
             raise ConfigError(
                 f"{KEY}: expected {kind} from the pipeline as well, it gives {made}; leave out what does so"
             )
+
+
+def _of_images(compose: albumentations.Compose) -> Augment:
+    """Return the augmentation of each image by a pipeline of albumentations, all views of a sample alike.
+
+    Compose's own seeding starts every transform from the same state, so that two flips always agree; a
+    random state for each sample does not, and makes the result independent of order and of threads.
+    """
+
+    def augment(batch: Batch, labels: np.ndarray, seeds: np.ndarray) -> tuple[Batch, np.ndarray]:
+        return batch | {"images": _changed(compose, batch["images"], seeds)}, labels
+
+    return augment
+
+
+def _changed(compose: albumentations.Compose, images: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    if images.ndim == 5:  # views as channels, which a pipeline treats alike
+        n, v, h, w, c = images.shape
+        as_channels = np.ascontiguousarray(np.moveaxis(images, 1, 3)).reshape(n, h, w, v * c)
+        return np.moveaxis(_changed(compose, as_channels, seeds).reshape(n, h, w, v, c), 3, 1)
+    result = np.empty_like(images)
+    for i, seed in enumerate(seeds.tolist()):
+        compose.set_random_state(np.random.Generator(np.random.PCG64(seed)), random.Random(seed))
+        result[i] = compose(image=images[i])["image"]
+    return result
 
 
 def _tried(

@@ -1,30 +1,25 @@
-"""Augmentations of single images by albumentations, and how an augmentation is built from its name.
-
-A function imports albumentations in its body: its signature is read to check a configuration.
-"""
+"""Augmentations of single images, and how an augmentation is built from its name."""
 
 from __future__ import annotations
 
 import inspect
-import os
-import random
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
+from foldwise.augment.draws import Ranges
+from foldwise.augment.fused import Fused
 from foldwise.augment.training_rows import TrainingRows
 from foldwise.data.structure import Batch
 from foldwise.plugins import function_named
 
-if TYPE_CHECKING:
-    import albumentations
-
-
 Pixels = Annotated[int, Field(ge=0)]
 Degrees = Annotated[float, Field(ge=0, le=180)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+Shear = Annotated[float, Field(ge=0, lt=90)]
+Spread = Annotated[float, Field(ge=0)]
 
 # (batch, labels (n, k), seeds (n,)) -> (batch, labels). A batch is a dict of arrays, with `images` (n, [v,] h, w, c) of
 # any type among them. Random numbers of a sample depend on its seed alone, so that its batch and its place in it
@@ -34,14 +29,12 @@ Augment = Callable[[Batch, np.ndarray, np.ndarray], tuple[Batch, np.ndarray]]
 
 def none() -> Augment:
     """Leave the images as they are."""
-    return lambda batch, labels, seeds: (batch, labels)
+    return Fused(Ranges())
 
 
 def flips() -> Augment:
     """Flip left to right and top to bottom, each with probability one half."""
-    import albumentations as A
-
-    return of_images(A.Compose([A.HorizontalFlip(p=0.5), A.VerticalFlip(p=0.5)]))
+    return Fused(Ranges(flip_x=True, flip_y=True))
 
 
 def radar(
@@ -49,23 +42,26 @@ def radar(
     shift: Pixels = 4,
     rotate: Degrees = 0.0,
     zoom: Share = 0.0,
+    shear: Shear = 0.0,
     quarter_turns: bool = False,
+    gain: Spread = 0.0,
+    noise: Spread = 0.0,
 ) -> Augment:
-    """Flip both ways, shift by up to `shift` pixels, rotate by up to `rotate` degrees, zoom by up to a share.
+    """Flip both ways, then move what is in the image; what comes in from outside is the image reflected.
 
+    shift: by whole pixels, at most so many, each way.
+    rotate, shear: by up to so many degrees, each way.
+    zoom: each axis alone by a factor of up to 1 +- so much.
     quarter_turns: choose among all eight symmetries of the square instead of the four flips.
+    gain: standard deviation of one normal draw an image, added to all pixels of all bands, in their units (decibels).
+    noise: standard deviation of a normal draw for each value of each pixel.
     """
-    import albumentations as A
-
-    turns = [A.SquareSymmetry(p=1)] if quarter_turns else [A.HorizontalFlip(p=0.5), A.VerticalFlip(p=0.5)]
-    return of_images(A.Compose([*turns, *_affine(shift, rotate, zoom, reflect=True)]))
+    return Fused(Ranges(True, True, quarter_turns, shift, rotate, zoom, shear, gain, noise))
 
 
-def digits(*, shift: Pixels = 2, rotate: Degrees = 10.0, zoom: Share = 0.1) -> Augment:
-    """Shift by up to `shift` pixels, rotate by up to `rotate` degrees and zoom by up to a share; never flip."""
-    import albumentations as A
-
-    return of_images(A.Compose(_affine(shift, rotate, zoom, reflect=False)))
+def digits(*, shift: Pixels = 2, rotate: Degrees = 10.0, zoom: Share = 0.1, shear: Shear = 0.0) -> Augment:
+    """Shift, rotate, zoom and shear as `radar` does, with zeros from outside; never flip."""
+    return Fused(Ranges(shift=shift, rotate=rotate, zoom=zoom, shear=shear, border="zero"))
 
 
 def build(name: str, options: dict[str, object], rows: TrainingRows | None = None) -> Augment:
@@ -75,7 +71,6 @@ def build(name: str, options: dict[str, object], rows: TrainingRows | None = Non
 
     Raises ConfigError for an unknown name, and for an option that the rows do not allow.
     """
-    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # it looks for a newer release on the network when imported
     function: Callable[..., Augment] = function_named("augment", name, "augment.name")
     return function(rows, **options) if needs_rows(name) else function(**options)
 
@@ -89,42 +84,11 @@ def needs_rows(name: str) -> bool:
     return "rows" in inspect.signature(function_named("augment", name, "augment.name")).parameters
 
 
-def of_images(compose: albumentations.Compose) -> Augment:
-    """Return the augmentation of each image by a pipeline of albumentations, all views of a sample alike.
+def ranges_of(name: str, options: dict[str, object]) -> Ranges | None:
+    """Return what the augmentation `name` may do to an image, or None for one that has no form but its own code.
 
-    Compose's own seeding starts every transform from the same state, so that two flips always agree; a
-    random state for each sample does not, and makes the result independent of order and of threads.
+    >>> ranges_of("digits", {"shift": 1}).shift, ranges_of("body", {}), ranges_of("transforms", {})
+    (1, None, None)
     """
-
-    def augment(batch: Batch, labels: np.ndarray, seeds: np.ndarray) -> tuple[Batch, np.ndarray]:
-        return batch | {"images": _changed(compose, batch["images"], seeds)}, labels
-
-    return augment
-
-
-def _changed(compose: albumentations.Compose, images: np.ndarray, seeds: np.ndarray) -> np.ndarray:
-    if images.ndim == 5:  # views as channels, which a pipeline treats alike
-        n, v, h, w, c = images.shape
-        as_channels = np.ascontiguousarray(np.moveaxis(images, 1, 3)).reshape(n, h, w, v * c)
-        return np.moveaxis(_changed(compose, as_channels, seeds).reshape(n, h, w, v, c), 3, 1)
-    result = np.empty_like(images)
-    for i, seed in enumerate(seeds.tolist()):
-        compose.set_random_state(np.random.Generator(np.random.PCG64(seed)), random.Random(seed))
-        result[i] = compose(image=images[i])["image"]
-    return result
-
-
-def _affine(shift: int, rotate: float, zoom: float, reflect: bool) -> list[albumentations.BasicTransform]:
-    import albumentations as A
-    import cv2
-
-    if not (shift or rotate or zoom):
-        return []
-    transform = A.Affine(
-        translate_px={"x": (-shift, shift), "y": (-shift, shift)},
-        rotate=(-rotate, rotate),
-        scale=(1 - zoom, 1 + zoom),
-        border_mode=cv2.BORDER_REFLECT_101 if reflect else cv2.BORDER_CONSTANT,
-        p=1,
-    )
-    return [transform]
+    augment = None if needs_rows(name) else build(name, options)
+    return augment.ranges if isinstance(augment, Fused) else None

@@ -35,6 +35,7 @@ PACKAGES = ("foldwise", "keras", "numpy", "albumentations")
 # by whoever edits it so that the same recipe predicts something else
 DECIDING = (
     "augment/mix",
+    "augment/on_device",
     "augment/views",
     "data/batch",
     "training/backend",

@@ -92,7 +92,7 @@ def features_key(recipe: Recipe, dataset: Dataset) -> str:
     options = {name: value for name, value in plain(recipe.model.options).items() if name not in HEAD_OPTIONS}
     views: list[Any] = [recipe.augment.test_views, recipe.finetune.views]
     if recipe.finetune.views > 1:
-        views += [recipe.augment.name, plain(recipe.augment.options), recipe.fit.seed]
+        views += [recipe.augment.name, plain(recipe.augment.options), recipe.augment_code, recipe.fit.seed]
     code = [VERSION, recipe.model.name, recipe.model_code, version("keras"), recipe.fit.mixed_precision]
     return content_key(["features", *code, options, views, dataset.data_key])
 

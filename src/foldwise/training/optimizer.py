@@ -42,6 +42,7 @@ def optimizer(
 ) -> keras.optimizers.Optimizer:
     """Return Keras' optimizer of that name, with schedule, decoupled weight decay and EMA of the weights.
 
+    variables: that are trained; needed where weight decay leaves some of them out, or for shares.
     shares: of the learning rate, by id of the `variables` that have one of their own.
     """
     kinds: dict[str, Any] = {
@@ -53,4 +54,9 @@ def optimizer(
     if fit.optimizer == "adamw":
         options.setdefault("weight_decay", 0.0)  # Keras' own default would be .004
     kind = finetune.with_learning_rates(kinds[fit.optimizer], variables or [], shares or {})
-    return kind(learning_rate(fit, steps_per_epoch), **options)
+    made = kind(learning_rate(fit, steps_per_epoch), **options)
+    if fit.decayed == "matrices":
+        if variables is None:
+            raise ValueError("fit.decayed=matrices: weight decay leaves out some of the variables, so they are needed")
+        made.exclude_from_weight_decay(var_list=[one for one in variables if len(one.shape) < 2])
+    return made
