@@ -8,32 +8,70 @@ from pathlib import Path
 import numpy as np
 
 HERE = Path(__file__).parents[1]
+HEAD = "efficientnet_lite0"  # whose head trains, on stored features
 CASES = {
     "mlp": ("mlp", {}, {"dropout": 0.0}, {}),
-    "ema, decay, snapshots": (
+    # moved by whole pixels, so that the CPU's pipeline gives the same bits
+    "augmented, ema, decay, snapshots": (
         "small_cnn",
-        {"mixup": 0.3, "cutmix": 0.5},
+        {"name": "radar", "options": {"gain": 1.0, "quarter_turns": True}, "mixup": 0.3, "cutmix": 0.5},
         {"auxiliary": ("angle",)},
-        {"ema": 0.9, "weight_decay": 0.01, "snapshots": 2, "warmup_epochs": 0.5},
+        {"ema": 0.9, "weight_decay": 0.01, "decayed": "matrices", "snapshots": 2, "warmup_epochs": 0.5},
     ),
     "class weights": ("mlp", {}, {"dropout": 0.0}, {"class_weights": True, "schedule": "constant", "optimizer": "sgd"}),
     "smoothing": ("logistic_regression", {}, {}, {"label_smoothing": 0.1, "loss": "focal"}),
+    "head": (HEAD, {}, {}, {}),
 }
+# interpolated, and noise of another generator than the CPU's
+NOISE = {"name": "radar", "options": {"rotate": 10.0, "zoom": 0.1, "noise": 0.5}}
 
 
-def lanes_of(case, dataset):
+def recipe_of(case, folder):
+    """The recipe of a case; a fine-tuned one takes weights from a file in the folder."""
+    from foldwise.settings import AugmentSettings, FinetuneSettings
+    from helpers.data import make_recipe
+
+    model, augment, options, fit = CASES.get(case, ("logistic_regression", NOISE, {}, {}))
+    augment = AugmentSettings(**{"name": "none"} | augment)
+    if model == HEAD:
+        options = {"side": 32, "weights": weights_of_a_short_net(folder), "bands": "difference"}
+        options |= {"values": (-35.0, 0.0), "dropout": 0.0}
+    made = make_recipe(model, options, augment, epochs=3, batch_size=35, **fit)
+    return replace(made, finetune=FinetuneSettings("head")) if model == HEAD else made
+
+
+def weights_of_a_short_net(folder):
+    """Take most blocks out of the network, and return a file of weights for what is left."""
+    import importlib
+
+    from foldwise import models
+
+    stages = ((3, 1, 1, 16, 1), (3, 2, 6, 24, 1), (5, 2, 6, 40, 1))
+    importlib.import_module(f"foldwise.models.pretrained.{HEAD}").STAGES = stages
+    path = folder / "short.weights.h5"
+    if not path.is_file():
+        net = models.efficientnet_lite0((10, 10, 2), 1, weights=None, side=32, bands="difference", dropout=0.0)
+        network = net.get_layer("backbone")
+        for layer in network.layers:  # else random weights let everything fade out
+            layer.momentum = 0.0
+        network(np.random.default_rng(0).normal(size=(16, 32, 32, 3)), training=True)
+        network.save_weights(path)
+    return str(path)
+
+
+def lanes_of(case, dataset, folder):
     """Two seeds of fold 0, and fold 1 at another rate; each has 48 rows, and the last batch 13 of 35."""
-    from foldwise.settings import AugmentSettings
+    from foldwise.training.features import features
     from foldwise.training.fold_data import fold_data
     from foldwise.training.lanes import Lane
-    from helpers.data import N, make_recipe
+    from helpers.data import N
 
-    model, augment, options, fit = CASES[case]
-    recipe = make_recipe(model, options, AugmentSettings("none", **augment), epochs=3, batch_size=35, **fit)
-    other = replace(recipe, fit=replace(recipe.fit, learning_rate=0.003, weight_decay=fit.get("weight_decay", 0) * 3))
+    recipe = recipe_of(case, folder)
+    other = replace(recipe, fit=replace(recipe.fit, learning_rate=0.003, weight_decay=recipe.fit.weight_decay * 3))
+    stored = features(recipe, dataset) if recipe.finetune.mode == "head" else None
     held_out = [np.arange(N) % 5 == fold for fold in range(2)]
-    data = [fold_data(recipe, dataset, one) for one in held_out]
-    return [Lane(recipe, data[0], (0, 0)), Lane(recipe, data[0], (1, 0)), Lane(other, data[1], (0, 1))], held_out
+    data = [fold_data(recipe, dataset, one, stored) for one in held_out]
+    return [Lane(recipe, data[0], (0, 0)), Lane(recipe, data[0], (1, 0)), Lane(other, data[1], (0, 1))], held_out[1]
 
 
 def result_of(trained):
@@ -50,23 +88,25 @@ def main(folder):
     from helpers.data import HELD_OUT, make_dataset
 
     computed = {}
-    for case in CASES:
-        dataset = make_dataset()
-        lanes, held_out = lanes_of(case, dataset)
+    for case in [*CASES, "noise"]:
+        dataset = replace(make_dataset(), path=folder)
+        lanes, held_out = lanes_of(case, dataset, folder)
         together = train_lanes(lanes)
         alone = train_lanes(lanes[2:])[0]
-        plain = train_fold(lanes[2].recipe, dataset, held_out[1], 1)
         computed[f"{case}: together"] = result_of(together[2])
         computed[f"{case}: alone"] = result_of(alone)
+        computed[f"{case}: seeds differ"] = np.array((result_of(together[0]) != result_of(together[1])).any())
+        if case == "noise":
+            continue
+        plain = train_fold(lanes[2].recipe, dataset, held_out, 1)
         computed[f"{case}: plain"] = np.concatenate([plain.held_out, plain.test])
         computed[f"{case}: losses"] = np.stack([together[2].history["loss"], plain.history["loss"]])
         computed[f"{case}: rates"] = np.stack([one.history["learning_rate"] for one in (together[2], plain)])
-        computed[f"{case}: seeds differ"] = np.array((result_of(together[0]) != result_of(together[1])).any())
     dataset = make_dataset()
-    honest = train_lanes(lanes_of("mlp", dataset)[0][:2])
+    honest = train_lanes(lanes_of("class weights", dataset, folder)[0][:2])
     dataset.train.images[HELD_OUT] = np.nan
     dataset.train.table.loc[HELD_OUT, "t0"] = np.nan
-    misled = train_lanes(lanes_of("mlp", dataset)[0][:2])
+    misled = train_lanes(lanes_of("class weights", dataset, folder)[0][:2])
     computed["leak"] = np.stack([[one.predictions[0][1] for one in each] for each in (honest, misled)])
     np.savez(folder / "computed.npz", **computed)
     train_folds_together(folder)

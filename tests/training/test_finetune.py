@@ -20,7 +20,7 @@ from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.execution.prediction import PredictionTask, predict_one
 from foldwise.models.pretrained.load import load_keras
 from foldwise.plugins import public_functions
-from foldwise.runs.recipe import code_key, make_recipe, run_name
+from foldwise.runs.recipe import code_key, make_recipe, run_name, stores_features
 from foldwise.settings import AugmentSettings, FinetuneSettings, FitSettings
 from foldwise.training import build, features, finetune, predict
 from foldwise.training.fit import train_fold
@@ -145,7 +145,7 @@ def test_features_once_predict_what_the_naive_way_predicts(short, tmp_path, test
     options = short | {"dropout": 0.3}
     augment = AugmentSettings("none", test_views=test_views)
     made = recipe("head", augment, options, learning_rate=0.01, snapshots=snapshots)
-    assert features.can_be_stored(made)
+    assert stores_features(made)
     stored = features.features(made, data)
     assert stored.train.shape == (N, 1 if test_views == "identity" else 4, 1280)
     once = train_fold(made, data, HELD_OUT, 0, features=stored)
@@ -208,7 +208,7 @@ def test_training_samples_from_fixed_views(short, tmp_path):
 
 
 def test_what_differs_by_epoch_fold_or_head_is_not_stored():
-    assert features.can_be_stored(recipe("head"))
+    assert stores_features(recipe("head"))
     for other in (
         recipe("all"),
         recipe("head", AugmentSettings("flips")),
@@ -218,7 +218,7 @@ def test_what_differs_by_epoch_fold_or_head_is_not_stored():
         recipe("head", features="computed"),
         recipe("head", AugmentSettings("body", {"mirror": False, "transplant": 0.5}), views=2),
     ):
-        assert not features.can_be_stored(other)
+        assert not stores_features(other)
 
 
 def test_a_model_that_is_not_tuned_keeps_its_run_key(settings):

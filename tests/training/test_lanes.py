@@ -26,7 +26,7 @@ def computed(folder):
     return dict(np.load(folder / "computed.npz"))
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [*CASES, "noise"])
 def test_a_lane_among_others_predicts_as_alone(case, computed):
     assert computed[f"{case}: together"] == pytest.approx(computed[f"{case}: alone"], abs=1e-5)
     assert computed[f"{case}: seeds differ"]

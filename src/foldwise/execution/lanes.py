@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from foldwise.augment.pipelines import ranges_of
 from foldwise.devices import driver_shows_gpu
 from foldwise.errors import ConfigError
 from foldwise.execution.task import FoldTask, Report, read_task, train_one, write_result
-from foldwise.runs.recipe import Recipe
+from foldwise.runs.recipe import Recipe, stores_features
 from foldwise.runs.store import Run
 from foldwise.settings import ExecutionSettings, plain
 from foldwise.storage import content_key
@@ -84,8 +85,8 @@ def why_not(recipe: Recipe) -> str | None:
     if recipe.backend != "jax":
         return f"its backend is {recipe.backend}"
     if recipe.finetune.mode != "none":
-        return f"finetune.mode={recipe.finetune.mode}"
-    if recipe.augment.name != "none":
+        return None if stores_features(recipe) else f"finetune.mode={recipe.finetune.mode} without stored features"
+    if ranges_of(recipe.augment.name, recipe.augment.options) is None:
         return f"augment={recipe.augment.name} has no form for the device"
     return None
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from foldwise.data.dataset import Dataset, read, read_split
 from foldwise.execution.task import FoldTask, Report, held_out_rows, seldom
 from foldwise.runs import store
+from foldwise.runs.recipe import stores_features
 from foldwise.storage import write_json, written_aside
 
 if TYPE_CHECKING:
@@ -59,13 +60,13 @@ def predict_one(task: PredictionTask, report: Report) -> None:
     On the same backend and CPU the predictions of the original test samples are those of the training, bit for bit.
     """
     # Keras is loaded by the processes that compute, not by the one that starts them
-    from foldwise.training.features import can_be_stored, new_features
+    from foldwise.training.features import new_features
     from foldwise.training.fit import predict_fold
 
     started = time.perf_counter()
     dataset, recipe = _opened(task)
     report("images", task.n_images)
-    stored = can_be_stored(task.recipe) and not recipe.pseudo.runs
+    stored = stores_features(task.recipe)
     weights = store.weight_files(task.run, task.fold_number)
     features = new_features(recipe, dataset, task.result.parent.parent, weights[0]) if stored else None
     held_out, done = held_out_rows(task, dataset), _counted(seldom(report))

@@ -12,7 +12,7 @@ import numpy as np
 
 from foldwise.data.dataset import Dataset, read
 from foldwise.runs import store
-from foldwise.runs.recipe import Recipe, versions
+from foldwise.runs.recipe import Recipe, stores_features, versions
 from foldwise.runs.store import REFIT, Run
 from foldwise.training import backend
 
@@ -118,7 +118,7 @@ class ReadTask:
 def read_task(task: FoldTask) -> ReadTask:
     """Read what a fold needs from the disk, computing features where they are stored and missing."""
     # Keras is loaded by the processes that train, not by the one that starts them
-    from foldwise.training.features import can_be_stored, features
+    from foldwise.training.features import features
     from foldwise.training.pseudo import find_pseudo_labels
 
     dataset = read(task.prepared)
@@ -127,7 +127,7 @@ def read_task(task: FoldTask) -> ReadTask:
     pseudo_labels = find_pseudo_labels(task.run, recipe, task.fold_number, dataset)
     n_pseudo = 0 if pseudo_labels is None else len(pseudo_labels.positions)
     n_images = int((~held_out).sum()) // dataset.structure.rows_per_image + n_pseudo
-    stored = features(recipe, dataset) if can_be_stored(recipe) and pseudo_labels is None else None
+    stored = features(recipe, dataset) if stores_features(recipe) else None
     return ReadTask(recipe, dataset, held_out, stored, pseudo_labels, n_images * recipe.fit.epochs * task.n_seeds)
 
 

@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from foldwise.augment import pipelines
 from foldwise.devices import chosen_backend
 from foldwise.errors import FoldwiseError
 from foldwise.plugins import changed_options, competition_module, public_functions, weights_named
@@ -223,6 +224,21 @@ def code_versions() -> dict[str, int]:
             raise FoldwiseError(f"foldwise/{name}.py: expected a line VERSION = NUMBER, which enters the run keys")
         found[name] = int(number[1])
     return {name: number for name, number in found.items() if number != 1}
+
+
+def stores_features(recipe: Recipe) -> bool:
+    """Return whether features are stored: the backbone gives an image the same ones in every fold, seed and epoch."""
+    options, settings = recipe.model.options, recipe.augment
+    return (
+        recipe.finetune.mode == "head"
+        and recipe.finetune.features == "stored"
+        and options.get("weights") is not None  # random ones differ by fold
+        and options.get("bands") != "learned"
+        and not (settings.mixup or settings.cutmix)
+        and (settings.name == "none" or recipe.finetune.views > 1)
+        and not pipelines.needs_rows(settings.name)  # such views differ by fold
+        and not recipe.pseudo.runs  # their images are those of another split
+    )
 
 
 def versions(backend: Backend = "tensorflow") -> dict[str, str]:

@@ -44,20 +44,6 @@ class Features:
     test: np.ndarray
 
 
-def can_be_stored(recipe: Recipe) -> bool:
-    """Return whether a recipe's backbone gives an image the same features in every fold, seed and epoch."""
-    options, settings = recipe.model.options, recipe.augment
-    return (
-        recipe.finetune.mode == "head"
-        and recipe.finetune.features == "stored"
-        and options.get("weights") is not None  # random ones differ by fold
-        and options.get("bands") != "learned"
-        and not (settings.mixup or settings.cutmix)
-        and (settings.name == "none" or recipe.finetune.views > 1)
-        and not pipelines.needs_rows(settings.name)  # such views differ by fold
-    )
-
-
 def features(recipe: Recipe, dataset: Dataset) -> Features:
     """Return the features of all images, computing them where they are not stored yet."""
     path = dataset.path / f"features_{features_key(recipe, dataset)}"

@@ -17,12 +17,14 @@ import keras
 import numpy as np
 import pandas as pd
 
-from foldwise.augment import mix
+from foldwise.augment import mix, on_device
+from foldwise.augment.draws import Ranges, draw
+from foldwise.augment.pipelines import ranges_of
 from foldwise.data.batch import present
 from foldwise.errors import FoldwiseError
 from foldwise.models import introspect
 from foldwise.runs.recipe import Recipe
-from foldwise.training import snapshots
+from foldwise.training import finetune, snapshots
 from foldwise.training.backends import lanes_on_jax as program
 from foldwise.training.batches import order
 from foldwise.training.build import check_values, set_scale
@@ -94,7 +96,7 @@ def train_lanes(lanes: Sequence[Lane], report: Callable[[int, float], None] | No
     for lane in lanes:
         whole = _untrained(lane)
         model = lane.data.source.trained_part(whole)
-        common = optimizer(shared, lane.n_steps)
+        common = optimizer(shared, lane.n_steps, model.trainable_variables)
         common.learning_rate = rate
         common.build(model.trainable_variables)
         states.append(program.state_of(model, common))
@@ -150,6 +152,7 @@ def steps_of(lane: Lane, epoch: int) -> Steps:
     chosen (S, B): places among the rows of the lane, in the order of `foldwise.training.batches`, with the first row
         of the lane in what fills up; valid (S, B): 1.0, and 0.0 there; seeds (S, B): of each row.
     share (S,), partner (S, B), box (S, 4): of mixup and CutMix, as `foldwise.augment.mix.draw` gives them.
+    What `foldwise.augment.draws.draw` gives for the seeds, (S, B) each, where images are augmented.
     """
     size, n = lane.recipe.fit.batch_size, lane.n_rows
     shape = (lane.n_steps, size)
@@ -162,6 +165,11 @@ def steps_of(lane: Lane, epoch: int) -> Steps:
     if source.stored_views:
         steps["view"] = _filled((seeds % source.batches.shape[1]).astype(np.int32), shape)
     settings = source.augment
+    if (ranges := _ranges(lane)) != Ranges():
+        # what fills up has a seed too: a scale of 0 would make numbers that are none
+        drawn = draw(ranges, _lengthened(seeds, shape[0] * size))
+        kinds = {"f": np.float32, "i": np.int32, "b": np.bool_}
+        steps |= {name: values.astype(kinds[values.dtype.kind]).reshape(shape) for name, values in drawn.items()}
     if settings.mixup or settings.cutmix:
         steps |= {
             "share": np.ones(shape[0], np.float32),
@@ -178,7 +186,10 @@ def steps_of(lane: Lane, epoch: int) -> Steps:
 
 
 def _untrained(lane: Lane) -> keras.Model:
-    model = untrained_model(lane.recipe, lane.data.source, lane.seed)
+    recipe = lane.recipe
+    model = untrained_model(recipe, lane.data.source, lane.seed)
+    (phase,) = finetune.phases(recipe.finetune, recipe.fit, model)
+    finetune.unfreeze(model, recipe.finetune, phase)
     images, rows = lane.data.dataset.train.images, lane.data.rows
     own = rows.positions[rows.positions < len(images)]  # without pseudo-labelled images
     set_scale(model, images, own, present(rows.inputs))
@@ -188,18 +199,30 @@ def _untrained(lane: Lane) -> keras.Model:
 
 def _prepare(names: list[str], lane: Lane) -> Callable[[Any, Any, Any], tuple[list[Any], Any]]:
     """Return the function that makes one batch of one lane on the device."""
-    ops, source = keras.ops, lane.data.source
+    ops, source, ranges = keras.ops, lane.data.source, _ranges(lane)
     mixed = bool(source.augment.mixup or source.augment.cutmix)
 
     def prepare(images: Any, lane: Any, step: Any) -> tuple[list[Any], Any]:
         rows = lane["positions"][step["chosen"]]
         batch = images[rows, step["view"]] if source.stored_views else images[rows]
         batch, labels = ops.cast(batch, "float32"), lane["labels"][step["chosen"]]
+        if ranges != Ranges():
+            noise = program.normal(step["noise_seed"], batch.shape[1:]) if ranges.noise else None
+            batch = on_device.changed(batch, step, ranges, noise)
         if mixed:
             batch, labels = _mixed(batch, labels, step)
         return [batch if name == "images" else lane[name][rows] for name in names], labels
 
     return prepare
+
+
+def _ranges(lane: Lane) -> Ranges:
+    """Return what the augmentation of a lane may do to an image."""
+    settings = lane.data.source.augment
+    ranges = ranges_of(settings.name, settings.options)
+    if ranges is None:
+        raise ValueError(f"augment={settings.name} has no form for the device")
+    return ranges
 
 
 def _mixed(images: Any, labels: Any, step: Any) -> tuple[Any, Any]:

@@ -119,6 +119,13 @@ def epoch_function(
     return jax.jit(epoch, donate_argnums=0)
 
 
+def normal(seeds: Any, shape: tuple[int, ...]) -> Any:
+    """Return standard normal numbers (n, *shape), those of a row by its seed (n,) alone."""
+    import jax
+
+    return jax.vmap(lambda seed: jax.random.normal(jax.random.key(seed), shape))(seeds)
+
+
 def check_memory(epoch: Any, *arguments: Any) -> Epoch:
     """Return the function compiled for these arguments; raise MemoryError where the device has too little memory."""
     import jax
