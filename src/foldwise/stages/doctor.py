@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from foldwise import __version__
+from foldwise.devices import driver_shows_gpu
 from foldwise.errors import FoldwiseError
-from foldwise.execution.local import driver_shows_gpu
 from foldwise.kaggle.account import Check, check_account
 from foldwise.runs.recipe import installed_version
 from foldwise.settings import Settings

@@ -178,10 +178,10 @@ def steps_of(lane: Lane, epoch: int) -> Steps:
         }
         for number in range(shape[0]):
             rows, rng = min(size, n - number * size), np.random.default_rng((*lane.seed, epoch + 1, number))
-            drawn = mix.draw(rows, lane.data.rows.images.shape[-3:-1], settings.mixup, settings.cutmix, rng)
-            steps["share"][number], steps["partner"][number, :rows] = drawn.share, drawn.partner
-            if drawn.box is not None:
-                steps["box"][number] = drawn.box
+            mixed = mix.draw(rows, lane.data.rows.images.shape[-3:-1], settings.mixup, settings.cutmix, rng)
+            steps["share"][number], steps["partner"][number, :rows] = mixed.share, mixed.partner
+            if mixed.box is not None:
+                steps["box"][number] = mixed.box
     return steps
 
 

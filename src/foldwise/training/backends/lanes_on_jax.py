@@ -89,7 +89,7 @@ def epoch_function(
         valid, weights = step["valid"], lane["weights"][step["chosen"]]
 
         def mean_loss(trainable: Any) -> Any:
-            with scaled_by(model, fixed), _rows_that_count(model, valid):
+            with scaled_by(model, fixed), _calls_for_lanes(model, valid):
                 given = inputs[0] if len(inputs) == 1 else inputs
                 outputs, after, penalties = model.stateless_call(
                     trainable, fixed, given, training=True, return_losses=True
@@ -141,24 +141,57 @@ def check_memory(epoch: Any, *arguments: Any) -> Epoch:
 
 
 @contextlib.contextmanager
-def _rows_that_count(model: keras.Model, valid: Any) -> Iterator[None]:
-    """In a `with` block, let each BatchNormalization take its mean and variance from the rows that are valid (B,)."""
-    import jax.numpy as jnp
+def _calls_for_lanes(model: keras.Model, valid: Any) -> Iterator[None]:
+    """In a `with` block, change how two kinds of layers compute.
 
-    def masked(layer: Any, original: Any) -> Any:
-        def call(inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-            copies = inputs.shape[0] // len(valid)  # views of a sample
-            mask = jnp.repeat(valid, copies).reshape(-1, *[1] * (inputs.ndim - 2))
-            return original(inputs, training=training, mask=mask)
-
-        return call
-
-    layers = [one for one in introspect.leaves(model) if isinstance(one, keras.layers.BatchNormalization)]
-    originals = [layer.call for layer in layers]
-    for layer, original in zip(layers, originals, strict=True):
-        layer.call = masked(layer, original)
+    Each BatchNormalization takes its mean and variance from the rows that are valid (B,). Each convolution of 3 x 3
+    pixels becomes a matrix product: `jax.vmap` over kernels would make it one convolution in groups, which is slow.
+    """
+    changed = [(layer, _masked(layer.call, valid)) for layer in introspect.leaves(model) if _normalises(layer)]
+    changed += [(layer, _as_product(layer)) for layer in introspect.leaves(model) if _is_plain_3x3(layer)]
+    originals = [layer.call for layer, _ in changed]
+    for layer, call in changed:
+        layer.call = call
     try:
         yield
     finally:
-        for layer, original in zip(layers, originals, strict=True):
+        for (layer, _), original in zip(changed, originals, strict=True):
             layer.call = original
+
+
+def _normalises(layer: Any) -> bool:
+    return isinstance(layer, keras.layers.BatchNormalization)
+
+
+def _masked(original: Any, valid: Any) -> Any:
+    import jax.numpy as jnp
+
+    def call(inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        copies = inputs.shape[0] // len(valid)  # views of a sample
+        mask = jnp.repeat(valid, copies).reshape(-1, *[1] * (inputs.ndim - 2))
+        return original(inputs, training=training, mask=mask)
+
+    return call
+
+
+def _is_plain_3x3(layer: Any) -> bool:
+    return (
+        type(layer) is keras.layers.Conv2D
+        and (layer.kernel_size, layer.strides, layer.dilation_rate) == ((3, 3), (1, 1), (1, 1))
+        and (layer.padding, layer.groups, layer.data_format) == ("same", 1, "channels_last")
+    )
+
+
+def _as_product(layer: Any) -> Any:
+    """Return the call of a convolution as nine shifted images, one after another in the channels, times a matrix."""
+    import jax.numpy as jnp
+
+    def call(inputs: Any) -> Any:
+        height, width, channels = inputs.shape[1:]
+        padded = jnp.pad(inputs, ((0, 0), (1, 1), (1, 1), (0, 0)))
+        shifted = [padded[:, y : y + height, x : x + width] for y in range(3) for x in range(3)]
+        kernel = jnp.reshape(layer.kernel, (9 * channels, layer.filters))
+        outputs = jnp.concatenate(shifted, axis=-1) @ kernel.astype(inputs.dtype)
+        return layer.activation(outputs + layer.bias.astype(inputs.dtype) if layer.use_bias else outputs)
+
+    return call
