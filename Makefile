@@ -14,6 +14,13 @@ MODELS_passenger_screening = multi_view model.options.fusion=concat,attention
 MODELS_statoil = logistic_regression,mlp,small_cnn
 MODELS = $(or $(MODELS_$(COMPETITION)),$(MODELS_statoil))
 TENSORFLOW := $(shell sed -n 's/^tensorflow-cpu\(==[0-9.]*\).*/\1/p' requirements.txt)
+JAX := $(shell sed -n 's/^jax\(==[0-9.]*\)$$/\1/p' requirements.lock)
+TORCH := torch==2.13.0
+BUILD = $(or $(BUILD_$(GPU)),$(error GPU=$(GPU): expected 1 (JAX), tensorflow or torch))
+BUILD_1 = 'jax[cuda12]$(JAX)'
+BUILD_jax = $(BUILD_1)
+BUILD_tensorflow = 'tensorflow[and-cuda]$(TENSORFLOW)'
+BUILD_torch = $(TORCH)
 COMPILE = $(if $(PYTHONDONTWRITEBYTECODE),--compile-bytecode)  # else each process would compile TensorFlow anew
 
 .DEFAULT_GOAL := help
@@ -29,7 +36,7 @@ help: ## show this
 ifdef GPU
 .PHONY: .venv/ready
 endif
-setup: .venv/ready ## install everything into .venv (GPU=1: the CUDA build of TensorFlow)
+setup: .venv/ready ## install everything into .venv (GPU=1: JAX for CUDA too; GPU=tensorflow: its CUDA build)
 
 .venv/ready: requirements.lock pyproject.toml setup.py
 	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
@@ -37,7 +44,8 @@ setup: .venv/ready ## install everything into .venv (GPU=1: the CUDA build of Te
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
 	$(BIN)/uv pip sync --quiet --system-certs $(COMPILE) --python $(BIN)/python requirements.lock
-	$(if $(GPU),$(BIN)/uv pip uninstall --quiet --python $(BIN)/python tensorflow-cpu && $(BIN)/uv pip install --quiet --system-certs $(COMPILE) --python $(BIN)/python 'tensorflow[and-cuda]$(TENSORFLOW)')
+	$(if $(filter tensorflow,$(GPU)),$(BIN)/uv pip uninstall --quiet --python $(BIN)/python tensorflow-cpu)
+	$(if $(GPU),$(BIN)/uv pip install --quiet --system-certs $(COMPILE) --python $(BIN)/python $(BUILD))
 	$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
@@ -58,7 +66,7 @@ test: setup lint ## run every test
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal $(ARGS)
 
 oracle: setup ## install PyTorch and timm, against which converted networks are tested
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps timm==1.0.31
 
 lint: setup ## check style and types

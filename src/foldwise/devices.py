@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
+import re
 import shutil
 import subprocess
 from importlib.util import find_spec
@@ -25,7 +27,7 @@ def chosen_backend(execution: ExecutionSettings) -> Backend:
     """
     installed: list[Backend] = [name for name in ("tensorflow", "jax", "torch") if find_spec(name) is not None]
     if execution.backend == "auto":
-        if "jax" in installed and not execution.allow_cpu and _jax_has_cuda() and driver_shows_gpu():
+        if "jax" in installed and not execution.allow_cpu and jax_has_cuda() and visible_gpus():
             return "jax"
         return installed[0] if installed else "tensorflow"
     if execution.backend not in installed:
@@ -36,20 +38,31 @@ def chosen_backend(execution: ExecutionSettings) -> Backend:
     return execution.backend
 
 
-def driver_shows_gpu() -> bool:
-    """Return whether the NVIDIA driver of this machine lists a GPU, whether or not a backend uses it."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):  # hidden on purpose
-        return False
+def visible_gpus() -> tuple[str, ...]:
+    """Return what names each GPU of this machine in CUDA_VISIBLE_DEVICES, or each of its parts where MIG is on.
+
+    Of several, those that the variable names already, whether or not a backend uses them.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     tool = shutil.which("nvidia-smi")
-    return tool is not None and _lists_gpu(tool)
+    listed = _listed_gpus(tool) if tool is not None and visible not in ("", "-1") else ()  # hidden on purpose
+    if visible is None or not listed:
+        return listed
+    named = [one.strip() for one in visible.split(",")]
+    # CUDA ignores what follows a number below 0
+    return tuple(itertools.takewhile(lambda one: bool(one) and not one.startswith("-"), named))
 
 
 @functools.cache  # a sweep asks for every recipe, and the driver takes up to a second
-def _lists_gpu(tool: str) -> bool:
+def _listed_gpus(tool: str) -> tuple[str, ...]:
     listed = subprocess.run([tool, "-L"], capture_output=True, text=True, check=False)
-    return listed.returncode == 0 and "GPU " in listed.stdout
+    if listed.returncode != 0:
+        return ()
+    names = re.findall(r"^\s*(GPU|MIG) .*\(UUID: (\S+)\)", listed.stdout, re.MULTILINE)
+    parts = [name for kind, name in names if kind == "MIG"]
+    return tuple(parts or (name for _, name in names))
 
 
-def _jax_has_cuda() -> bool:
+def jax_has_cuda() -> bool:
     """Return whether JAX's plugin for CUDA is installed."""
     return any(find_spec(name.partition(".")[0]) is not None and find_spec(name) is not None for name in CUDA_OF_JAX)

@@ -25,42 +25,37 @@ from foldwise.settings import ExecutionSettings
 )
 def test_workers_and_threads(monkeypatch, n_cores, given, n_tasks, expected):
     monkeypatch.setattr(local, "cores", lambda: n_cores)
-    monkeypatch.setattr(local, "driver_shows_gpu", lambda: False)
+    monkeypatch.setattr(local, "visible_gpus", lambda: ())
     assert local.parallelism(ExecutionSettings(**given), n_tasks) == expected
 
 
-def test_a_gpu_trains_one_fold_at_a_time_unless_settings_differ(monkeypatch):
+def test_each_gpu_trains_one_fold_at_a_time_unless_settings_differ(monkeypatch):
     monkeypatch.setattr(local, "cores", lambda: 16)
-    monkeypatch.setattr(local, "driver_shows_gpu", lambda: True)
-    assert local.parallelism(ExecutionSettings(), 5)[0] == 1
-    assert local.parallelism(ExecutionSettings(workers=2), 5)[0] == 2
-    assert local.parallelism(ExecutionSettings(allow_cpu=True), 5)[0] == 5
+    for gpus in (1, 3):
+        monkeypatch.setattr(local, "visible_gpus", lambda gpus=gpus: tuple(map(str, range(gpus))))
+        assert local.parallelism(ExecutionSettings(), 5)[0] == gpus
+        assert local.parallelism(ExecutionSettings(workers=2), 5)[0] == 2
+        assert local.parallelism(ExecutionSettings(allow_cpu=True), 5)[0] == 5
 
 
-@pytest.fixture
-def nvidia_smi(monkeypatch, tmp_path):
-    """Put a command on the PATH that lists one GPU, or what is written into it."""
-    tool = tmp_path / "nvidia-smi"
-    tool.write_text('#!/bin/sh\necho "GPU 0: NVIDIA H200 (UUID: GPU-0)"\n')
-    tool.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    return tool
+def test_each_worker_sees_a_gpu_of_its_own(monkeypatch):
+    """In place of processes: what each of them would do first."""
+    started = []
 
+    class Pool:
+        def __init__(self, workers, context, initializer, initargs):
+            own_gpus = initargs[1]
+            started.extend(own_gpus.get() for _ in range(workers))
 
-def test_the_gpu_of_the_driver_counts_unless_it_is_hidden(nvidia_smi, monkeypatch):
-    assert local.driver_shows_gpu()
-    for hidden in ("-1", ""):
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
-        assert not local.driver_shows_gpu()
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-    assert local.driver_shows_gpu()
+        def shutdown(self, **_):
+            pass
 
-
-@pytest.mark.parametrize("script", ["echo No devices were found", 'echo "GPU 0: NVIDIA H200"; exit 9'])
-def test_a_driver_that_lists_no_gpu_or_fails_counts_as_none(nvidia_smi, script):
-    nvidia_smi.write_text(f"#!/bin/sh\n{script}\n")
-    assert not local.driver_shows_gpu()
+    monkeypatch.setattr(local, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(local, "visible_gpus", lambda: ("GPU-a", "GPU-b"))
+    local.LocalPool(ExecutionSettings(), 5, None)
+    local.LocalPool(ExecutionSettings(workers=3), 5, None)
+    local.LocalPool(ExecutionSettings(workers=2, allow_cpu=True), 5, None)
+    assert started == ["GPU-a", "GPU-b", "GPU-a", "GPU-b", "GPU-a", None, None]
 
 
 ADVICE = "memory ran out; lower fit.batch_size, model.options.side or execution.workers"

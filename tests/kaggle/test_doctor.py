@@ -146,7 +146,7 @@ def test_the_stage_shows_a_line_a_check_and_fails_where_one_does(
 
     found: list[account.Check] = [account.Check("competition", "ok", "there")]
     monkeypatch.setattr(doctor, "check_account", lambda slug: found)
-    monkeypatch.setattr(doctor, "driver_shows_gpu", lambda: False)
+    monkeypatch.setattr(doctor, "visible_gpus", lambda: ())
     assert main(["doctor", f"root={tmp_path / 'not' / 'there'}"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in lines if line.startswith("ok")] == [

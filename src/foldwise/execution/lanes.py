@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from foldwise.augment.pipelines import ranges_of
-from foldwise.devices import driver_shows_gpu
+from foldwise.devices import visible_gpus
 from foldwise.errors import ConfigError
 from foldwise.execution.task import FoldTask, Report, read_task, train_one, write_result
 from foldwise.runs.recipe import Recipe, stores_features
@@ -56,14 +56,15 @@ Queued = Any  # a FoldTask, of training or of prediction, or a LaneTask
 
 
 def grouped(tasks: Sequence[FoldTask], execution: ExecutionSettings) -> list[Queued]:
-    """Return the tasks, those that can train together as one LaneTask each.
+    """Return the tasks, those that can train together as one LaneTask for each GPU.
 
     Raises ConfigError where a number of lanes is set and another backend than jax trains.
     """
     lanes = execution.lanes
     if isinstance(lanes, int) and any(task.recipe.backend != "jax" for task in tasks):
         raise ConfigError(f"execution.lanes={lanes}: lanes need execution.backend=jax, or execution.lanes=off")
-    wanted = isinstance(lanes, int) or (lanes == "auto" and not execution.allow_cpu and driver_shows_gpu())
+    gpus = () if execution.allow_cpu else visible_gpus()
+    wanted = isinstance(lanes, int) or (lanes == "auto" and gpus)
     if not wanted or lanes == "off":
         return list(tasks)
     groups: dict[str, list[FoldTask]] = {}
@@ -77,7 +78,9 @@ def grouped(tasks: Sequence[FoldTask], execution: ExecutionSettings) -> list[Que
                 log.info("%s: trains fold by fold, with batches from the CPU: %s", task.name, reason)
             alone.append(task)
     most = lanes if isinstance(lanes, int) else None
-    return [*(LaneTask(tuple(group), most) for group in groups.values()), *alone]
+    n_gpus = max(len(gpus), 1)
+    parts = [tuple(group[gpu::n_gpus]) for group in groups.values() for gpu in range(min(n_gpus, len(group)))]
+    return [*(LaneTask(part, most) for part in parts), *alone]
 
 
 def why_not(recipe: Recipe) -> str | None:

@@ -14,7 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from typing import Any
 
-from foldwise.devices import driver_shows_gpu
+from foldwise.devices import visible_gpus
 from foldwise.errors import FoldwiseError
 from foldwise.execution.task import Report
 from foldwise.processes import cores, die_with_parent
@@ -22,7 +22,7 @@ from foldwise.settings import Backend, ExecutionSettings
 from foldwise.training import backend
 
 GPU_UNUSED = (
-    "the driver shows a GPU, but {} does not use it: `make setup GPU=1` installs the CUDA build; "
+    "the driver shows a GPU, but {} does not use it: `make setup GPU={}` installs its CUDA build; "
     "execution.allow_cpu=true trains on the CPU all the same"
 )
 NAMES = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
@@ -33,16 +33,18 @@ def parallelism(execution: ExecutionSettings, n_tasks: int) -> tuple[int, int]:
 
     A fold may use a fifth of the cores, and two at least, even where every core has a fold of its own: a last
     fold that is alone is then not left with one. The threads depend on the machine alone, not on how many folds
-    are left to train, because the bits of a prediction depend on them. On a GPU one fold is trained at a time.
+    are left to train, because the bits of a prediction depend on them. Each GPU trains one fold at a time.
     """
-    gpu = driver_shows_gpu() and not execution.allow_cpu
+    gpus = () if execution.allow_cpu else visible_gpus()
     threads = execution.threads_per_fold or max(min(2, cores()), cores() // 5)
-    workers = execution.workers or (1 if gpu else min(cores(), max(1, 2 * cores() // threads)))
+    workers = execution.workers or len(gpus) or min(cores(), max(1, 2 * cores() // threads))
     return min(workers, n_tasks), threads
 
 
 class LocalPool:
     """Worker processes that train or predict, as many as `parallelism` gives; they start when tasks are submitted.
+
+    Where there are several GPUs, each worker sees one of them. Its memory is given back when the worker ends.
 
     work: what a worker does with a task: `foldwise.execution.task.train_one`, or a function like it.
     name: of the backend that the workers compute with.
@@ -60,19 +62,21 @@ class LocalPool:
     ) -> None:
         self._work = work
         self.workers, self.threads = parallelism(execution, n_tasks)
-        gpu = driver_shows_gpu()
-        self._needs_gpu = gpu and not execution.allow_cpu
+        gpus = () if execution.allow_cpu else visible_gpus()
+        self._needs_gpu = bool(gpus)
         self._tasks: dict[Future[None], Any] = {}
         self._is_late = False
         context = multiprocessing.get_context("spawn")
         self._reports = context.Queue()
+        own_gpus = context.Queue()
+        for number in range(self.workers):
+            own_gpus.put(gpus[number % len(gpus)] if gpus else None)
         os.environ.update(backend.environment(name))
         self._pool = ProcessPoolExecutor(
             self.workers,
             context,
             initializer=_start,
-            initargs=(self._reports, self.threads, name),
-            max_tasks_per_child=1 if gpu else None,  # a backend returns a GPU's memory only when its process ends
+            initargs=(self._reports, own_gpus, self.threads, name),
         )
 
     def __enter__(self) -> LocalPool:
@@ -135,10 +139,12 @@ def raise_named(error: BaseException | None, name: str) -> None:
 _reports: Any = None  # in a worker process: its queue to the parent, which a task cannot carry
 
 
-def _start(reports: Any, threads: int, name: Backend) -> None:
-    """Start a worker process."""
+def _start(reports: Any, own_gpus: Any, threads: int, name: Backend) -> None:
+    """Start a worker process; own_gpus: a queue with a GPU, or None, for each of them."""
     global _reports
     _reports = reports
+    if (own_gpu := own_gpus.get()) is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = own_gpu
     threading.Thread(target=die_with_parent, daemon=True).start()
     backend.start(threads, name)
     gc.collect()
@@ -149,7 +155,8 @@ def _start(reports: Any, threads: int, name: Backend) -> None:
 def _do(work: Callable[[Any, Report], None], number: int, task: Any, needs_gpu: bool) -> None:
     """Do the work of a task in a worker process."""
     if needs_gpu and not backend.has_gpu():  # not in `_start`: an error there would be hidden
-        raise FoldwiseError(GPU_UNUSED.format(NAMES[task.recipe.backend]))
+        backend_name = task.recipe.backend
+        raise FoldwiseError(GPU_UNUSED.format(NAMES[backend_name], backend_name))
     work(task, partial(_report, number))
 
 

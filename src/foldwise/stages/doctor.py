@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from foldwise import __version__
-from foldwise.devices import driver_shows_gpu
+from foldwise.devices import jax_has_cuda, visible_gpus
 from foldwise.errors import FoldwiseError
 from foldwise.kaggle.account import Check, check_account
 from foldwise.runs.recipe import installed_version
@@ -66,14 +66,15 @@ def _versions() -> Check:
 
 
 def _device() -> Check:
-    """Tell whether the driver shows a GPU, and whether TensorFlow is built for one; nothing is imported for that."""
+    """Tell whether the driver shows a GPU, and whether a backend is built for one; nothing is imported for that."""
     n_cores = f"{os.cpu_count()} CPU cores"
-    if not driver_shows_gpu():
+    gpus = len(visible_gpus())
+    if not gpus:
         return Check("device", "ok", f"{n_cores}, no NVIDIA GPU")
-    if installed_version("tensorflow") is None and installed_version("tensorflow-cpu") is not None:
-        found = f"{n_cores}, and a GPU that the installed build of TensorFlow does not use"
+    if not jax_has_cuda() and installed_version("tensorflow") is None and installed_version("torch") is None:
+        found = f"{n_cores}, and a GPU that the installed builds of TensorFlow and JAX do not use"
         return Check("device", "warning", found, "make setup GPU=1")
-    return Check("device", "ok", f"{n_cores}, and a GPU")
+    return Check("device", "ok", f"{n_cores}, and {'a GPU' if gpus == 1 else f'{gpus} GPUs'}")
 
 
 def _disk(root: Path) -> Check:
