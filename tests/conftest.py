@@ -1,7 +1,8 @@
 """Settings with a folder of their own."""
 
 import gc
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,14 @@ from foldwise.settings import Settings
 
 hypothesis.settings.register_profile("foldwise", deadline=None)  # a busy machine fails no test
 hypothesis.settings.load_profile("foldwise")
+
+
+@pytest.fixture(autouse=True)
+def _new_network() -> Iterator[None]:
+    """Let each test build and trace its own models."""
+    yield
+    if network := sys.modules.get("foldwise.training.network"):
+        network.forget()
 
 
 @pytest.fixture

@@ -3,11 +3,9 @@
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
-import keras
-
 from foldwise.execution.local import raise_named
 from foldwise.execution.task import FoldTask
-from foldwise.settings import ExecutionSettings
+from foldwise.settings import Backend, ExecutionSettings
 
 
 class PoolHere:
@@ -15,7 +13,9 @@ class PoolHere:
 
     done: ClassVar[list[str]] = []  # names of all tasks, for tests that count them
 
-    def __init__(self, execution: ExecutionSettings, n_tasks: int, work: Callable[[Any, Any], None]) -> None:
+    def __init__(
+        self, execution: ExecutionSettings, n_tasks: int, work: Callable[[Any, Any], None], name: Backend = "tensorflow"
+    ) -> None:
         self.workers, self.threads, self._work = 1, 1, work
         self._tasks: list[tuple[int, FoldTask]] = []
 
@@ -30,7 +30,6 @@ class PoolHere:
 
     def as_completed(self, report: Callable[..., None], until: float | None = None) -> Iterator[FoldTask]:
         for number, task in self._tasks:
-            keras.backend.clear_session()
             try:
                 self._work(task, lambda kind, *values, number=number: report(kind, number, *values))
             except Exception as error:

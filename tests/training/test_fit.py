@@ -44,15 +44,14 @@ def test_images_of_the_held_out_fold_and_of_test_scale_nothing():
     changed.train.images[HELD_OUT] += 100
     changed.test.images[:] = 0
     weights = [
-        train_fold(make_recipe("mlp"), dataset, HELD_OUT, 0).models[0].get_weights()
-        for dataset in (make_dataset(), changed)
+        train_fold(make_recipe("mlp"), dataset, HELD_OUT, 0).models[0].weights for dataset in (make_dataset(), changed)
     ]
     assert all((a == b).all() for a, b in zip(*weights, strict=True))
 
 
 def test_the_scale_is_that_of_the_training_rows():
     dataset = make_dataset()
-    scale = train_fold(make_recipe(epochs=1), dataset, HELD_OUT, 0).models[0].get_layer("scale")
+    scale = train_fold(make_recipe(epochs=1), dataset, HELD_OUT, 0).models[0].loaded().get_layer("scale")
     pixels = dataset.train.images[~HELD_OUT].reshape(-1, 2).astype(float)
     assert np.asarray(scale.mean).ravel() == pytest.approx(pixels.mean(axis=0), rel=1e-5)
     assert np.asarray(scale.variance).ravel() == pytest.approx(pixels.var(axis=0), rel=1e-4)
@@ -82,7 +81,7 @@ def test_views_are_averaged_at_test_time():
     dataset, rows = make_dataset(), np.arange(N_TEST)
     recipe = make_recipe("mlp", augment=AugmentSettings("none", test_views="flips"))
     result = train_fold(recipe, dataset, HELD_OUT, 0)
-    predict = Predictor(result.models[0], "binary", "identity")
+    predict = Predictor(result.models[0].loaded(), "binary", "identity")
     flips = [dataset.test.images[:, ::y, ::x] for y in (1, -1) for x in (1, -1)]
     assert result.test == pytest.approx(np.mean([predict(view, None, rows) for view in flips], axis=0))
 
@@ -119,7 +118,7 @@ def test_every_optimizer_trains(name):
 
 def test_mixed_precision_keeps_a_float32_head_and_leaves_no_trace():
     result = train_fold(make_recipe("small_cnn", mixed_precision=True), make_dataset(), HELD_OUT, 0)
-    layers = {layer.name: layer.compute_dtype for layer in result.models[0].layers}
+    layers = {layer.name: layer.compute_dtype for layer in result.models[0].model.layers}
     assert layers["logits"] == layers["scale"] == "float32"
     assert "bfloat16" in layers.values()
     assert keras.config.dtype_policy().name == "float32"

@@ -89,7 +89,7 @@ def test_what_goes_with_classes_goes_with_values(augment, fit):
     assert (result.held_out.shape, result.test.shape) == ((8, 1), (N_TEST, 1))
     rows, scale = np.arange(N_TEST), result.target_scale
     by_hand = [
-        scale.restored(Predictor(m, "regression", augment.test_views)(data.test.images, None, rows))
+        scale.restored(Predictor(m.loaded(), "regression", augment.test_views)(data.test.images, None, rows))
         for m in result.models
     ]
     assert len(by_hand) == fit.get("n_seeds", 1) * fit.get("snapshots", 1)

@@ -36,7 +36,7 @@ def test_the_first_snapshot_is_the_training_of_the_first_cycle_alone(ema):
     both = fit.train_fold(make_recipe("mlp", epochs=2, snapshots=2, **settings), dataset, HELD_OUT, 0)
     alone = fit.train_fold(make_recipe("mlp", epochs=1, **settings), dataset, HELD_OUT, 0)
     predicted = [
-        predict.Predictor(model, "binary", "identity")(dataset.test.images, None, rows) for model in both.models
+        predict.Predictor(one.loaded(), "binary", "identity")(dataset.test.images, None, rows) for one in both.models
     ]
     assert len(both.models) == 2
     assert predicted[0] == pytest.approx(alone.test, abs=1e-6)
@@ -55,7 +55,11 @@ def test_seeds_views_and_batch_norm_go_with_snapshots():
     assert result.history[["seed", "epoch"]].to_numpy().tolist() == [[0, 1], [0, 2], [1, 1], [1, 2]]
     views = [make_dataset().test.images[:, ::y, ::x] for y in (1, -1) for x in (1, -1)]
     rows = np.arange(N_TEST)
-    each = [predict.Predictor(one, "binary", "identity")(view, None, rows) for one in result.models for view in views]
+    each = [
+        predict.Predictor(one.loaded(), "binary", "identity")(view, None, rows)
+        for one in result.models
+        for view in views
+    ]
     assert result.test == pytest.approx(np.mean(each, axis=0), abs=1e-6)
 
 

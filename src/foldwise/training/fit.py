@@ -8,25 +8,22 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import keras
 import numpy as np
 import pandas as pd
 
-from foldwise.augment.training_rows import TrainingRows
 from foldwise.data.batch import by_image, images_of, present
 from foldwise.data.dataset import Dataset
 from foldwise.errors import FoldwiseError
 from foldwise.models import introspect
 from foldwise.runs.recipe import Recipe
 from foldwise.training import finetune, snapshots
-from foldwise.training.backend import has_gpu, traced_step, write_back
+from foldwise.training.backend import has_gpu, write_back
 from foldwise.training.batches import Batches
-from foldwise.training.build import build_model, check_values, set_scale
-from foldwise.training.features import Features, with_new_head
-from foldwise.training.fold_data import FoldResult, fold_data
+from foldwise.training.build import check_values, set_scale
+from foldwise.training.features import Features
+from foldwise.training.fold_data import FoldData, FoldResult, fold_data
 from foldwise.training.inputs import model_inputs, target_scale
-from foldwise.training.losses import loss_of
-from foldwise.training.optimizer import optimizer
+from foldwise.training.network import Network, Part, StoredWeights, network
 from foldwise.training.pseudo import PseudoLabels
 from foldwise.training.source import Source
 
@@ -61,15 +58,16 @@ def train_fold(
     """
     data = fold_data(recipe, dataset, held_out, features, pseudo_labels)
     n_rows = len(data.rows.positions)
-    predictions, histories = [], []
-    models: list[keras.Model] = []
+    predictions, histories, models = [], [], list[StoredWeights]()
     for number in range(recipe.fit.n_seeds):
         before = number * recipe.fit.epochs * n_rows  # images that were trained on for earlier seeds
         watch = _Watch(n_rows, recipe.fit.batch_size, before, report)
         seed = recipe.fit.seed + number
-        trained = _train_one_seed(recipe, data.dataset, data.source, data.rows, (seed, fold_number), watch)
-        predictions += [data.predictions(data.source.predictor(model)) for model in trained]
-        models += trained
+        own, trained = _train_one_seed(recipe, data, (seed, fold_number), watch)
+        for weights in trained:
+            weights.loaded()
+            predictions.append(data.predictions(own.predictor))
+            models.append(weights.sharing(models[0]) if models else weights)
         histories.append(pd.DataFrame(watch.history).assign(seed=seed))
     return data.result(predictions, histories, models)
 
@@ -97,61 +95,42 @@ def predict_fold(
     )
     positions = np.flatnonzero(~held_out)
     _, inputs = model_inputs(dataset, recipe.model.options.get("auxiliary", ()), positions)
-    parts = []
+    parts, own = [], network(recipe, dataset, source, (0, 0))
     for path in weights:
-        model = untrained_model(recipe, source, (0, 0))
-        model.load_weights(path)
-        model = snapshots.with_weights(model, model.get_weights())
-        parts.append(source.predictor(model)(source.test, inputs, np.arange(len(source.test)), done))
+        own.model.load_weights(path)
+        snapshots.with_weights(own.model, own.model.get_weights())
+        parts.append(own.predictor(source.test, inputs, np.arange(len(source.test)), done))
     mean = np.asarray(np.mean(parts, axis=0))
     scale = target_scale(dataset, positions)
     return (mean if scale is None else scale.restored(mean)).reshape(-1, k)
 
 
 def _train_one_seed(
-    recipe: Recipe, dataset: Dataset, source: Source, rows: TrainingRows, seed: tuple[int, int], watch: _Watch
-) -> list[keras.Model]:
-    """Train one model and return it, after those of its snapshots; seed: (seed, number of the fold)."""
-    fit = recipe.fit
-    model = untrained_model(recipe, source, seed)
+    recipe: Recipe, data: FoldData, seed: tuple[int, int], watch: _Watch
+) -> tuple[Network, list[StoredWeights]]:
+    """Train one model and return its weights, after those of its snapshots; seed: (seed, number of the fold)."""
+    fit, rows, source = recipe.fit, data.rows, data.source
+    own = network(recipe, data.dataset, source, seed)
+    model = own.model
     batches = Batches(rows, fit.batch_size, source.augment, seed, introspect.input_names(model), source.stored_views)
-    images = dataset.train.images
-    own = rows.positions[rows.positions < len(images)]  # without pseudo-labelled images
-    set_scale(model, images, own, present(rows.inputs))
-    check_values(model, images[own[: fit.batch_size]])
+    images = data.dataset.train.images
+    positions = rows.positions[rows.positions < len(images)]  # without pseudo-labelled images
+    set_scale(model, images, positions, present(rows.inputs))
+    check_values(model, images[positions[: fit.batch_size]])
     kept = snapshots.KeptWeights(model)
     phases = finetune.phases(recipe.finetune, fit, model)
     for phase in phases:
-        finetune.unfreeze(model, recipe.finetune, phase)
-        trained = source.trained_part(model)
-        variables = trained.trainable_variables
-        shares = finetune.learning_rate_shares(model, recipe.finetune)
-        phase_fit = finetune.fit_of_phase(fit, recipe.finetune, phase)
-        phase_fit = replace(phase_fit, snapshots=fit.snapshots if phase is phases[-1] else 1)
-        kept.epochs = [phase.first + end for end in snapshots.cycle_ends(phase_fit)[:-1]]
-        trained.compile(optimizer(phase_fit, len(batches), variables, shares), loss_of(fit, dataset.task))
-        # else TensorFlow traces the training step twice: a first time to create the optimizer's variables
-        trained.optimizer.build(variables)
-        for epoch in _epochs(trained, batches, phase.first, phase.last, watch):
-            kept.after(epoch, trained)
-        trained.optimizer.finalize_variable_values(variables)  # the averages of fit.ema
-    return [*(snapshots.with_weights(build_model(recipe, dataset), weights) for weights in kept.weights), model]
+        part = own.part(phase, phase is phases[-1], len(batches))
+        n_snapshots = fit.snapshots if phase is phases[-1] else 1
+        length = replace(fit, epochs=phase.last - phase.first, snapshots=n_snapshots)
+        kept.epochs = [phase.first + end for end in snapshots.cycle_ends(length)[:-1]]
+        for epoch in _epochs(part, batches, phase.first, phase.last, watch):
+            kept.after(epoch, part.model)
+        part.model.optimizer.finalize_variable_values(part.model.trainable_variables)  # the averages of fit.ema
+    return own, [StoredWeights(model, weights) for weights in [*kept.weights, model.get_weights()]]
 
 
-def untrained_model(recipe: Recipe, source: Source, seed: tuple[int, int]) -> keras.Model:
-    """Return a new model, whose random weights depend on the seed alone."""
-    keras.backend.clear_session()
-    one_number = int(np.random.SeedSequence(seed).generate_state(1)[0])
-    keras.utils.set_random_seed(one_number)
-    model = source.build()
-    if recipe.finetune.mode == "head":
-        # the same head, whether or not random numbers were used for a backbone before it
-        keras.utils.set_random_seed(one_number)
-        model = with_new_head(model)
-    return model
-
-
-def _epochs(model: keras.Model, batches: Batches, first: int, last: int, watch: _Watch) -> Iterator[int]:
+def _epochs(part: Part, batches: Batches, first: int, last: int, watch: _Watch) -> Iterator[int]:
     """Train the epochs `first` to `last` - 1 by Keras' own step, and yield the number of each when it is done.
 
     Keras' `fit` takes its batches through a pipeline of TensorFlow. Its threads disturbed those of the step: some
@@ -160,9 +139,9 @@ def _epochs(model: keras.Model, batches: Batches, first: int, last: int, watch: 
     step, read_at, seconds = None, 0.0, READ_SECONDS if has_gpu() else 0.0
     for epoch, number, batch in batches.between(first, last):
         if step is None:
-            step = traced_step(model, batch)
+            step = part.step(batch)
         if number == 0:
-            model.reset_metrics()
+            part.model.reset_metrics()
             watch.begin_epoch()
         loss, rate = step(*batch)
         last = number == len(batches) - 1

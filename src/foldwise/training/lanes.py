@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -28,9 +27,9 @@ from foldwise.training import finetune, snapshots
 from foldwise.training.backends import lanes_on_jax as program
 from foldwise.training.batches import order
 from foldwise.training.build import check_values, set_scale
-from foldwise.training.fit import untrained_model
 from foldwise.training.fold_data import FoldData
 from foldwise.training.losses import loss_of
+from foldwise.training.network import StoredWeights, untrained_model
 from foldwise.training.optimizer import learning_rate, optimizer
 
 VERSION = 1  # enters the run key; raised by an edit that changes what a recipe predicts
@@ -55,18 +54,6 @@ class Lane:
     def n_steps(self) -> int:
         """How many steps an epoch has."""
         return -(-self.n_rows // self.recipe.fit.batch_size)
-
-
-@dataclass(frozen=True)
-class StoredWeights:
-    """The weights of one trained model, without the model; `model` is one of the same builder."""
-
-    model: keras.Model
-    weights: list[np.ndarray]
-
-    def save_weights(self, path: Path) -> None:
-        """Write them as Keras does."""
-        snapshots.with_weights(self.model, self.weights).save_weights(path)
 
 
 @dataclass(frozen=True)
@@ -133,7 +120,7 @@ def train_lanes(lanes: Sequence[Lane], report: Callable[[int, float], None] | No
             program.assign_state(model, common, states_then[number])
             common.finalize_variable_values(model.trainable_variables)  # the averages of fit.ema
             models.append(StoredWeights(whole, whole.get_weights()))
-            snapshots.with_weights(whole, models[-1].weights)
+            models[-1].loaded()
             predictions.append(lane.data.predictions(predict))
         history = {
             "epoch": np.arange(fit.epochs) + 1,

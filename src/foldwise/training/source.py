@@ -30,7 +30,7 @@ class Source:
     augment: how batches are augmented.
     stored_views: whether the arrays are features.
     build: return the whole model, untrained.
-    trained_part: return the part of a model that takes what is in the batches; it shares the model's layers.
+    trained_part: return the part of a model that takes what is in the batches, as a model that shares its layers.
     predictor: return what predicts rows of `train` and `test` by a model.
     """
 
@@ -58,7 +58,7 @@ class Source:
             augment=recipe.augment,
             stored_views=False,
             build=lambda: build_model(recipe, dataset),
-            trained_part=lambda model: model,
+            trained_part=_again,
             predictor=predictor,
         )
 
@@ -75,3 +75,8 @@ class Source:
             trained_part=head,
             predictor=lambda model: Predictor(head(model), dataset.task, "stored"),
         )
+
+
+def _again(model: keras.Model) -> keras.Model:
+    """Return a model of the same layers, which can be compiled in another way."""
+    return keras.Model(model.inputs if len(model.inputs) > 1 else model.inputs[0], model.outputs[0])

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 
 from foldwise.models import introspect
-from foldwise.training.backends.on_jax import scaled_by
+from foldwise.training.backends.scale import scaled_by
 
 VERSION = 1  # enters the run key; raised by an edit that changes what a recipe predicts
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from foldwise.models import common, introspect
 from foldwise.training.backends.alone import import_keras
+from foldwise.training.backends.scale import scaled_by
 
 if TYPE_CHECKING:
     import keras
@@ -67,7 +66,8 @@ class Step:
         self.state: tuple[Any, ...] | None = None
 
         def step(state: tuple[Any, ...], batch: tuple[Any, ...]) -> tuple[Any, Any, Any]:
-            logs, state = model.train_step(state, batch)
+            with scaled_by(model, state[1]):
+                logs, state = model.train_step(state, batch)
             optimizer = model.optimizer
             rate = _with_values(optimizer.variables, state[2], lambda: optimizer.learning_rate + 0.0)
             return logs["loss"], rate, state
@@ -129,27 +129,6 @@ def traced_predict(model: keras.Model) -> Callable[..., np.ndarray]:
         return np.asarray(compiled(trainable, fixed, filled[0] if len(filled) == 1 else filled))[:n]
 
     return predict
-
-
-@contextlib.contextmanager
-def scaled_by(model: keras.Model, non_trainable: Any) -> Iterator[None]:
-    """In a `with` block, let the layers `scale` of a model take mean and variance from values of its variables.
-
-    Keras keeps both as constants, which a compiled function would hold for ever.
-
-    non_trainable: a value for each of the model's non-trainable variables.
-    """
-    layers = introspect.layers_named(model, common.SCALE)
-    places = {id(variable): place for place, variable in enumerate(model.non_trainable_variables)}
-    before = [(layer.mean, layer.variance) for layer in layers]
-    for layer in layers:
-        mean, variance = (non_trainable[places[id(one)]] for one in (layer.adapt_mean, layer.adapt_variance))
-        layer.mean, layer.variance = mean.reshape(layer._broadcast_shape), variance.reshape(layer._broadcast_shape)
-    try:
-        yield
-    finally:
-        for layer, (mean, variance) in zip(layers, before, strict=True):
-            layer.mean, layer.variance = mean, variance
 
 
 def _with_values(variables: list[Any], values: list[Any], function: Callable[[], Any]) -> Any:

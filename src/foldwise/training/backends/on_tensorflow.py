@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from foldwise.processes import spread_new_threads
+from foldwise.training.backends.scale import scaled_by
 
 if TYPE_CHECKING:
     import keras
@@ -66,7 +67,8 @@ def traced_step(model: keras.Model, batch: tuple[Any, ...]) -> Callable[..., tup
     signature = tf.nest.map_structure(lambda one: tf.TensorSpec((None, *one.shape[1:]), one.dtype), batch)
 
     def step(*batch: Any) -> Any:
-        return model.train_step(batch)["loss"], model.optimizer.learning_rate
+        with scaled_by(model):
+            return model.train_step(batch)["loss"], model.optimizer.learning_rate
 
     traced: Callable[..., tuple[Any, Any]] = tf.function(
         step, input_signature=signature, autograph=False, jit_compile=model.jit_compile
@@ -82,7 +84,8 @@ def traced_predict(model: keras.Model) -> Callable[..., np.ndarray]:
     import tensorflow as tf
 
     def outputs(*inputs: Any) -> Any:
-        return model(inputs[0] if len(inputs) == 1 else list(inputs), training=False)
+        with scaled_by(model):
+            return model(inputs[0] if len(inputs) == 1 else list(inputs), training=False)
 
     signature = [tf.TensorSpec((None, *one.shape[1:]), one.dtype) for one in model.inputs]
     traced = tf.function(outputs, input_signature=signature)
