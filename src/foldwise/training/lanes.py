@@ -80,6 +80,7 @@ def train_lanes(lanes: Sequence[Lane], report: Callable[[int, float], None] | No
     shared = replace(fit, learning_rate=1.0, weight_decay=max(decays))
     rate = program.LaneRate(learning_rate(shared, first.n_steps))
     states = []
+    keras.backend.clear_session()
     for lane in lanes:
         whole = _untrained(lane)
         model = lane.data.source.trained_part(whole)

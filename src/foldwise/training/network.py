@@ -7,6 +7,7 @@ statistics and random states, and so are those of the optimizer. The bits are th
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -115,7 +116,7 @@ def network(recipe: Recipe, dataset: Dataset, source: Source, seed: tuple[int, i
     data = [dataset.data_key, shape, source.stored_views, repr(structure_of(dataset))]
     key = repr([plain(replace(recipe, fit=fit)), data])
     if key not in _last:
-        _last.clear()  # before another is built: both may not fit into memory
+        forget()  # before another is built: both may not fit into memory
     new = untrained_model(recipe, source, seed)
     if key in _last:
         _copy_variables(new, _last[key].model)
@@ -125,8 +126,9 @@ def network(recipe: Recipe, dataset: Dataset, source: Source, seed: tuple[int, i
 
 
 def forget() -> None:
-    """Forget the network that is kept."""
+    """Forget the network that is kept, and what Keras and the backend keep of models."""
     _last.clear()
+    keras.backend.clear_session()  # it would have TensorFlow optimise the graphs of a network anew
 
 
 _last: dict[str, Network] = {}  # one at most
@@ -134,15 +136,24 @@ _last: dict[str, Network] = {}  # one at most
 
 def untrained_model(recipe: Recipe, source: Source, seed: tuple[int, int]) -> keras.Model:
     """Return a new model, whose random weights depend on the seed alone."""
-    keras.backend.clear_session()
     one_number = int(np.random.SeedSequence(seed).generate_state(1)[0])
-    keras.utils.set_random_seed(one_number)
+    _set_seed(one_number)
     model = source.build()
     if recipe.finetune.mode == "head":
         # the same head, whether or not random numbers were used for a backbone before it
-        keras.utils.set_random_seed(one_number)
+        _set_seed(one_number)
         model = with_new_head(model)
     return model
+
+
+def _set_seed(number: int) -> None:
+    """Set the seeds from which Keras' initializers and dropouts make theirs.
+
+    `keras.utils.set_random_seed` sets that of TensorFlow too, which no layer of Keras reads: TensorFlow would then
+    optimise all graphs anew when they are next called.
+    """
+    random.seed(number)
+    np.random.seed(number)
 
 
 def _copy_variables(source: keras.Model, target: keras.Model) -> None:
