@@ -181,7 +181,7 @@ def test_only_a_deleted_fold_is_trained_again(mended, undisturbed):
 def test_a_gpu_that_tensorflow_does_not_use_is_an_error_unless_allowed(mended):
     assert "the driver shows a GPU, but TensorFlow does not use it" in mended.refusal
     assert not mended.trained_anyway
-    assert "training 1 folds on CPU" in mended.err
+    assert "training 1 fold on CPU" in mended.err
 
 
 def test_the_same_recipe_again_does_nothing_and_says_so(copied):

@@ -14,6 +14,7 @@ from foldwise import __version__, pipeline
 from foldwise.config import compose
 from foldwise.config.help import stage_help
 from foldwise.errors import ConfigError, FoldwiseError, choices
+from foldwise.messages import Messages
 from foldwise.pipeline import Stage, resolve
 from foldwise.settings import Settings, plain
 
@@ -39,7 +40,7 @@ example: foldwise train competition=statoil model=small_cnn fit.epochs=40
 def main(arguments: list[str] | None = None) -> int:
     """Run one stage; return the exit status: 0 done, 1 the work failed, 2 the command is wrong, 130 interrupted."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[Messages()])
     try:
         return _run(arguments)
     except (FoldwiseError, OSError) as error:

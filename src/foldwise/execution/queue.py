@@ -58,7 +58,8 @@ def _done(
     """
     pool = LocalPool(execution, len(tasks), work)
     images = {number: task.n_images for number, task in enumerate(tasks)}
-    with Progress(images, [task.name for task in tasks], pool.workers, pool.threads, doing) as progress, pool:
+    epochs = [task.recipe.fit.epochs if work is train_one else None for task in tasks]
+    with Progress(images, [task.name for task in tasks], pool.workers, pool.threads, doing, epochs) as progress, pool:
         for number, task in enumerate(tasks):
             pool.submit(number, task)
         yield from pool.as_completed(progress.update, until)
