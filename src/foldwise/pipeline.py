@@ -84,7 +84,7 @@ STAGES = {
     "score": Stage(
         "show the out-of-fold score of every run",
         "score:score",
-        (*DATA, "split", "by", "format"),
+        (*DATA, "split", "by", "details", "format"),
         show="score:show",
         details="score:details",
     ),

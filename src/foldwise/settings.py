@@ -379,6 +379,7 @@ class Settings:
     format: what a stage prints on stdout: text or json.
     submission: file that is graded or submitted. None: the competition's newest.
     by: column, such as zone, for each of whose values the log loss is shown too. None: off.
+    details: show how the scored runs compare in pairs, too.
     """
 
     competition: CompetitionSettings
@@ -401,6 +402,7 @@ class Settings:
     format: Literal["text", "json"] = "text"
     submission: str | None = None
     by: str | None = None
+    details: bool = False
 
     @property
     def raw_dir(self) -> Path:
