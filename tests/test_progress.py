@@ -40,7 +40,7 @@ def test_a_log_without_a_terminal_has_plain_lines(capsys):
         "starting TensorFlow",
         "training 2 folds on CPU: 2 at once, 1 thread each",
         "mlp-1 fold 0: done in 2 s at 500 images/s (1/2 folds, 0:02 left)",  # one worker is idle
-        "mlp-1 fold 1: done in 2 s at 500 images/s (2/2 folds, 0:00 left)",
+        "mlp-1 fold 1: done in 2 s at 500 images/s (2/2 folds in 0:00)",
     ]
 
 
@@ -49,7 +49,7 @@ def test_the_time_that_is_left_is_a_bound_where_a_speed_is_unknown(capsys):
         shown.update("done", 0, 500.0, 2.0)
         assert "at least 0:08 left" in capsys.readouterr().err  # 4,000 images at 500 images/s, or slower
         shown.update("done", 1, 100.0, 40.0)
-        assert "0:00 left" in capsys.readouterr().err
+        assert "2/2 folds in 0:00" in capsys.readouterr().err
 
 
 def test_the_time_that_is_left_counts_what_a_fold_does_besides_its_steps(capsys):

@@ -65,7 +65,7 @@ class Progress:
         self.starts: dict[str, float] = {}  # seconds of one fold of each run besides its steps
         self.done: set[int] = set()
         self.device = ""
-        self.began = self.last_line = time.monotonic()
+        self.started = self.began = self.last_line = time.monotonic()
         self.pause = LINE_SECONDS
         self.live: Live | None = None
         self.lock = threading.Lock()  # the live display is drawn by a thread of its own
@@ -160,6 +160,8 @@ class Progress:
         seconds, unknown = time_left(waiting, self.rates, self.starts, self.workers)
         bound = "at least " if unknown else ""  # a model that was not seen yet may be slower
         left = "" if seconds is None else f", {bound}{as_clock(seconds)} left"
+        if len(self.done) == len(self.names):
+            left = f" in {as_clock(now - self.started)}"
         return f"{len(self.done)}/{len(self.names)} folds{left}"
 
     def _drawn(self) -> RenderableType:
