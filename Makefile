@@ -45,10 +45,10 @@ lock: ## resolve requirements.txt and the tools of development into requirements
 	$(BIN)/uv pip compile --quiet --system-certs --universal --python-version 3.11 --no-header requirements.txt --group pyproject.toml:dev --output-file requirements.lock
 
 demo: setup ## from raw files to a graded submission: several models, five folds
-	$(FOLDWISE) simulate $(DEMO)
-	$(FOLDWISE) prepare $(DEMO)
-	$(FOLDWISE) train -m model=$(MODELS) $(DEMO) $(TRAIN)
-	$(FOLDWISE) ensemble $(DEMO)
+	FOLDWISE_NEXT=off $(FOLDWISE) simulate $(DEMO)
+	FOLDWISE_NEXT=off $(FOLDWISE) prepare $(DEMO)
+	FOLDWISE_NEXT=off $(FOLDWISE) train -m model=$(MODELS) $(DEMO) $(TRAIN)
+	FOLDWISE_NEXT=off $(FOLDWISE) ensemble $(DEMO)
 	$(FOLDWISE) grade $(DEMO)
 
 check: setup lint ## check style and types, and run the tests that train nothing

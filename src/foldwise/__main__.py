@@ -13,6 +13,7 @@ from typing import Any
 from foldwise import __version__, pipeline
 from foldwise.config import compose
 from foldwise.config.help import stage_help
+from foldwise.config.next_command import next_command
 from foldwise.errors import ConfigError, FoldwiseError, choices
 from foldwise.messages import Messages
 from foldwise.pipeline import Stage, resolve
@@ -75,6 +76,8 @@ def _run(arguments: list[str]) -> int:
         print("---\n".join(_as_yaml(settings) for settings in sweep), end="")
         return 0
     _run_stage(stage, sweep)
+    if sweep[0].format == "text" and os.environ.get("FOLDWISE_NEXT") != "off":  # as between the stages of `make demo`
+        _show_next(name, stage, words, sweep[0], config_dir)
     return 0
 
 
@@ -101,6 +104,19 @@ def _show(stage: Stage, sweep: list[Settings], results: list[Any]) -> None:
         print(resolve(stage.show)(result, width).rstrip())
         if stage.details is not None and len(results) == 1:
             print(resolve(stage.details)(settings, result), end="")
+
+
+def _show_next(name: str, stage: Stage, words: list[str], settings: Settings, config_dir: Path | None) -> None:
+    """Print the command that comes after a stage, and what it does where the line has room for that."""
+    reads = {other: row.reads for other, row in pipeline.STAGES.items()}
+    found = next_command(name, stage.then, reads, words, settings, config_dir)
+    if found is None:
+        return
+    following, command = found
+    line = f"next: {command}"
+    explained = f"{line}    # {pipeline.STAGES[following].help}"
+    width = shutil.get_terminal_size((100, 24)).columns
+    print(explained if len(explained) <= width else line, file=sys.stderr)
 
 
 def _joined(results: list[Any]) -> list[Any]:
