@@ -12,8 +12,10 @@ from typing import Any
 
 from foldwise import __version__, pipeline
 from foldwise.config import compose
-from foldwise.config.help import stage_help
+from foldwise.config.examples import EXAMPLES
+from foldwise.config.help import overview, stage_help
 from foldwise.config.next_command import next_command
+from foldwise.config.yaml_options import yaml_options
 from foldwise.errors import ConfigError, FoldwiseError, choices
 from foldwise.messages import Messages
 from foldwise.pipeline import Stage, resolve
@@ -65,7 +67,7 @@ def _run(arguments: list[str]) -> int:
     name, *words = words
     stage = pipeline.stage_named(name)
     if "--help" in flags:
-        print(_stage_help(name, stage, config_dir))
+        print(_stage_help(name, stage, words, config_dir))
         return 0
     if stage.takes == "words":
         resolve(stage.function)(words)
@@ -161,19 +163,25 @@ def _as_yaml(settings: Settings) -> str:
     return text
 
 
-def _stage_help(name: str, stage: Stage, config_dir: Path | None) -> str:
+def _stage_help(name: str, stage: Stage, words: list[str], config_dir: Path | None) -> str:
     """Return what a stage does and what it reads; each choice of a group is a commented YAML in conf/<group>/."""
     width = shutil.get_terminal_size((100, 24)).columns
-    lines = [f"usage: foldwise {name} [key=value ...]", "", f"{stage.help}."]
+    choices = compose.groups(config_dir)
+    takes = "[key=value ...]" if stage.takes != "words" else "FILE [PNG]"
+    lines = [f"usage: foldwise {name} {takes}", "", f"{stage.help}.", ""]
+    lines.append(overview(stage.reads, choices, EXAMPLES.get(name, ()), width))
     if stage.reads:
+        files = {group: path for group, path in compose.chosen_files(words, config_dir).items() if group in stage.reads}
+        options = {group: yaml_options(group, path) for group, path in files.items()}
         lines += [
             "",
-            "It reads these settings; each choice after = is a YAML in conf/, in which every key is explained:",
+            "Each choice of a group is a YAML in conf/, which sets the group's keys;",
+            "key=value on the command line changes one of them.",
+            *([f"The prefix {stage.group}. may be left out."] if stage.group is not None else []),
+            *(["Options are those of the choices on the command line."] if any(options.values()) else []),
             "",
+            stage_help(stage.reads, choices, options, width),
         ]
-        lines.append(stage_help(stage.reads, compose.groups(config_dir), width))
-    if stage.group is not None:
-        lines += ["", f"The prefix {stage.group}. may be left out."]
     return "\n".join(lines)
 
 

@@ -1,5 +1,6 @@
 """Whatever is wrong on the command line or in a YAML stops at once, with the key, the value and the choices."""
 
+import shlex
 import subprocess
 import sys
 from dataclasses import fields, is_dataclass
@@ -8,9 +9,11 @@ import pytest
 import yaml
 
 from foldwise import settings as settings_module
+from foldwise.__main__ import _parse as command_line
 from foldwise.__main__ import main
 from foldwise.config import check
-from foldwise.config.compose import CONF, compose_all
+from foldwise.config.compose import CONF, Scope, compose_all
+from foldwise.config.examples import EXAMPLES
 from foldwise.errors import ConfigError
 from foldwise.pipeline import STAGES
 from foldwise.settings import Settings, plain
@@ -48,6 +51,19 @@ WRONG = [
     (["sweep=learning_rat"], "sweep=learning_rat", "did you mean 'learning_rate'?"),
     (["model.name=vgg"], "model.name=vgg", "small_cnn"),
     (["competition.reader=iceberg"], "competition.reader=iceberg", "statoil"),
+    (["faces"], "faces", "expected key=value; did you mean competition=faces?"),
+    (["smallcnn"], "smallcnn", "did you mean model=small_cnn?"),
+    (["quickly"], "quickly", "`foldwise train --help` lists the keys"),
+    (["epochs=3"], "epochs", "did you mean fit.epochs=3?"),
+    (["lr=1e-3"], "lr", "did you mean fit.learning_rate=1e-3?"),
+    (["members=[a]"], "members", "no such setting of `foldwise train`; another stage has ensemble.members"),
+    (["seed=3"], "seed", "did you mean source.seed=3 or fit.seed=3 or split.seed=3?"),
+    (["filters=[4,8]"], "filters", "did you mean model.options.filters=[4,8]?"),
+    (["optimizer=adma"], "optimizer", "did you mean fit.optimizer=adam?"),
+    (["fit.optimizer=adma"], "fit.optimizer=adma", "did you mean 'adam'?"),
+    (["fit.lr=1e-3"], "fit.lr", "did you mean 'learning_rate'?"),
+    (["model=ResNet50"], "model=ResNet50", "write model=application model.options.name=ResNet50"),
+    (["model=resnet-50"], "model=resnet-50", "write model=application model.options.name=ResNet50"),
     (["--confg"], "--confg", "--config-dir"),
 ]
 
@@ -223,10 +239,48 @@ def test_the_help_of_a_stage_names_what_it_reads_with_defaults(name, capsys, mon
     shown = capsys.readouterr().out
     assert shown.startswith(f"usage: foldwise {name} ")
     assert max(map(len, shown.splitlines())) <= 100
+    for example in EXAMPLES.get(name, ()):
+        assert f"\n  foldwise {example}\n" in shown
     for group in STAGES[name].reads:
         assert f"\n{group}" in shown
     assert ("  split.repeats=1 " in shown) == ("split" in STAGES[name].reads)
     assert ("  fit.class_weights=false " in shown) == ("fit" in STAGES[name].reads)
+    words = " ".join(shown.split())
+    assert ("passes over the training rows [whole number, at least 1]" in words) == ("fit" in STAGES[name].reads)
+    assert ("fit How a network is trained." in words) == ("fit" in STAGES[name].reads)
+
+
+def test_help_lists_the_options_of_the_choices_on_the_command_line(capsys):
+    assert main(["train", "competition=faces", "model=zfnet", "augment=radar", "--help"]) == 0
+    words = " ".join(capsys.readouterr().out.split())
+    assert "competition.options.id_column=id text" in words
+    assert "competition.options.group_column=null rows with the same value stay in one fold [text | null]" in words
+    assert "augment.options.shift=" in words
+    assert "model.options.weights=" in words
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_the_examples_of_a_stage_are_commands_that_it_takes(name):
+    assert name == "report" or len(EXAMPLES[name]) == 2
+    for example in EXAMPLES.get(name, ()):
+        words, flags, _ = command_line(shlex.split(example))
+        assert words[0] == name
+        if STAGES[name].takes != "words":
+            scope = Scope(name, STAGES[name].reads, STAGES[name].group)
+            assert list(compose_all(words[1:], None, scope, several="-m" in flags))
+
+
+def test_a_wrong_yaml_leaves_its_options_out_of_the_help(tmp_path, capsys):
+    (tmp_path / "competition").mkdir()
+    for name, text in (("syntax", "name: [mine\n"), ("reader", "reader: no\noptions: {side: 3}\n"), ("empty", "")):
+        (tmp_path / "competition" / f"{name}.yaml").write_text(text)
+        assert main(["prepare", "--help", f"--config-dir={tmp_path}", f"competition={name}"]) == 0
+        assert "competition.options={}" in capsys.readouterr().out
+
+
+def test_an_unknown_stage_has_no_help(capsys):
+    assert main(["trian", "--help"]) == 2
+    assert "did you mean 'train'?" in capsys.readouterr().err
 
 
 def test_a_users_yamls_are_found_in_the_working_folder(tmp_path, monkeypatch, capsys):

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from foldwise.config import check
+from foldwise.config import advice, check
 from foldwise.errors import ConfigError, choices
 from foldwise.settings import Settings
 
@@ -76,7 +76,7 @@ def compose_all(
     files = _files(config_dir)
     words = [item for word in words for item in _expanded(word, files, scope)]
     for word in words:  # before Hydra is imported: a mistyped key is reported at once
-        _check_key(word, files, scope)
+        _check_key(word, words, files, scope)
         _check_option(word, words, files)
     import yaml
     from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -146,6 +146,13 @@ def groups(config_dir: Path | None = None) -> dict[str, list[str]]:
     return {group: list(files) for group, files in _files(config_dir).items()}
 
 
+def chosen_files(words: list[str], config_dir: Path | None = None) -> dict[str, Path]:
+    """Return the YAML of each group that the words, or else the defaults, choose, where there is one."""
+    files, given = _files(config_dir), _given(words)
+    names = _defaults() | {group: given[group] for group in files if group in given}
+    return {group: files[group][name][0] for group, name in names.items() if name in files.get(group, {})}
+
+
 def _own_folders(config_dir: Path | None) -> list[Path]:
     """Return the folders of a user's YAMLs: --config-dir, and `conf/` in the working folder."""
     here = Path("conf")
@@ -191,13 +198,28 @@ def _expanded(word: str, files: Files, scope: Scope | None) -> list[str]:
     return [f"{k}={v}" for k, v in _read(valid[value][0]).items()]
 
 
-def _check_key(word: str, files: Files, scope: Scope | None) -> None:
+def _bare_key(word: str, words: list[str], files: Files, scope: Scope) -> str:
+    """Return what is wrong with a word whose key is no group and lies in none."""
+    key, _, value = word.lstrip("+~").partition("=")
+    given = _given(words)
+    names = {group: given.get(group, choice) for group, choice in _defaults().items() if group in scope.reads}
+    paths = {group: files[group][name][0] for group, name in names.items() if name in files.get(group, {})}
+    options = {group: _read(path).get("options") or {} for group, path in paths.items()}
+    return advice.bare_key(key, value, scope.reads, options, scope.stage)
+
+
+def _check_key(word: str, words: list[str], files: Files, scope: Scope | None) -> None:
     """Raise ConfigError unless the key of a word is a group or a setting, and one that the stage reads."""
     key = word.partition("=")[0].lstrip("+~").partition("@")[0]
     if key.startswith("hydra"):
         return
     is_group = key in files
+    if "=" not in word and word[0] != "~":
+        reads, stage = (None, "STAGE") if scope is None else (scope.reads, scope.stage)
+        raise ConfigError(advice.bare_word(word, files, reads, stage))
     if not is_group:
+        if scope is not None and "." not in key and not check.is_known(key):
+            raise ConfigError(_bare_key(word, words, files, scope))
         check.known_key(key)
     if scope is not None and key.partition(".")[0] not in scope.reads:
         raise ConfigError(
@@ -254,6 +276,8 @@ def _check_choice(override: Any, files: Files) -> None:
         return
     for name in override.sweep_string_iterator() if override.is_sweep_override() else [override.value()]:
         if name not in valid[key] and not (name is None and key in ("tuned", "experiment")):
+            if key == "model" and (words := _network(str(name))):
+                raise ConfigError(f"model={name}: a network of keras.applications; write {words}")
             raise ConfigError(f"{key}={name}: no such choice; {choices(name, valid[key])}")
         first, *others = valid[key].get(name) or [CONF]
         hidden = [path for path in others if path.read_bytes() != first.read_bytes()]
@@ -261,6 +285,15 @@ def _check_choice(override: Any, files: Files) -> None:
             raise ConfigError(
                 f"{key}={name}: {hidden[0]} and {first} have one name; rename yours, for example my_{name}.yaml"
             )
+
+
+def _network(name: str) -> str | None:
+    """Return the words that choose a network of keras.applications, whatever its capitals; None for another name."""
+    from foldwise.models.pretrained import zoo
+
+    names = {entry.name.lower(): entry.name for entry in zoo.entries().values() if entry.builder == "application"}
+    found = names.get(name.lower().replace("-", "").replace("_", ""))
+    return f"model=application model.options.name={found}" if found else None
 
 
 def _tuned(job: list[str], files: Files) -> list[str]:
