@@ -12,7 +12,7 @@ from foldwise import settings as settings_module
 from foldwise.__main__ import _parse as command_line
 from foldwise.__main__ import main
 from foldwise.config import check
-from foldwise.config.compose import CONF, Scope, compose_all
+from foldwise.config.compose import CONF, Scope, compose_all, configure
 from foldwise.config.examples import EXAMPLES
 from foldwise.errors import ConfigError
 from foldwise.pipeline import STAGES
@@ -142,6 +142,27 @@ def test_choices_come_from_the_defaults_list_and_the_tuned_recipe(tmp_path):
     assert settings.source.kind == "embedded"
     (settings,) = compose_all(["competition=faces", "source=kaggle"])
     assert settings.source.kind == "kaggle"
+
+
+def test_the_yaml_of_a_competition_chooses_its_source(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for group in ("competition", "experiment"):
+        (tmp_path / "conf" / group).mkdir(parents=True)
+    mine = tmp_path / "conf" / "competition" / "mine.yaml"
+    mine.write_text("name: mine\nreader: folder\nsource: kaggle\noptions: {side: 12}\n")
+    assert configure("competition=mine").source.kind == "kaggle"
+    assert configure("competition=mine", "source=embedded").source.kind == "embedded"
+    recipe = "# @package _global_\ndefaults:\n  - override /competition: mine\n"
+    (tmp_path / "conf" / "experiment" / "whole.yaml").write_text(recipe)
+    (tmp_path / "conf" / "experiment" / "other.yaml").write_text(recipe + "  - override /source: embedded\n")
+    assert configure("experiment=whole").source.kind == "kaggle"
+    assert configure("experiment=other").source.kind == "embedded"
+    mine.write_text("name: mine\nreader: folder\nsource: kagle\n")
+    assert main(["train", "competition=mine"]) == 2
+    assert "mine.yaml: source: kagle: no such choice; did you mean 'kaggle'?" in capsys.readouterr().err
+    mine.write_text("name: mine\nreader: folder\n")
+    assert main(["train", "competition=mine"]) == 2
+    assert "write `source: kaggle` into the competition's YAML" in capsys.readouterr().err
 
 
 def test_free_text_is_no_grammar(tmp_path):

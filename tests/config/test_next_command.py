@@ -28,7 +28,11 @@ READS = {name: stage.reads for name, stage in STAGES.items()}
             ["competition=statoil", "source=kaggle"],
             "foldwise submit competition=statoil source=kaggle dry_run=true",
         ),
-        ("ensemble", ["competition=faces", "source=kaggle"], None),  # not on Kaggle, and no truth
+        (
+            "ensemble",
+            ["competition=faces", "source=kaggle"],  # no sample submission, not on Kaggle, and no truth
+            "foldwise predict competition=faces source=kaggle images=FOLDER",
+        ),
         (
             "ensemble",
             ["competition=faces", "source=kaggle", "competition.options.test=none"],

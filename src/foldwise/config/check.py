@@ -234,7 +234,8 @@ def _check_generator(settings: Settings, reader: types.ModuleType) -> None:
     if kind not in reader.SOURCES:
         raise ConfigError(
             f"source={kind}: {settings.competition.name} has no such source; "
-            f"{choices(kind, ['kaggle', *reader.SOURCES])}"
+            f"{choices(kind, ['kaggle', *reader.SOURCES])}. For files in data/raw/{settings.competition.name} write "
+            "`source: kaggle` into the competition's YAML, or source=kaggle here"
         )
     settings.source.options = generator(settings)[1]
     settings.source.n_train = settings.source.n_test = settings.source.seed = None

@@ -8,6 +8,7 @@ YAML says `override /augment`), so that what was tuned for a model is chosen in 
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import itertools
@@ -93,11 +94,14 @@ def compose_all(
             if override.is_sweep_override() and not several:
                 raise ConfigError(f"{override.input_line}: several values; -m runs them all")
         for job in _combinations(parsed):
-            chosen, given = _parted([item for item in job if item not in NOTHING] + _tuned(job, files), files)
+            chosen, given = _parted(
+                [item for item in job if item not in NOTHING] + _chosen_source(job, files) + _tuned(job, files), files
+            )
             config = copy.deepcopy(_composed(tuple(chosen), search, state))
             for override in parser.parse_overrides(given):
                 OmegaConf.update(config, override.key_or_group, override.value(), merge=True, force_add=True)
             values: Any = OmegaConf.to_container(config, resolve=True)
+            values["competition"].pop("source", None)  # see _chosen_source
             yield check.check(values)
     except OverrideParseException as error:
         raise ConfigError(
@@ -148,8 +152,12 @@ def groups(config_dir: Path | None = None) -> dict[str, list[str]]:
 
 def chosen_files(words: list[str], config_dir: Path | None = None) -> dict[str, Path]:
     """Return the YAML of each group that the words, or else the defaults, choose, where there is one."""
+    import yaml
+
     files, given = _files(config_dir), _given(words)
     names = _defaults() | {group: given[group] for group in files if group in given}
+    with contextlib.suppress(ConfigError, yaml.YAMLError):  # a wrong YAML is explained when a stage runs
+        names |= dict(word.split("=") for word in _chosen_source(words, files))
     return {group: files[group][name][0] for group, name in names.items() if name in files.get(group, {})}
 
 
@@ -285,6 +293,38 @@ def _check_choice(override: Any, files: Files) -> None:
             raise ConfigError(
                 f"{key}={name}: {hidden[0]} and {first} have one name; rename yours, for example my_{name}.yaml"
             )
+
+
+def _chosen_source(words: list[str], files: Files) -> list[str]:
+    """Return the source that the YAML of the competition names by `source: kaggle`, unless the words choose one.
+
+    Raises ConfigError where there is no such source.
+    """
+    given = _given(words)
+    if "source" in given:
+        return []
+    recipe = files.get("experiment", {}).get(given.get("experiment", ""))
+    overridden = (
+        {
+            key.removeprefix("override /").partition("@")[0]: choice
+            for entry in (_read(recipe[0]) or {}).get("defaults", [])
+            if isinstance(entry, dict)
+            for key, choice in entry.items()
+        }
+        if recipe
+        else {}
+    )
+    if "source" in overridden:
+        return []
+    competition = given.get("competition", overridden.get("competition", _defaults()["competition"]))
+    path = files["competition"].get(competition, [None])[0]
+    about = None if path is None else _read(path)
+    if not isinstance(about, dict) or "source" not in about:
+        return []
+    name = about["source"]
+    if not isinstance(name, str) or name not in files["source"]:
+        raise ConfigError(f"{path}: source: {name}: no such choice; {choices(name, files['source'])}")
+    return [f"source={name}"]
 
 
 def _network(name: str) -> str | None:

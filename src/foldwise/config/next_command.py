@@ -51,7 +51,9 @@ def _is_possible(stage: str, settings: Settings) -> bool:
         solutions = (settings.raw_dir / "solution.csv", settings.raw_dir / "private" / "test.csv")
         return is_generated or any(path.is_file() for path in solutions)
     if stage == "predict":
-        return competition.options.get("test") == "none"
+        sample = competition.options.get("sample")
+        is_absent = sample is not None and not is_generated and not (settings.raw_dir / sample).is_file()
+        return competition.options.get("test") == "none" or is_absent
     if stage == "submit":
         return competition.slug is not None and not is_generated
     if stage == "submissions":
