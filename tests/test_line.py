@@ -409,6 +409,32 @@ def test_the_demo_trains_several_models(competition, models, sizes):
     ]
 
 
+def test_the_demo_of_a_competition_of_ones_own_ends_with_scores():
+    """Without a solution.csv there is nothing to grade by."""
+    lines = commands_of("demo", "COMPETITION=mine")
+    assert [line.split()[0] for line in lines] == ["simulate", "prepare", "train", "ensemble", "score"]
+
+
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        (["COMPETTION=faces"], "COMPETTION=faces: make has no such variable; did you mean COMPETITION?"),
+        (["ARG=fit.epochs=1"], "did you mean ARGS?"),
+        (["competition=faces"], "did you mean COMPETITION?"),
+        (["fit.epochs=1"], 'make train ARGS="fit.epochs=1"'),
+        (["demo", "fit.epochs=1"], 'make demo TRAIN="fit.epochs=1"'),
+        (["demo", "source.seed=1"], 'make demo ARGS="source.seed=1"'),
+        (["QQQQ=1"], "its variables are COMPETITION ARGS TRAIN"),
+    ],
+)
+def test_make_refuses_a_variable_that_it_does_not_have(words, advice):
+    goal = words if words[0] == "demo" else ["train", *words]
+    done = subprocess.run(["make", "--dry-run", *goal], cwd=MADE, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert advice in done.stderr
+    assert done.stdout == ""
+
+
 def test_make_passes_recipe_words_to_the_training_of_the_demo_alone():
     lines = commands_of("demo", "COMPETITION=faces", "ARGS=root=elsewhere source.seed=1", "TRAIN=fit.epochs=2")
     assert all("root=elsewhere source.seed=1" in line for line in lines)
