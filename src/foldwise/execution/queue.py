@@ -18,8 +18,10 @@ def train_folds(tasks: list[FoldTask], execution: ExecutionSettings, finished: C
 
     Raises FoldwiseError, naming the fold, when one fails; folds that were finished by then are kept.
     """
+    known: set[Run] = set()  # its last two folds may be done at once
     for task in _done(tasks, execution, train_one, "training"):
-        if task.run.is_finished():
+        if task.run not in known and task.run.is_finished():
+            known.add(task.run)
             finished(task.run)
 
 

@@ -94,7 +94,7 @@ def has_no_test(raw_dir: Path, sample: str, test: str, images: Sequence[str], n_
     """
     if (raw_dir / sample).exists() or (raw_dir / test).exists():
         return False
-    about_test = re.compile(r"test|sample|submission|\.(zip|7z|tar|gz|tgz|rar)$", re.IGNORECASE)
+    about_test = re.compile(r"test|sample|submission|solution|\.(zip|7z|tar|gz|tgz|rar)$", re.IGNORECASE)
     if any(about_test.search(path.name) for path in raw_dir.iterdir()):
         return False
     folders = [raw_dir / name for name in images]
