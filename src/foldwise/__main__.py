@@ -72,7 +72,7 @@ def _run(arguments: list[str]) -> int:
     if stage.takes == "words":
         resolve(stage.function)(words)
         return 0
-    scope = compose.Scope(name, stage.reads, stage.group)
+    scope = compose.Scope(name, stage.reads, stage.group, stage.word)
     sweep = list(compose.compose_all(words, config_dir, scope, several="-m" in flags))
     if "--cfg" in flags:
         print("---\n".join(_as_yaml(settings) for settings in sweep), end="")
@@ -168,6 +168,7 @@ def _stage_help(name: str, stage: Stage, words: list[str], config_dir: Path | No
     width = shutil.get_terminal_size((100, 24)).columns
     choices = compose.groups(config_dir)
     takes = "[key=value ...]" if stage.takes != "words" else "FILE [PNG]"
+    takes = takes if stage.word is None else f"{stage.word.upper()} {takes}"
     lines = [f"usage: foldwise {name} {takes}", "", f"{stage.help}.", ""]
     lines.append(overview(stage.reads, choices, EXAMPLES.get(name, ()), width))
     if stage.reads:

@@ -6,6 +6,7 @@ folds               -> .../folds_<split key>.parquet
 train               -> runs/<competition>/<model>-<run key>/fold_<k>/
 import              -> runs/<competition>/<name>-<key>/, from predictions made elsewhere
 score               -> the out-of-fold score of every run
+(runs, show         -> what was trained so far, and one run in full)
 ensemble            -> submissions/<competition>_<nested score>_<key>.csv
 grade               -> the true score, where the truth is known
 predict             -> submissions/<blend>_<folder>.csv: new data, answered by the runs of a blend
@@ -42,6 +43,7 @@ class Stage:
     details: "module:function" of the settings and the result, whose text follows that of `show`.
     verdict: "module:function" of the result, which raises FoldwiseError, once it is shown, where it is bad news.
     group: the group of settings that this stage alone reads; its prefix may be left out (oof= for imports.oof=).
+    word: the key of its group that a word without an equals sign gives.
     then: the stages that may come next, of which the first that is possible is shown.
     takes: one settings object, all settings of a sweep at once, or the words of the command line as they are.
     """
@@ -53,6 +55,7 @@ class Stage:
     details: str | None = None
     verdict: str | None = None
     group: str | None = None
+    word: str | None = None
     then: tuple[str, ...] = ()
     takes: Literal["settings", "sweep", "words"] = "settings"
 
@@ -101,6 +104,21 @@ STAGES = {
         show="score:show",
         details="score:details",
         then=("ensemble",),
+    ),
+    "runs": Stage(
+        "list all runs, finished or not, or the difference of two recipes",
+        "list_runs:runs",
+        (*DATA, "runs", "format"),
+        show="list_runs:show_runs",
+        group="runs",
+    ),
+    "show": Stage(
+        "show all that is known of a run (foldwise show RUN)",
+        "list_runs:show_run",
+        (*DATA, "runs", "format"),
+        show="list_runs:show_one",
+        group="runs",
+        word="run",
     ),
     "ensemble": Stage(
         "blend runs and write a checked submission",

@@ -372,6 +372,23 @@ class GradeSettings:
 
 
 @dataclass
+class RunsSettings:
+    """Which runs `foldwise runs` lists, and in which order.
+
+    sort: score (the best first), name, minutes (the shortest first) or date (the newest first).
+    filter: conditions with blanks between, which all hold: a part of a run's name, or a key of its scores or recipe
+        with a value, as in "small_cnn log_loss<0.3 fit.epochs=20". None: all runs.
+    diff: two runs whose recipes are compared instead. None: off.
+    run: the one that `foldwise show` shows: its name, or the beginning of it or of its key. None: must be set.
+    """
+
+    sort: Literal["score", "name", "minutes", "date"] = "score"
+    filter: str | None = None
+    diff: list[str] | None = None
+    run: Annotated[str, BeforeValidator(_word)] | None = None
+
+
+@dataclass
 class Settings:
     """All settings of a command.
 
@@ -398,6 +415,7 @@ class Settings:
     bundle: BundleSettings = field(default_factory=BundleSettings)
     submit: SubmitSettings = field(default_factory=SubmitSettings)
     grade: GradeSettings = field(default_factory=GradeSettings)
+    runs: RunsSettings = field(default_factory=RunsSettings)
     root: str = "."
     format: Literal["text", "json"] = "text"
     submission: str | None = None

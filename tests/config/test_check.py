@@ -287,7 +287,7 @@ def test_the_examples_of_a_stage_are_commands_that_it_takes(name):
         words, flags, _ = command_line(shlex.split(example))
         assert words[0] == name
         if STAGES[name].takes != "words":
-            scope = Scope(name, STAGES[name].reads, STAGES[name].group)
+            scope = Scope(name, STAGES[name].reads, STAGES[name].group, STAGES[name].word)
             assert list(compose_all(words[1:], None, scope, several="-m" in flags))
 
 

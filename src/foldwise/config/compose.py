@@ -32,6 +32,8 @@ TEXTS = (
     "submit.kernel",
     "grade.solution",
     "grade.leaderboard",
+    "runs.filter",
+    "runs.run",
     "predict.images",
     "predict.raw",
     "predict.sample",
@@ -49,11 +51,15 @@ NOTHING = ("tuned=null", "experiment=null")  # Hydra cannot leave a group empty 
 
 @dataclass(frozen=True)
 class Scope:
-    """What a stage reads: groups and keys of the settings, and the group whose prefix may be left out."""
+    """What a stage reads: groups and keys of the settings, and the group whose prefix may be left out.
+
+    word: the key of that group which a word without an equals sign gives. None: each word is key=value.
+    """
 
     stage: str
     reads: tuple[str, ...]
     group: str | None = None
+    word: str | None = None
 
 
 def configure(*overrides: str, config_dir: Path | None = None) -> Settings:
@@ -192,6 +198,8 @@ def _combinations(parsed: list[Any]) -> Iterator[list[str]]:
 
 def _expanded(word: str, files: Files, scope: Scope | None) -> list[str]:
     """Replace `sweep=NAME` by the overrides of its YAML, a stage's own key by its full one, and quote free text."""
+    if scope is not None and scope.word is not None and "=" not in word:
+        word = f"{scope.word}={word}"
     key, equals, value = word.partition("=")
     if scope is not None and scope.group is not None and check.is_known(f"{scope.group}.{key}"):
         key = f"{scope.group}.{key}"

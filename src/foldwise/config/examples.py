@@ -19,6 +19,11 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         "import competition=faces oof=oof/ test=test/ folds=folds.csv name=team_mate",
     ),
     "score": ("score competition=faces", "score competition=faces details=true competition.shown=[auc]"),
+    "runs": (
+        "runs competition=faces sort=date filter='small_cnn log_loss<0.3'",
+        "runs competition=faces 'diff=[mlp-0123,small_cnn-4567]'",
+    ),
+    "show": ("show small_cnn-0123", "show small_cnn-0123 format=json"),
     "ensemble": ("ensemble competition=faces", "ensemble competition=faces ensemble=logistic"),
     "grade": ("grade competition=faces", "grade competition=faces solution=truth.csv"),
     "predict": (
