@@ -82,10 +82,9 @@ def _in_order(paths: list[str]) -> list[str]:
         except Exception as error:  # pydicom has errors of many kinds for damaged files
             raise Undecodable(f"{Path(path).name}: {type(error).__name__}: {error}") from error
     for place in (_along_normal, _instance):
-        places = [place(header) for header in headers]
-        if None not in places:
-            order = sorted(range(len(paths)), key=lambda i: places[i])
-            return [paths[i] for i in order]
+        places = [position for header in headers if (position := place(header)) is not None]
+        if len(places) == len(paths):
+            return [path for _, path in sorted(zip(places, paths, strict=True), key=lambda pair: pair[0])]
     return paths
 
 
