@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from foldwise import __version__, pipeline
-from foldwise.config import compose
+from foldwise.config import completion, compose
 from foldwise.config.examples import EXAMPLES
 from foldwise.config.help import overview, stage_help
 from foldwise.config.next_command import next_command
@@ -35,6 +35,7 @@ options:
   --cfg             print the composed settings instead of running
   --help            show this, or after a stage what that one does and reads
   --version         show the version
+  --completion NAME print the script that completes words in bash, zsh or fish
 
 example: foldwise train competition=statoil model=small_cnn fit.epochs=40
 """
@@ -59,6 +60,9 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(arguments: list[str]) -> int:
     if "--version" in arguments:
         print(__version__)
+        return 0
+    if arguments[:1] in (["--complete"], ["--completion"]):
+        print(_completion(*arguments))
         return 0
     words, flags, config_dir = _parse(arguments)
     if not words:
@@ -154,6 +158,16 @@ def _parse(arguments: list[str]) -> tuple[list[str], set[str], Path | None]:
         else:
             words.append(argument)
     return words, flags, config_dir
+
+
+def _completion(option: str, *words: str) -> str:
+    """Return the script that completes words in a shell, or what it asks for: the words that may come next."""
+    scopes = {name: compose.Scope(name, row.reads, row.group, row.word) for name, row in pipeline.STAGES.items()}
+    if option == "--complete":
+        return "\n".join(completion.candidates(words, scopes))
+    if len(words) != 1 or words[0] not in completion.SCRIPTS:
+        raise ConfigError(f"--completion {' '.join(words)}: expected one of {', '.join(completion.SCRIPTS)}")
+    return completion.SCRIPTS[words[0]]
 
 
 def _as_yaml(settings: Settings) -> str:
