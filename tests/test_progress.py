@@ -152,6 +152,7 @@ def test_a_terminal_has_a_bar_below_the_lines(terminal, clock):
         ("76", "logistic_regression-0123 fold 0: epoch 12/40, loss 0.083, 320 images/s"),
         ("62", "logistic_regression-0123 fold 0: epoch 12/40, loss 0.083"),
         ("40", "fold 0: epoch 12/40, loss 0.083"),
+        ("32", "fold 0: epoch 12/40, loss 0.083"),
     ],
 )
 def test_a_narrow_window_keeps_the_epoch_and_the_loss(width, first, terminal, monkeypatch, clock):
@@ -167,6 +168,16 @@ def test_a_narrow_window_keeps_the_epoch_and_the_loss(width, first, terminal, mo
     assert lines[0] == first
     assert len(lines) == 2  # nothing wraps
     assert lines[1].endswith("30 % 0/1 folds, 1:10 left")
+
+
+def test_a_narrow_window_keeps_the_share_and_the_time(terminal, monkeypatch, clock):
+    terminal()
+    monkeypatch.setenv("COLUMNS", "40")
+    with Progress({0: 1000, 1: 4000}, ["mlp-1 fold 0", "small_cnn-2 fold 0"], workers=1, threads=1) as shown:
+        assert drawn(shown, 40) == ["0 % starting TensorFlow, 0:00"]
+        shown.update("device", "CPU")
+        shown.update("done", 0, 500.0, 2.0)
+        assert drawn(shown, 40) == ["20 % 1/2 folds, at least 0:08 left"]
 
 
 def test_what_is_logged_meanwhile_comes_above_the_bar(terminal):

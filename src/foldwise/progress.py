@@ -177,13 +177,15 @@ class Progress:
                 note = f"reading the data, {as_clock(now - self.began)}"
             else:
                 note = self._counted()
+        percent = f"{100 * share:3.0f} %"
+        width = min(20, room - len(self.doing) - len(note) - len(percent) - 3)
+        cells: list[RenderableType] = [percent, note]  # what a narrow window has room for
+        if width >= -1:
+            cells = [self.doing, *([ProgressBar(1.0, share, width=width)] if width > 3 else []), *cells]
         bar = Table.grid(padding=(0, 1))
-        for _ in range(4):
+        for _ in cells:
             bar.add_column(no_wrap=True, overflow="ellipsis")
-        width = max(0, min(20, room - len(self.doing) - len(note) - 8))
-        bar.add_row(
-            self.doing, ProgressBar(1.0, share, width=width) if width > 3 else "", f"{100 * share:3.0f} %", note
-        )
+        bar.add_row(*cells)
         return Group(*(Text(line, no_wrap=True, overflow="ellipsis") for line in lines), bar)
 
     def _fold_line(self, number: int, now: float, room: int) -> str:

@@ -38,6 +38,13 @@ def test_a_wide_terminal_shows_everything():
     assert row.split() == ["small_cnn-0123456789ab", "0.1235", "0.100-0.150", "0.071", "0.9500", "0.9400", "-", "1.5"]
 
 
+def test_a_very_narrow_terminal_keeps_the_score():
+    lines = score.show([REPORT], 28).splitlines()
+    assert all(len(line.rstrip()) <= 28 for line in lines)
+    assert lines[0].split() == ["run", "log", "loss"]
+    assert "0.1235" in lines[1]
+
+
 @pytest.mark.parametrize("width", [80, 100])
 def test_eighty_columns_keep_the_accuracy(width):
     long = REPORT | {"model": "logistic_regression"}

@@ -82,7 +82,7 @@ def show(reports: list[dict[str, Any]], width: int) -> str:
     kept: set[str] = set()
     for name in dict.fromkeys([*first, main, *spread, *others, "minutes"]):  # the first that are wanted
         left -= 2 + max(len(cells.get(name, "")) for cells in ({name: name}, *(cells for _, cells in rows)))
-        if left < 0:
+        if left < 0 and kept:  # the score is always there: a long name is folded
             break
         kept.add(name)
     columns = [name for name in dict.fromkeys([*first, *spread, main, *others, "minutes"]) if name in kept]
@@ -96,7 +96,8 @@ def show(reports: list[dict[str, Any]], width: int) -> str:
     with console.capture() as captured:
         console.print(table)
     parts = {f"{r['model']}-{r['run_key']}": r[f"{usual}_by"] for r in reports if "by" in r}
-    return captured.get() + (breakdown.show(reports[0]["by"], parts, width) if parts else "")
+    shown = "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+    return shown + (breakdown.show(reports[0]["by"], parts, width) if parts else "")
 
 
 def _rows(reports: list[dict[str, Any]], metric: Metric, usual: Metric) -> list[tuple[str, dict[str, str]]]:
