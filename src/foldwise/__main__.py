@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import logging
 import os
@@ -12,6 +13,7 @@ from typing import Any
 
 from foldwise import __version__, pipeline
 from foldwise.config import completion, compose
+from foldwise.config.check import is_known
 from foldwise.config.examples import EXAMPLES
 from foldwise.config.help import overview, stage_help
 from foldwise.config.next_command import next_command
@@ -68,6 +70,8 @@ def _run(arguments: list[str]) -> int:
     if not words:
         print(USAGE.format(stages="\n".join(f"  {name:<13}{stage.help}" for name, stage in pipeline.STAGES.items())))
         return 0 if "--help" in flags else 2
+    if words[0] == "help":  # foldwise help train
+        return _run([*words[1:], "--help"])
     name, *words = words
     stage = pipeline.stage_named(name)
     if "--help" in flags:
@@ -152,12 +156,20 @@ def _parse(arguments: list[str]) -> tuple[list[str], set[str], Path | None]:
         elif argument == "--cfg":
             flags.add(argument)
         elif argument.startswith("-"):
-            raise ConfigError(
-                f"{argument}: no such option; {choices(argument, ['-m', '--config-dir', '--cfg', '--help'])}"
-            )
+            raise ConfigError(_wrong_option(argument, waiting))
         else:
             words.append(argument)
     return words, flags, config_dir
+
+
+def _wrong_option(argument: str, following: list[str]) -> str:
+    """Return what is wrong with an option that there is not: settings are words without dashes."""
+    key, equals, value = argument.lstrip("-").replace("-", "_").partition("=")
+    flags = ["-m", "--config-dir", "--cfg", "--help", "--version", "--completion"]
+    is_setting = is_known(key) or not difflib.get_close_matches(argument, flags, n=1)
+    if is_setting and (equals or following):
+        return f"{argument}: no such option; a setting is a word without dashes: {key}={value or following[0]}"
+    return f"{argument}: no such option; {choices(argument, flags)}"
 
 
 def _completion(option: str, *words: str) -> str:

@@ -20,14 +20,11 @@ def choices(given: object, valid: Iterable[object]) -> str:
     """
     names = [str(name) for name in valid]
     near = difflib.get_close_matches(str(given), names, n=3, cutoff=0.6)
-    swapped = [
-        name for name in names if name != given and sorted(name) == sorted(str(given))
-    ]  # two letters changed places
-    near = [*swapped, *(name for name in near if name not in swapped)]
+    # letters that changed places, or capitals
+    same = [name for name in names if name != given and sorted(name.lower()) == sorted(str(given).lower())]
+    near = [*same, *(name for name in near if name not in same)]
     ordered = near + [name for name in names if name not in near]
     ratios = [difflib.SequenceMatcher(None, name, str(given)).ratio() for name in near]
-    nearest = swapped or [
-        name for name, ratio in zip(near, ratios, strict=True) if ratio == ratios[0]
-    ]  # may be several
+    nearest = same or [name for name, ratio in zip(near, ratios, strict=True) if ratio == ratios[0]]  # may be several
     hint = f"did you mean {' or '.join(map(repr, nearest))}? " if near else ""
     return f"{hint}Valid choices: {', '.join(ordered) or '(none)'}"

@@ -54,6 +54,12 @@ WRONG = [
     (["faces"], "faces", "expected key=value; did you mean competition=faces?"),
     (["smallcnn"], "smallcnn", "did you mean model=small_cnn?"),
     (["quickly"], "quickly", "`foldwise train --help` lists the keys"),
+    (["competition", "=", "faces"], "competition", "without blanks around the equals sign"),
+    (["fit.epochs", "3"], "fit.epochs", "without blanks around the equals sign"),
+    (["--competition", "faces"], "--competition", "a setting is a word without dashes: competition=faces"),
+    (["--fit.epochs=3"], "--fit.epochs=3", "a setting is a word without dashes: fit.epochs=3"),
+    (["competition.source=kaggle"], "competition.source", "on the command line it is source="),
+    (["fit.optimizer=AdamW"], "fit.optimizer=AdamW", "did you mean 'adamw'?"),
     (["epochs=3"], "epochs", "did you mean fit.epochs=3?"),
     (["lr=1e-3"], "lr", "did you mean fit.learning_rate=1e-3?"),
     (["members=[a]"], "members", "no such setting of `foldwise train`; another stage has ensemble.members"),
@@ -297,6 +303,15 @@ def test_a_wrong_yaml_leaves_its_options_out_of_the_help(tmp_path, capsys):
         (tmp_path / "competition" / f"{name}.yaml").write_text(text)
         assert main(["prepare", "--help", f"--config-dir={tmp_path}", f"competition={name}"]) == 0
         assert "competition.options={}" in capsys.readouterr().out
+
+
+def test_help_may_come_first(capsys):
+    assert main(["train", "--help"]) == 0
+    usual = capsys.readouterr().out
+    assert main(["help", "train"]) == 0
+    assert capsys.readouterr().out == usual
+    assert main(["help"]) == 0
+    assert capsys.readouterr().out.startswith("usage: foldwise STAGE")
 
 
 def test_an_unknown_stage_has_no_help(capsys):

@@ -42,8 +42,8 @@ READS = {name: stage.reads for name, stage in STAGES.items()}
         ("submissions", [], None),
     ],
 )
-def test_the_next_command_keeps_what_it_reads(after, words, expected):
-    settings = configure(*[word.partition(",")[0] for word in words])
+def test_the_next_command_keeps_what_it_reads(after, words, expected, settings):
+    settings = settings(*[word.partition(",")[0] for word in words])
     found = next_command(after, STAGES[after].then, READS, words, settings)
     assert (found and found[1]) == expected
 

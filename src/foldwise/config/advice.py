@@ -52,6 +52,8 @@ def bare_word(word: str, files: Mapping[str, Iterable[str]], reads: Iterable[str
 
     files: the choices of each group; reads: the groups that the stage reads. None: all.
     """
+    if word == "=" or word in files or "." in word:
+        return f"{word}: expected key=value in one word, without blanks around the equals sign"
     groups = [group for group in files if reads is None or group in reads]
     found = [f"{group}={word}" for group in groups if word in files[group]]
     if not found:

@@ -233,6 +233,8 @@ def _check_key(word: str, words: list[str], files: Files, scope: Scope | None) -
     if "=" not in word and word[0] != "~":
         reads, stage = (None, "STAGE") if scope is None else (scope.reads, scope.stage)
         raise ConfigError(advice.bare_word(word, files, reads, stage))
+    if key == "competition.source":
+        raise ConfigError(f"{word}: a key of a competition's YAML; on the command line it is source=...")
     if not is_group:
         if scope is not None and "." not in key and not check.is_known(key):
             raise ConfigError(_bare_key(word, words, files, scope))
