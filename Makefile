@@ -63,11 +63,12 @@ setup: .venv/ready ## install everything into .venv (GPU=1: the CUDA build of Te
 lock: ## resolve requirements.txt and the tools of development into requirements.lock
 	$(BIN)/uv pip compile --quiet --system-certs --universal --python-version 3.11 --no-header requirements.txt --group pyproject.toml:dev --output-file requirements.lock
 
+demo: export FOLDWISE_NEXT = off
 demo: setup ## from raw files to a graded submission: several models, five folds
-	FOLDWISE_NEXT=off $(FOLDWISE) simulate $(DEMO)
-	FOLDWISE_NEXT=off $(FOLDWISE) prepare $(DEMO)
-	FOLDWISE_NEXT=off $(FOLDWISE) train -m model=$(MODELS) $(DEMO) $(TRAIN)
-	FOLDWISE_NEXT=off $(FOLDWISE) ensemble $(DEMO)
+	$(FOLDWISE) simulate $(DEMO)
+	$(FOLDWISE) prepare $(DEMO)
+	$(FOLDWISE) train -m model=$(MODELS) $(DEMO) $(TRAIN)
+	$(FOLDWISE) ensemble $(DEMO)
 	$(FOLDWISE) $(DEMO_END) $(DEMO)
 
 check: setup lint ## check style and types, and run the tests that train nothing

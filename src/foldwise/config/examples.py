@@ -26,6 +26,8 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "show": ("show small_cnn-0123", "show small_cnn-0123 format=json"),
     "ensemble": ("ensemble competition=faces", "ensemble competition=faces ensemble=logistic"),
     "grade": ("grade competition=faces", "grade competition=faces solution=truth.csv"),
+    "report": ("report competition=faces", "report competition=faces best=10 heat=4"),
+    "preview": ("preview competition=faces augment=flips", "preview competition=statoil augment=radar images=3"),
     "predict": (
         "predict competition=faces images=FOLDER",
         "predict competition=faces images=FOLDER sample=sample_submission.csv",
