@@ -9,6 +9,7 @@ FOLDWISE := $(BIN)/foldwise
 WORDS = competition=$(COMPETITION) $(ARGS)
 DEMO_statoil = source.n_train=600 source.n_test=300
 DEMO_passenger_screening = source.n_train=60 source.n_test=20
+DEMO_END = $(if $(DEMO_$(COMPETITION))$(filter digit_recognizer digits_8x8 faces,$(COMPETITION))$(wildcard data/raw/$(COMPETITION)/solution.csv),grade,score)
 DEMO = competition=$(COMPETITION) $(DEMO_$(COMPETITION)) $(ARGS)
 MODELS_passenger_screening = multi_view model.options.fusion=concat,attention
 MODELS_statoil = logistic_regression,mlp,small_cnn
@@ -23,14 +24,32 @@ BUILD_tensorflow = 'tensorflow[and-cuda]$(TENSORFLOW)'
 BUILD_torch = $(TORCH)
 COMPILE = $(if $(PYTHONDONTWRITEBYTECODE),--compile-bytecode)  # else each process would compile TensorFlow anew
 
+# a mistyped variable would be ignored, and the wrong competition trained
+VARIABLES := COMPETITION ARGS TRAIN SWEEP MODELS PYTHON GPU BIN SHELL
+UNKNOWN := $(strip $(foreach name,$(filter-out $(VARIABLES) MAKE% -*,$(.VARIABLES)),$(if $(filter command,$(origin $(name))),$(name))))
+ifneq ($(UNKNOWN),)
+NAME := $(firstword $(UNKNOWN))
+GOAL := $(or $(firstword $(MAKECMDGOALS)),train)
+UPPER := $(shell printf %s '$(NAME)' | tr a-z A-Z)
+# a variable in small letters, a setting that belongs into ARGS or TRAIN, or a name that is spelt alike
+NEAREST = import difflib, sys; near = difflib.get_close_matches(sys.argv[1], sys.argv[2:], 1, 0.5); print(*near)
+LIKE := $(or $(filter $(UPPER),$(VARIABLES)),$(if $(filter $(UPPER),$(NAME)),$(shell $(PYTHON) -c '$(NEAREST)' '$(NAME)' $(VARIABLES) 2>/dev/null)))
+INTO := $(if $(filter demo,$(GOAL)),$(if $(filter source% root% competition% experiment%,$(NAME)),ARGS,TRAIN),ARGS)
+SETTING := $(if $(filter $(UPPER),$(NAME)),,settings are words in one variable: make $(GOAL) $(INTO)="$(NAME)=$($(NAME))".)
+HINT := $(if $(LIKE),did you mean $(LIKE)?,$(SETTING))
+$(error $(NAME)=$($(NAME)): make has no such variable; $(if $(HINT),$(HINT) Its,its) variables are $(filter-out BIN SHELL,$(VARIABLES)))
+endif
+
 .DEFAULT_GOAL := help
 .PHONY: help setup lock demo check test oracle lint download simulate prepare train score ensemble grade predict bundle submit submissions doctor sweep bench clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo '  COMPETITION=statoil|passenger_screening|digit_recognizer|digits_8x8|faces  chooses the competition'
+	@echo '                         or is one of your own: conf/competition/NAME.yaml with source: kaggle, files in data/raw/NAME'
 	@echo '  ARGS="key=value ..."   settings for the stage; with demo, for every stage (source.seed=1 root=PATH)'
 	@echo '  TRAIN="key=value ..."  settings for the training of demo alone (fit.epochs=2)'
+	@echo '  MODELS=mlp,small_cnn   the models of demo'
 	@echo '  PYTHON=python3.12      the Python that setup uses: 3.11, 3.12 or 3.13; by default the first of them'
 
 ifdef GPU
@@ -52,12 +71,13 @@ setup: .venv/ready ## install everything into .venv (GPU=1: JAX for CUDA too; GP
 lock: ## resolve requirements.txt and the tools of development into requirements.lock
 	$(BIN)/uv pip compile --quiet --system-certs --universal --python-version 3.11 --no-header requirements.txt --group pyproject.toml:dev --output-file requirements.lock
 
+demo: export FOLDWISE_NEXT = off
 demo: setup ## from raw files to a graded submission: several models, five folds
 	$(FOLDWISE) simulate $(DEMO)
 	$(FOLDWISE) prepare $(DEMO)
 	$(FOLDWISE) train -m model=$(MODELS) $(DEMO) $(TRAIN)
 	$(FOLDWISE) ensemble $(DEMO)
-	$(FOLDWISE) grade $(DEMO)
+	$(FOLDWISE) $(DEMO_END) $(DEMO)
 
 check: setup lint ## check style and types, and run the tests that train nothing
 	$(BIN)/python -m pytest -m 'not slow and not trains' --numprocesses=auto --maxprocesses=4 --dist=worksteal $(ARGS)

@@ -181,7 +181,7 @@ def test_only_a_deleted_fold_is_trained_again(mended, undisturbed):
 def test_a_gpu_that_tensorflow_does_not_use_is_an_error_unless_allowed(mended):
     assert "the driver shows a GPU, but TensorFlow does not use it" in mended.refusal
     assert not mended.trained_anyway
-    assert "training 1 folds on CPU" in mended.err
+    assert "training 1 fold on CPU" in mended.err
 
 
 def test_the_same_recipe_again_does_nothing_and_says_so(copied):
@@ -407,6 +407,32 @@ def test_the_demo_trains_several_models(competition, models, sizes):
         f"ensemble {data}",
         f"grade {data}",
     ]
+
+
+def test_the_demo_of_a_competition_of_ones_own_ends_with_scores():
+    """Without a solution.csv there is nothing to grade by."""
+    lines = commands_of("demo", "COMPETITION=mine")
+    assert [line.split()[0] for line in lines] == ["simulate", "prepare", "train", "ensemble", "score"]
+
+
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        (["COMPETTION=faces"], "COMPETTION=faces: make has no such variable; did you mean COMPETITION?"),
+        (["ARG=fit.epochs=1"], "did you mean ARGS?"),
+        (["competition=faces"], "did you mean COMPETITION?"),
+        (["fit.epochs=1"], 'make train ARGS="fit.epochs=1"'),
+        (["demo", "fit.epochs=1"], 'make demo TRAIN="fit.epochs=1"'),
+        (["demo", "source.seed=1"], 'make demo ARGS="source.seed=1"'),
+        (["QQQQ=1"], "its variables are COMPETITION ARGS TRAIN"),
+    ],
+)
+def test_make_refuses_a_variable_that_it_does_not_have(words, advice):
+    goal = words if words[0] == "demo" else ["train", *words]
+    done = subprocess.run(["make", "--dry-run", *goal], cwd=MADE, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert advice in done.stderr
+    assert done.stdout == ""
 
 
 def test_make_passes_recipe_words_to_the_training_of_the_demo_alone():

@@ -11,7 +11,7 @@ import foldwise
 SOURCE = Path(foldwise.__file__).parent
 # from the ground up: a module may import from its own line and from those above it in this list, never from below
 FLOORS = (
-    {"errors", "settings"},
+    {"errors", "settings", "messages", "time_left"},
     {"storage", "processes", "progress", "plugins", "devices"},
     {"data"},
     {"scoring", "augment", "models"},

@@ -15,13 +15,22 @@ class ConfigError(FoldwiseError):
 def choices(given: object, valid: Iterable[object]) -> str:
     """List the valid choices, the nearest to what was given first.
 
-    >>> choices("sied", ["task", "side", "size"])
+    >>> choices("sike", ["task", "side", "size"])
     "did you mean 'size' or 'side'? Valid choices: size, side, task"
     """
     names = [str(name) for name in valid]
     near = difflib.get_close_matches(str(given), names, n=3, cutoff=0.6)
+    same = [name for name in names if name != given and _is_alike(name.lower(), str(given).lower())]
+    near = [*same, *(name for name in near if name not in same)]
     ordered = near + [name for name in names if name not in near]
     ratios = [difflib.SequenceMatcher(None, name, str(given)).ratio() for name in near]
-    nearest = [name for name, ratio in zip(near, ratios, strict=True) if ratio == ratios[0]]  # several may be as near
+    nearest = same or [name for name, ratio in zip(near, ratios, strict=True) if ratio == ratios[0]]  # may be several
     hint = f"did you mean {' or '.join(map(repr, nearest))}? " if near else ""
     return f"{hint}Valid choices: {', '.join(ordered) or '(none)'}"
+
+
+def _is_alike(name: str, given: str) -> bool:
+    """Tell whether two words are one, or have two neighbouring letters in another order."""
+    places = [i for i, (a, b) in enumerate(zip(name, given, strict=False)) if a != b]
+    swapped = len(places) == 2 and places[1] == places[0] + 1
+    return name == given or (swapped and sorted(name) == sorted(given))

@@ -6,6 +6,7 @@ folds               -> .../folds_<split key>.parquet
 train               -> runs/<competition>/<model>-<run key>/fold_<k>/
 import              -> runs/<competition>/<name>-<key>/, from predictions made elsewhere
 score               -> the out-of-fold score of every run
+(runs, show         -> what was trained so far, and one run in full)
 ensemble            -> submissions/<competition>_<nested score>_<key>.csv
 grade               -> the true score, where the truth is known
 predict             -> submissions/<blend>_<folder>.csv: new data, answered by the runs of a blend
@@ -42,6 +43,8 @@ class Stage:
     details: "module:function" of the settings and the result, whose text follows that of `show`.
     verdict: "module:function" of the result, which raises FoldwiseError, once it is shown, where it is bad news.
     group: the group of settings that this stage alone reads; its prefix may be left out (oof= for imports.oof=).
+    word: the key of its group that a word without an equals sign gives.
+    then: the stages that may come next, of which the first that is possible is shown.
     takes: one settings object, all settings of a sweep at once, or the words of the command line as they are.
     """
 
@@ -52,6 +55,8 @@ class Stage:
     details: str | None = None
     verdict: str | None = None
     group: str | None = None
+    word: str | None = None
+    then: tuple[str, ...] = ()
     takes: Literal["settings", "sweep", "words"] = "settings"
 
 
@@ -61,17 +66,27 @@ STAGES = {
         "download:download",
         (*DATA, "download"),
         group="download",
+        then=("prepare",),
     ),
-    "simulate": Stage("write the raw files of a simulated or embedded source", "simulate:simulate", DATA),
+    "simulate": Stage(
+        "write the raw files of a simulated or embedded source", "simulate:simulate", DATA, then=("prepare",)
+    ),
     "prepare": Stage(
-        "turn raw files into memory-mapped arrays and tables", "prepare:prepare", DATA, show="prepare:show"
+        "turn raw files into memory-mapped arrays and tables",
+        "prepare:prepare",
+        DATA,
+        show="prepare:show",
+        then=("train",),
     ),
-    "folds": Stage("assign every training row to a fold", "folds:folds", (*DATA, "split"), show="folds:show"),
+    "folds": Stage(
+        "assign every training row to a fold", "folds:folds", (*DATA, "split"), show="folds:show", then=("train",)
+    ),
     "train": Stage(
         "train the folds that are not finished",
         "train:train_all",
         (*DATA, "split", "model", "augment", "fit", "finetune", "pseudo", "tuned", "execution", "format"),
         show="score:show",
+        then=("ensemble",),
         takes="sweep",
     ),
     "import": Stage(
@@ -80,19 +95,37 @@ STAGES = {
         (*DATA, "split", "imports", "format"),
         show="score:show",
         group="imports",
+        then=("ensemble",),
     ),
     "score": Stage(
         "show the out-of-fold score of every run",
         "score:score",
-        (*DATA, "split", "by", "format"),
+        (*DATA, "split", "by", "details", "format"),
         show="score:show",
         details="score:details",
+        then=("ensemble",),
+    ),
+    "runs": Stage(
+        "list all runs, finished or not, or the difference of two recipes",
+        "list_runs:runs",
+        (*DATA, "runs", "format"),
+        show="list_runs:show_runs",
+        group="runs",
+    ),
+    "show": Stage(
+        "show all that is known of a run (foldwise show RUN)",
+        "list_runs:show_run",
+        (*DATA, "runs", "format"),
+        show="list_runs:show_one",
+        group="runs",
+        word="run",
     ),
     "ensemble": Stage(
         "blend runs and write a checked submission",
         "ensemble:ensemble",
         (*DATA, "split", "ensemble", "by", "format"),
         show="ensemble:show",
+        then=("predict", "grade", "submit"),
     ),
     "grade": Stage(
         "score a submission where the true labels are known",
@@ -100,6 +133,7 @@ STAGES = {
         (*DATA, "submission", "by", "grade", "format"),
         show="grade:show",
         group="grade",
+        then=("submit", "report"),
     ),
     "predict": Stage(
         "answer new data with the runs of a finished blend",
@@ -121,6 +155,7 @@ STAGES = {
         (*DATA, "submission", "submit", "format"),
         show="submit:show",
         group="submit",
+        then=("submissions",),
     ),
     "submissions": Stage(
         "refresh the scores of all submissions from Kaggle, and compare them with the nested ones",
@@ -134,6 +169,7 @@ STAGES = {
         (*DATA, "format"),
         show="doctor:show",
         verdict="doctor:verdict",
+        then=("download",),
     ),
     "inspect": Stage(
         "show a scan file: its header, and a PNG of its views (foldwise inspect FILE [PNG])",

@@ -380,6 +380,23 @@ class GradeSettings:
 
 
 @dataclass
+class RunsSettings:
+    """Which runs `foldwise runs` lists, and in which order.
+
+    sort: score (the best first), name, minutes (the shortest first) or date (the newest first).
+    filter: conditions with blanks between, which all hold: a part of a run's name, or a key of its scores or recipe
+        with a value, as in "small_cnn log_loss<0.3 fit.epochs=20". None: all runs.
+    diff: two runs whose recipes are compared instead. None: off.
+    run: the one that `foldwise show` shows: its name, or the beginning of it or of its key. None: must be set.
+    """
+
+    sort: Literal["score", "name", "minutes", "date"] = "score"
+    filter: str | None = None
+    diff: list[str] | None = None
+    run: Annotated[str, BeforeValidator(_word)] | None = None
+
+
+@dataclass
 class Settings:
     """All settings of a command.
 
@@ -387,6 +404,7 @@ class Settings:
     format: what a stage prints on stdout: text or json.
     submission: file that is graded or submitted. None: the competition's newest.
     by: column, such as zone, for each of whose values the log loss is shown too. None: off.
+    details: show how the scored runs compare in pairs, too.
     """
 
     competition: CompetitionSettings
@@ -405,10 +423,12 @@ class Settings:
     bundle: BundleSettings = field(default_factory=BundleSettings)
     submit: SubmitSettings = field(default_factory=SubmitSettings)
     grade: GradeSettings = field(default_factory=GradeSettings)
+    runs: RunsSettings = field(default_factory=RunsSettings)
     root: str = "."
     format: Literal["text", "json"] = "text"
     submission: str | None = None
     by: str | None = None
+    details: bool = False
 
     @property
     def raw_dir(self) -> Path:

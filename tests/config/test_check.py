@@ -1,5 +1,6 @@
 """Whatever is wrong on the command line or in a YAML stops at once, with the key, the value and the choices."""
 
+import shlex
 import subprocess
 import sys
 from dataclasses import fields, is_dataclass
@@ -8,9 +9,11 @@ import pytest
 import yaml
 
 from foldwise import settings as settings_module
+from foldwise.__main__ import _parse as command_line
 from foldwise.__main__ import main
 from foldwise.config import check
-from foldwise.config.compose import CONF, compose_all
+from foldwise.config.compose import CONF, Scope, compose_all, configure
+from foldwise.config.examples import EXAMPLES
 from foldwise.errors import ConfigError
 from foldwise.pipeline import STAGES
 from foldwise.settings import Settings, plain
@@ -48,6 +51,25 @@ WRONG = [
     (["sweep=learning_rat"], "sweep=learning_rat", "did you mean 'learning_rate'?"),
     (["model.name=vgg"], "model.name=vgg", "small_cnn"),
     (["competition.reader=iceberg"], "competition.reader=iceberg", "statoil"),
+    (["faces"], "faces", "expected key=value; did you mean competition=faces?"),
+    (["smallcnn"], "smallcnn", "did you mean model=small_cnn?"),
+    (["quickly"], "quickly", "`foldwise train --help` lists the keys"),
+    (["competition", "=", "faces"], "competition", "without blanks around the equals sign"),
+    (["fit.epochs", "3"], "fit.epochs", "without blanks around the equals sign"),
+    (["--competition", "faces"], "--competition", "a setting is a word without dashes: competition=faces"),
+    (["--fit.epochs=3"], "--fit.epochs=3", "a setting is a word without dashes: fit.epochs=3"),
+    (["competition.source=kaggle"], "competition.source", "on the command line it is source="),
+    (["fit.optimizer=AdamW"], "fit.optimizer=AdamW", "did you mean 'adamw'?"),
+    (["epochs=3"], "epochs", "did you mean fit.epochs=3?"),
+    (["lr=1e-3"], "lr", "did you mean fit.learning_rate=1e-3?"),
+    (["members=[a]"], "members", "no such setting of `foldwise train`; another stage has ensemble.members"),
+    (["seed=3"], "seed", "did you mean source.seed=3 or fit.seed=3 or split.seed=3?"),
+    (["filters=[4,8]"], "filters", "did you mean model.options.filters=[4,8]?"),
+    (["optimizer=adma"], "optimizer", "did you mean fit.optimizer=adam?"),
+    (["fit.optimizer=adma"], "fit.optimizer=adma", "did you mean 'adam'?"),
+    (["fit.lr=1e-3"], "fit.lr", "did you mean 'learning_rate'?"),
+    (["model=ResNet50"], "model=ResNet50", "write model=application model.options.name=ResNet50"),
+    (["model=resnet-50"], "model=resnet-50", "write model=application model.options.name=ResNet50"),
     (["--confg"], "--confg", "--config-dir"),
 ]
 
@@ -126,6 +148,27 @@ def test_choices_come_from_the_defaults_list_and_the_tuned_recipe(tmp_path):
     assert settings.source.kind == "embedded"
     (settings,) = compose_all(["competition=faces", "source=kaggle"])
     assert settings.source.kind == "kaggle"
+
+
+def test_the_yaml_of_a_competition_chooses_its_source(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for group in ("competition", "experiment"):
+        (tmp_path / "conf" / group).mkdir(parents=True)
+    mine = tmp_path / "conf" / "competition" / "mine.yaml"
+    mine.write_text("name: mine\nreader: folder\nsource: kaggle\noptions: {side: 12}\n")
+    assert configure("competition=mine").source.kind == "kaggle"
+    assert configure("competition=mine", "source=embedded").source.kind == "embedded"
+    recipe = "# @package _global_\ndefaults:\n  - override /competition: mine\n"
+    (tmp_path / "conf" / "experiment" / "whole.yaml").write_text(recipe)
+    (tmp_path / "conf" / "experiment" / "other.yaml").write_text(recipe + "  - override /source: embedded\n")
+    assert configure("experiment=whole").source.kind == "kaggle"
+    assert configure("experiment=other").source.kind == "embedded"
+    mine.write_text("name: mine\nreader: folder\nsource: kagle\n")
+    assert main(["train", "competition=mine"]) == 2
+    assert "mine.yaml: source: kagle: no such choice; did you mean 'kaggle'?" in capsys.readouterr().err
+    mine.write_text("name: mine\nreader: folder\n")
+    assert main(["train", "competition=mine"]) == 2
+    assert "write `source: kaggle` into the competition's YAML" in capsys.readouterr().err
 
 
 def test_free_text_is_no_grammar(tmp_path):
@@ -210,7 +253,7 @@ SCHEMAS = [one for one in vars(settings_module).values() if is_dataclass(one)]
 
 @pytest.mark.parametrize("schema", SCHEMAS, ids=lambda one: one.__name__)
 def test_every_setting_is_explained_in_its_docstring(schema):
-    groups = {field.name for field in fields(Settings)} - {"root", "format", "submission", "by"}
+    groups = {field.name for field in fields(Settings)} - {"root", "format", "submission", "by", "details"}
     explained = {field.name for field in fields(schema)} - (groups if schema is Settings else set())
     assert list(settings_module.option_help(schema)) == [f.name for f in fields(schema) if f.name in explained]
     assert all(len(meaning) > 5 for meaning in settings_module.option_help(schema).values() if meaning != "folds")
@@ -223,10 +266,57 @@ def test_the_help_of_a_stage_names_what_it_reads_with_defaults(name, capsys, mon
     shown = capsys.readouterr().out
     assert shown.startswith(f"usage: foldwise {name} ")
     assert max(map(len, shown.splitlines())) <= 100
+    for example in EXAMPLES.get(name, ()):
+        assert f"\n  foldwise {example}\n" in shown
     for group in STAGES[name].reads:
         assert f"\n{group}" in shown
     assert ("  split.repeats=1 " in shown) == ("split" in STAGES[name].reads)
     assert ("  fit.class_weights=false " in shown) == ("fit" in STAGES[name].reads)
+    words = " ".join(shown.split())
+    assert ("passes over the training rows [whole number, at least 1]" in words) == ("fit" in STAGES[name].reads)
+    assert ("fit How a network is trained." in words) == ("fit" in STAGES[name].reads)
+
+
+def test_help_lists_the_options_of_the_choices_on_the_command_line(capsys):
+    assert main(["train", "competition=faces", "model=zfnet", "augment=radar", "--help"]) == 0
+    words = " ".join(capsys.readouterr().out.split())
+    assert "competition.options.id_column=id text" in words
+    assert "competition.options.group_column=null rows with the same value stay in one fold [text | null]" in words
+    assert "augment.options.shift=" in words
+    assert "model.options.weights=" in words
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_the_examples_of_a_stage_are_commands_that_it_takes(name):
+    assert len(EXAMPLES[name]) == 2
+    for example in EXAMPLES[name]:
+        words, flags, _ = command_line(shlex.split(example))
+        assert words[0] == name
+        if STAGES[name].takes != "words":
+            scope = Scope(name, STAGES[name].reads, STAGES[name].group, STAGES[name].word)
+            assert list(compose_all(words[1:], None, scope, several="-m" in flags))
+
+
+def test_a_wrong_yaml_leaves_its_options_out_of_the_help(tmp_path, capsys):
+    (tmp_path / "competition").mkdir()
+    for name, text in (("syntax", "name: [mine\n"), ("reader", "reader: no\noptions: {side: 3}\n"), ("empty", "")):
+        (tmp_path / "competition" / f"{name}.yaml").write_text(text)
+        assert main(["prepare", "--help", f"--config-dir={tmp_path}", f"competition={name}"]) == 0
+        assert "competition.options={}" in capsys.readouterr().out
+
+
+def test_help_may_come_first(capsys):
+    assert main(["train", "--help"]) == 0
+    usual = capsys.readouterr().out
+    assert main(["help", "train"]) == 0
+    assert capsys.readouterr().out == usual
+    assert main(["help"]) == 0
+    assert capsys.readouterr().out.startswith("usage: foldwise STAGE")
+
+
+def test_an_unknown_stage_has_no_help(capsys):
+    assert main(["trian", "--help"]) == 2
+    assert "did you mean 'train'?" in capsys.readouterr().err
 
 
 def test_a_users_yamls_are_found_in_the_working_folder(tmp_path, monkeypatch, capsys):

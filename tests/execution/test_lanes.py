@@ -58,14 +58,17 @@ def test_lanes_are_for_gpus_unless_set(monkeypatch):
 def test_half_as_many_lanes_are_tried_where_memory_runs_out(monkeypatch):
     tried = []
 
-    def train_lanes(group):
+    def train_lanes(group, report):
         tried.append(len(group))
         if len(group) > 3:
             raise MemoryError
+        report(1, 0.5)
         return [SimpleNamespace(history=pd.DataFrame({"seconds": [1.0]})) for _ in group]
 
     monkeypatch.setattr("foldwise.training.lanes.train_lanes", train_lanes)
-    pairs = [(name, SimpleNamespace(n_steps=2 if name < 7 else 3)) for name in range(9)]
-    done = [[name for name, _ in part] for part, _, _ in lanes._trained(pairs, None)]
+    recipe, reports = make_recipe(epochs=3), []
+    pairs = [(name, SimpleNamespace(n_steps=2 if name < 7 else 3, n_rows=10, recipe=recipe)) for name in range(9)]
+    done = [[name for name, _ in part] for part, _, _ in lanes._trained(pairs, None, lambda *one: reports.append(one))]
     assert tried == [7, 3, 3, 1, 2]
     assert done == [[0, 1, 2], [3, 4, 5], [6], [7, 8]]
+    assert reports == [(1, 60, 0.5), (1, 90 + 60, 0.5), (1, 180 + 20, 0.5), (1, 210 + 40, 0.5)]

@@ -72,7 +72,7 @@ def test_the_folds_of_a_file_are_those_of_every_stage(insects, tmp_path):
     assert all(np.isfinite(value) for value in reports[0]["metrics"].values())
     with pytest.raises(FoldwiseError, match="not defined where an output or class has one label only"):
         score.score(compose(*words, "competition.metric=auc"))  # no row of the third class is held out
-    assert "m1-" in score.details(compose(*words), reports)
+    assert "m1-" in score.details(compose(*words, "details=true"), reports)
     for more in ((), ("ensemble=mean", "competition.metric=accuracy"), ("ensemble=logistic",)):
         result = ensemble.ensemble(compose(*words, *more))
         assert result["n_rows"] == 24

@@ -238,8 +238,13 @@ def test_generated_files_are_not_taken_for_the_hosts(settings) -> None:
 
 
 def test_there_is_nothing_to_simulate_for_the_hosts_files(settings) -> None:
-    with pytest.raises(FoldwiseError, match=r"source=kaggle: there is nothing to simulate"):
-        simulate(settings(*KAGGLE))
+    one = settings(*KAGGLE)
+    with pytest.raises(FoldwiseError, match=r"holds no files; .* fetches them, or put yours there"):
+        simulate(one)
+    one.raw_dir.mkdir(parents=True)
+    (one.raw_dir / "train.json").write_text("[]")
+    assert simulate(one) == one.raw_dir
+    assert [path.name for path in one.raw_dir.iterdir()] == ["train.json"]
 
 
 @pytest.mark.parametrize("folder", [False, True])

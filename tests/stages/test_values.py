@@ -55,7 +55,7 @@ def test_imported_values_are_scored_blended_submitted_and_graded(values, tmp_pat
     reports = score.score(values())
     assert [one["model"] for one in reports] == ["good", "fair"]
     assert "RMSE" in score.show(reports, 120)
-    assert "correlation of values" in score.details(values(), reports)
+    assert "correlation of values" in score.details(values("details=true"), reports)
     (best, _) = score.score(values("competition.shown=[rmse,rmsle]", metric="r2"))
     rest = ((Y[:N] - Y[:N].mean()) ** 2).sum()
     assert best["score"] == pytest.approx(1 - (errors["good"][:N] ** 2).sum() / rest)

@@ -9,6 +9,7 @@ from typing import Any, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from foldwise.config.advice import nearest
 from foldwise.errors import ConfigError, choices
 from foldwise.plugins import (
     competition_module,
@@ -99,7 +100,7 @@ def known_key(key: str) -> Any:
         names = [f.name for f in fields(schema)] if is_dataclass(schema) else []
         if part not in names:
             parent = ".".join(parts[:depth])
-            raise ConfigError(f"{key}: no such setting{f' in {parent}' if parent else ''}; {choices(part, names)}")
+            raise ConfigError(f"{key}: no such setting{f' in {parent}' if parent else ''}; {nearest(part, names)}")
         schema = get_type_hints(schema, include_extras=True)[part]
     return schema
 
@@ -116,17 +117,24 @@ def check_plain(key: str, text: str) -> None:
     _validated(annotation, None if text == "null" else text, key)
 
 
+def function_of(group: str, name: str) -> Callable[..., Any] | None:
+    """Return the function that `name` means in a group, whose arguments are the options; None where a group has none.
+
+    Raises ConfigError where there is no such function.
+    """
+    rooms = {"model": "models", "augment": "augment", "ensemble": "blends"}
+    if group == "competition":
+        reader: Callable[..., Any] = competition_module(name).read
+        return reader
+    return function_named(rooms[group], name, f"{group}.name") if group in rooms else None
+
+
 def check_option(group: str, name: str, option: str, text: str) -> None:
     """Raise ConfigError where the function `name` that a group of settings chooses has no such option, or value.
 
     option, text: as on the command line. Like `check_plain` it needs no Hydra, and judges numbers and words alone.
     """
-    rooms = {"model": "models", "augment": "augment", "ensemble": "blends"}
-    if group == "competition":
-        function: Callable[..., Any] = competition_module(name).read
-    elif group in rooms:
-        function = function_named(rooms[group], name, f"{group}.name")
-    else:
+    if (function := function_of(group, name)) is None:
         return
     schema, prefix = option_schema(function), f"{group}.options"
     _known_option(function, option.partition(".")[0], prefix)
@@ -226,7 +234,8 @@ def _check_generator(settings: Settings, reader: types.ModuleType) -> None:
     if kind not in reader.SOURCES:
         raise ConfigError(
             f"source={kind}: {settings.competition.name} has no such source; "
-            f"{choices(kind, ['kaggle', *reader.SOURCES])}"
+            f"{choices(kind, ['kaggle', *reader.SOURCES])}. For files in data/raw/{settings.competition.name} write "
+            "`source: kaggle` into the competition's YAML, or source=kaggle here"
         )
     settings.source.options = generator(settings)[1]
     settings.source.n_train = settings.source.n_test = settings.source.seed = None
@@ -253,7 +262,7 @@ def _backbone(name: str, key: str) -> Callable[..., Any]:
 def _known_option(function: Callable[..., Any], name: str, prefix: str) -> None:
     schema = option_schema(function)
     if name not in schema:
-        raise ConfigError(f"{prefix}.{name}: {function.__name__} has no such option; {choices(name, schema)}")
+        raise ConfigError(f"{prefix}.{name}: {function.__name__} has no such option; {nearest(name, schema)}")
 
 
 def _typed(text: str) -> Any:

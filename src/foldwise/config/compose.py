@@ -8,6 +8,7 @@ YAML says `override /augment`), so that what was tuned for a model is chosen in 
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import itertools
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from foldwise.config import check
+from foldwise.config import advice, check
 from foldwise.errors import ConfigError, choices
 from foldwise.settings import Settings
 
@@ -31,6 +32,8 @@ TEXTS = (
     "submit.kernel",
     "grade.solution",
     "grade.leaderboard",
+    "runs.filter",
+    "runs.run",
     "predict.images",
     "predict.raw",
     "predict.sample",
@@ -48,11 +51,15 @@ NOTHING = ("tuned=null", "experiment=null")  # Hydra cannot leave a group empty 
 
 @dataclass(frozen=True)
 class Scope:
-    """What a stage reads: groups and keys of the settings, and the group whose prefix may be left out."""
+    """What a stage reads: groups and keys of the settings, and the group whose prefix may be left out.
+
+    word: the key of that group which a word without an equals sign gives. None: each word is key=value.
+    """
 
     stage: str
     reads: tuple[str, ...]
     group: str | None = None
+    word: str | None = None
 
 
 def configure(*overrides: str, config_dir: Path | None = None) -> Settings:
@@ -76,7 +83,7 @@ def compose_all(
     files = _files(config_dir)
     words = [item for word in words for item in _expanded(word, files, scope)]
     for word in words:  # before Hydra is imported: a mistyped key is reported at once
-        _check_key(word, files, scope)
+        _check_key(word, words, files, scope)
         _check_option(word, words, files)
     import yaml
     from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -93,11 +100,14 @@ def compose_all(
             if override.is_sweep_override() and not several:
                 raise ConfigError(f"{override.input_line}: several values; -m runs them all")
         for job in _combinations(parsed):
-            chosen, given = _parted([item for item in job if item not in NOTHING] + _tuned(job, files), files)
+            chosen, given = _parted(
+                [item for item in job if item not in NOTHING] + _chosen_source(job, files) + _tuned(job, files), files
+            )
             config = copy.deepcopy(_composed(tuple(chosen), search, state))
             for override in parser.parse_overrides(given):
                 OmegaConf.update(config, override.key_or_group, override.value(), merge=True, force_add=True)
             values: Any = OmegaConf.to_container(config, resolve=True)
+            values["competition"].pop("source", None)  # see _chosen_source
             yield check.check(values)
     except OverrideParseException as error:
         raise ConfigError(
@@ -146,6 +156,17 @@ def groups(config_dir: Path | None = None) -> dict[str, list[str]]:
     return {group: list(files) for group, files in _files(config_dir).items()}
 
 
+def chosen_files(words: list[str], config_dir: Path | None = None) -> dict[str, Path]:
+    """Return the YAML of each group that the words, or else the defaults, choose, where there is one."""
+    import yaml
+
+    files, given = _files(config_dir), _given(words)
+    names = _defaults() | {group: given[group] for group in files if group in given}
+    with contextlib.suppress(ConfigError, yaml.YAMLError):  # a wrong YAML is explained when a stage runs
+        names |= dict(word.split("=") for word in _chosen_source(words, files))
+    return {group: files[group][name][0] for group, name in names.items() if name in files.get(group, {})}
+
+
 def _own_folders(config_dir: Path | None) -> list[Path]:
     """Return the folders of a user's YAMLs: --config-dir, and `conf/` in the working folder."""
     here = Path("conf")
@@ -177,6 +198,8 @@ def _combinations(parsed: list[Any]) -> Iterator[list[str]]:
 
 def _expanded(word: str, files: Files, scope: Scope | None) -> list[str]:
     """Replace `sweep=NAME` by the overrides of its YAML, a stage's own key by its full one, and quote free text."""
+    if scope is not None and scope.word is not None and "=" not in word:
+        word = f"{scope.word}={word}"
     key, equals, value = word.partition("=")
     if scope is not None and scope.group is not None and check.is_known(f"{scope.group}.{key}"):
         key = f"{scope.group}.{key}"
@@ -191,13 +214,30 @@ def _expanded(word: str, files: Files, scope: Scope | None) -> list[str]:
     return [f"{k}={v}" for k, v in _read(valid[value][0]).items()]
 
 
-def _check_key(word: str, files: Files, scope: Scope | None) -> None:
+def _bare_key(word: str, words: list[str], files: Files, scope: Scope) -> str:
+    """Return what is wrong with a word whose key is no group and lies in none."""
+    key, _, value = word.lstrip("+~").partition("=")
+    given = _given(words)
+    names = {group: given.get(group, choice) for group, choice in _defaults().items() if group in scope.reads}
+    paths = {group: files[group][name][0] for group, name in names.items() if name in files.get(group, {})}
+    options = {group: _read(path).get("options") or {} for group, path in paths.items()}
+    return advice.bare_key(key, value, scope.reads, options, scope.stage)
+
+
+def _check_key(word: str, words: list[str], files: Files, scope: Scope | None) -> None:
     """Raise ConfigError unless the key of a word is a group or a setting, and one that the stage reads."""
     key = word.partition("=")[0].lstrip("+~").partition("@")[0]
     if key.startswith("hydra"):
         return
     is_group = key in files
+    if "=" not in word and word[0] != "~":
+        reads, stage = (None, "STAGE") if scope is None else (scope.reads, scope.stage)
+        raise ConfigError(advice.bare_word(word, files, reads, stage))
+    if key == "competition.source":
+        raise ConfigError(f"{word}: a key of a competition's YAML; on the command line it is source=...")
     if not is_group:
+        if scope is not None and "." not in key and not check.is_known(key):
+            raise ConfigError(_bare_key(word, words, files, scope))
         check.known_key(key)
     if scope is not None and key.partition(".")[0] not in scope.reads:
         raise ConfigError(
@@ -254,6 +294,8 @@ def _check_choice(override: Any, files: Files) -> None:
         return
     for name in override.sweep_string_iterator() if override.is_sweep_override() else [override.value()]:
         if name not in valid[key] and not (name is None and key in ("tuned", "experiment")):
+            if key == "model" and (words := _network(str(name))):
+                raise ConfigError(f"model={name}: a network of keras.applications; write {words}")
             raise ConfigError(f"{key}={name}: no such choice; {choices(name, valid[key])}")
         first, *others = valid[key].get(name) or [CONF]
         hidden = [path for path in others if path.read_bytes() != first.read_bytes()]
@@ -261,6 +303,47 @@ def _check_choice(override: Any, files: Files) -> None:
             raise ConfigError(
                 f"{key}={name}: {hidden[0]} and {first} have one name; rename yours, for example my_{name}.yaml"
             )
+
+
+def _chosen_source(words: list[str], files: Files) -> list[str]:
+    """Return the source that the YAML of the competition names by `source: kaggle`, unless the words choose one.
+
+    Raises ConfigError where there is no such source.
+    """
+    given = _given(words)
+    if "source" in given:
+        return []
+    recipe = files.get("experiment", {}).get(given.get("experiment", ""))
+    overridden = (
+        {
+            key.removeprefix("override /").partition("@")[0]: choice
+            for entry in (_read(recipe[0]) or {}).get("defaults", [])
+            if isinstance(entry, dict)
+            for key, choice in entry.items()
+        }
+        if recipe
+        else {}
+    )
+    if "source" in overridden:
+        return []
+    competition = given.get("competition", overridden.get("competition", _defaults()["competition"]))
+    path = files["competition"].get(competition, [None])[0]
+    about = None if path is None else _read(path)
+    if not isinstance(about, dict) or "source" not in about:
+        return []
+    name = about["source"]
+    if not isinstance(name, str) or name not in files["source"]:
+        raise ConfigError(f"{path}: source: {name}: no such choice; {choices(name, files['source'])}")
+    return [f"source={name}"]
+
+
+def _network(name: str) -> str | None:
+    """Return the words that choose a network of keras.applications, whatever its capitals; None for another name."""
+    from foldwise.models.pretrained import zoo
+
+    names = {entry.name.lower(): entry.name for entry in zoo.entries().values() if entry.builder == "application"}
+    found = names.get(name.lower().replace("-", "").replace("_", ""))
+    return f"model=application model.options.name={found}" if found else None
 
 
 def _tuned(job: list[str], files: Files) -> list[str]:

@@ -44,7 +44,7 @@ def write_folds(dataset: Dataset, split: SplitSettings) -> pd.DataFrame:
             balance.to_csv(aside, index=False)
         with written_aside(path) as aside:
             table.to_parquet(aside, index=False)
-        log.info("folds written to %s\n%s", path, balance.to_string(index=False, float_format="%.4f"))
+        log.info("folds written to %s%s", path, _shown(balance))
         _log_rare(table, dataset, split)
     return table
 
@@ -100,6 +100,15 @@ def balance_table(table: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
     if "group" in known:
         balance["groups"] = grouped["group"].nunique()
     return balance.join(grouped[dataset.targets].mean()).reset_index()
+
+
+def _shown(balance: pd.DataFrame) -> str:
+    """Return the table of the folds' balance in lines of 80 characters, or nothing where it has too many columns."""
+    for decimals in (4, 2):
+        text = balance.to_string(index=False, float_format=f"%.{decimals}f")
+        if max(map(len, text.splitlines())) <= 80:
+            return f"\n{text}"
+    return ""
 
 
 def _folds_at(path: Path, dataset: Dataset, split: SplitSettings) -> pd.DataFrame:

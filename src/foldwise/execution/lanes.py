@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from foldwise.augment.pipelines import ranges_of
 from foldwise.devices import visible_gpus
 from foldwise.errors import ConfigError
-from foldwise.execution.task import FoldTask, Report, read_task, train_one, write_result
+from foldwise.execution.task import FoldTask, Report, read_task, seldom, train_one, write_result
 from foldwise.runs.recipe import Recipe, stores_features
 from foldwise.runs.store import Run
 from foldwise.settings import ExecutionSettings, plain
@@ -129,8 +129,7 @@ def train_together(task: LaneTask, report: Report) -> None:
     ]
     lanes.sort(key=lambda pair: pair[1].n_steps)  # stable: the seeds of a fold stay together
     found: dict[int, list[Any]] = {}
-    seen = 0
-    for part, trained, seconds in _trained(lanes, task.most):
+    for part, trained, seconds in _trained(lanes, task.most, seldom(report)):
         n_images = sum(lane.n_rows * lane.recipe.fit.epochs for _, lane in part)
         for (number, _), result in zip(part, trained, strict=True):
             found.setdefault(number, []).append(result)
@@ -142,22 +141,30 @@ def train_together(task: LaneTask, report: Report) -> None:
                 whole = data[number].result(predictions, [result.history for result in results], models)
                 elapsed = time.perf_counter() - started
                 write_result(task.tasks[number], read_ins[number], whole, elapsed, n_images / seconds)
-        seen += n_images
-        report("step", 0, seen, 0.0)
     seconds = time.perf_counter() - started
     report("done", total / seconds, seconds)
 
 
-def _trained(lanes: list[Any], most: int | None) -> Iterator[tuple[list[Any], list[Any], float]]:
-    """Yield (lanes, what they give, seconds of training) of as many lanes at once as go together and fit."""
+def _trained(
+    lanes: list[Any], most: int | None, report: Callable[[int, int, float], None]
+) -> Iterator[tuple[list[Any], list[Any], float]]:
+    """Yield (lanes, what they give, seconds of training) of as many lanes at once as go together and fit.
+
+    report: is called after an epoch with its number, the images that all lanes have seen, and the mean loss.
+    """
     from foldwise.training.lanes import train_lanes
 
-    size = most or len(lanes)
+    size, before = most or len(lanes), 0
     while lanes:
         n_steps = lanes[0][1].n_steps
         part = [pair for pair in lanes[:size] if pair[1].n_steps == n_steps]
+        n_rows = sum(lane.n_rows for _, lane in part)
+
+        def report_epoch(epoch: int, loss: float, n_rows: int = n_rows, before: int = before) -> None:
+            report(epoch, before + (epoch + 1) * n_rows, loss)
+
         try:
-            trained = train_lanes([lane for _, lane in part])
+            trained = train_lanes([lane for _, lane in part], report_epoch)
         except Exception as error:
             if len(part) == 1 or not backend.is_out_of_memory(error):
                 raise
@@ -165,4 +172,5 @@ def _trained(lanes: list[Any], most: int | None) -> Iterator[tuple[list[Any], li
             log.info("memory ran out with %d lanes; trying %d", len(part), size)
             continue
         yield part, trained, sum(float(one.history["seconds"].sum()) for one in trained[:1])
+        before += n_rows * part[0][1].recipe.fit.epochs
         lanes = lanes[len(part) :]

@@ -21,6 +21,7 @@ from foldwise.processes import cores, die_with_parent
 from foldwise.settings import Backend, ExecutionSettings
 from foldwise.training import backend
 
+REPORT_SECONDS = 0.1  # in which the last report of a finished fold, which has a queue of its own, is waited for
 GPU_UNUSED = (
     "the driver shows a GPU, but {} does not use it: `make setup GPU={}` installs its CUDA build; "
     "execution.allow_cpu=true trains on the CPU all the same"
@@ -104,9 +105,10 @@ class LocalPool:
         pending = set(self._tasks)
         while pending:
             done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
+            until_report = time.monotonic() + (REPORT_SECONDS if done else 0)
             while True:
                 try:
-                    report(*self._reports.get_nowait())
+                    report(*self._reports.get(timeout=max(0.0, until_report - time.monotonic())))
                 except queue.Empty:
                     break
             for future in done:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from foldwise.execution.lanes import Queued, grouped, train_any
-from foldwise.execution.local import LocalPool, parallelism
+from foldwise.execution.local import NAMES, LocalPool, parallelism
 from foldwise.execution.prediction import PredictionTask, predict_one, time_one
 from foldwise.execution.task import FoldTask, Report
 from foldwise.progress import Progress
@@ -19,9 +19,11 @@ def train_folds(tasks: list[FoldTask], execution: ExecutionSettings, finished: C
 
     Raises FoldwiseError, naming the fold, when one fails; folds that were finished by then are kept.
     """
+    known: set[Run] = set()  # its last two folds may be done at once
     for task in _done(grouped(tasks, execution), execution, train_any, "training"):
         for run in dict.fromkeys(one.run for one in task.tasks):
-            if run.is_finished():
+            if run not in known and run.is_finished():
+                known.add(run)
                 finished(run)
 
 
@@ -62,7 +64,9 @@ def _done(
         own = [task for task in tasks if task.recipe.backend == backend]
         pool = LocalPool(execution, len(own), work, backend)
         images = {number: task.n_images for number, task in enumerate(own)}
-        with Progress(images, [task.name for task in own], pool.workers, pool.threads, doing) as progress, pool:
+        epochs = [task.recipe.fit.epochs if work is train_any else None for task in own]
+        names, engine = [task.name for task in own], NAMES[backend]
+        with Progress(images, names, pool.workers, pool.threads, doing, epochs, engine) as progress, pool:
             for number, task in enumerate(own):
                 pool.submit(number, task)
             yield from pool.as_completed(progress.update, until)

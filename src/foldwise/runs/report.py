@@ -64,6 +64,21 @@ def usual_metric_of(report: dict[str, Any]) -> Metric:
     return "log_loss" if "log_loss" in report else "rmse"
 
 
+def constant_scores(report: dict[str, Any]) -> dict[Metric, float]:
+    """Return what the constant prediction of the base rates scores on the rows of a report: log_loss, auc, accuracy.
+
+    Its log loss is the entropy of the labels, the mean over outputs where there are several. The counts come from the
+    confusion matrix, whose rows are the true classes; without one, as in a regression, there is nothing to return.
+    """
+    if not report.get("confusion_matrix"):
+        return {}
+    counts = np.asarray(report["confusion_matrix"], np.float64).sum(axis=-1)  # (classes,) or (outputs, 2)
+    shares = np.atleast_2d(counts / counts.sum(axis=-1, keepdims=True))
+    logs = np.log(shares, where=shares > 0, out=np.zeros_like(shares))
+    found: dict[Metric, float] = {"log_loss": float(-(shares * logs).sum(axis=-1).mean()), "auc": 0.5}
+    return found | {"accuracy": float(shares.max(axis=-1).mean())}
+
+
 def _requested(run: Run, dataset: Dataset, folds: pd.DataFrame, settings: Settings) -> dict[str, Any]:
     """Return what another objective, further metrics and `by=COLUMN` add to the report of a run."""
     metric, more, column = settings.competition.metric, settings.competition.shown, settings.by

@@ -13,7 +13,7 @@ from foldwise.data.folds import read_scored, split_key
 from foldwise.errors import FoldwiseError
 from foldwise.runs import store
 from foldwise.runs.members import runs_of
-from foldwise.runs.report import effect_line, full_report, score_of, usual_metric_of
+from foldwise.runs.report import constant_scores, effect_line, full_report, score_of, usual_metric_of
 from foldwise.scoring import breakdown, objective
 from foldwise.scoring.metrics import METRICS, as_text
 from foldwise.settings import Metric, Settings
@@ -22,6 +22,7 @@ from foldwise.stages.prepare import prepared
 log = logging.getLogger(__name__)
 
 MOST = 8  # runs that are compared with each other
+CONSTANT = "(constant: base rates)"
 
 
 def score(settings: Settings) -> list[dict[str, Any]]:
@@ -63,51 +64,86 @@ def score(settings: Settings) -> list[dict[str, Any]]:
 
 
 def show(reports: list[dict[str, Any]], width: int) -> str:
-    """Return the terminal table of scored runs, best first; columns that do not fit the width are left out."""
+    """Return the terminal table of scored runs, best first, and among them what a constant prediction scores.
+
+    Columns that do not fit the width are left out, the spread over folds and the least usual metrics first.
+    """
     from rich.console import Console
     from rich.table import Table
 
-    shown = Table(box=None, pad_edge=False, header_style="bold")
     usual = usual_metric_of(reports[0]) if reports else "log_loss"
     metric: Metric = reports[0].get("metric", usual) if reports else usual
-    first = [METRICS[metric].label, "95 % interval"]
     shown_too = [METRICS[name].label for name in reports[0].get("metrics", {})] if reports else []
+    first = [METRICS[metric].label, "95 % interval", *shown_too, METRICS[usual].label]
     spread = ["folds, sd"] if metric == usual else []  # it is that of the usual metric
-    more = ["MAE", "R2"] if usual == "rmse" else ["accuracy", "F1", "AUC"]
-    columns = list(dict.fromkeys([*first, *shown_too, METRICS[usual].label, *spread, *more, "minutes"]))
-    needed = 24 + 10
-    kept = [name for name in columns if (needed := needed + len(name) + 4) <= max(width, 60)]
-    shown.add_column("run", overflow="fold")
-    for name in kept:
-        shown.add_column(name, justify="right", no_wrap=True)
-    for report in reports:
-        low, high = report["score_interval" if "score_interval" in report else f"{usual}_interval"]
-        folds = report[f"fold_{usual}"]
-        approximate = "~" if report.get("split_key") == store.OTHER else ""
-        cells = {
-            METRICS[usual].label: approximate + as_text(report[usual]),
-            "95 % interval": f"{as_text(low, decimals=3)}-{as_text(high, decimals=3)}",
-            "folds, sd": as_text(float(np.std(folds, ddof=1)), decimals=3) if len(folds) > 1 else "-",
-            "minutes": f"{report['seconds'] / 60:.1f}",
-        }
-        for name, label in {"accuracy": "accuracy", "f1": "F1", "auc": "AUC", "mae": "MAE", "r2": "R2"}.items():
-            if name in report:
-                cells[label] = "-" if report[name] is None else as_text(report[name])
-        for name, value in report.get("metrics", {}).items():  # thresholds tuned inside folds replace one half
-            cells[METRICS[name].label] = approximate + as_text(value)
-        shown.add_row(f"{report['model']}-{report['run_key']}", *(cells.get(name, "-") for name in kept))
+    main, *others = ["MAE", "R2"] if usual == "rmse" else ["accuracy", "F1", "AUC"]
+    rows = _rows(reports, metric, usual)
+    left = width - max((len(name) for name, _ in rows), default=0)
+    kept: set[str] = set()
+    for name in dict.fromkeys([*first, main, *spread, *others, "minutes"]):  # the first that are wanted
+        left -= 2 + max(len(cells.get(name, "")) for cells in ({name: name}, *(cells for _, cells in rows)))
+        if left < 0 and kept:  # the score is always there: a long name is folded
+            break
+        kept.add(name)
+    columns = [name for name in dict.fromkeys([*first, *spread, main, *others, "minutes"]) if name in kept]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("run", overflow="fold")
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    for run, cells in rows:
+        table.add_row(run, *(cells.get(name, "-") for name in columns))
     console = Console(width=width, no_color=True)
     with console.capture() as captured:
-        console.print(shown)
+        console.print(table)
     parts = {f"{r['model']}-{r['run_key']}": r[f"{usual}_by"] for r in reports if "by" in r}
-    return captured.get() + (breakdown.show(reports[0]["by"], parts, width) if parts else "")
+    shown = "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+    return shown + (breakdown.show(reports[0]["by"], parts, width) if parts else "")
+
+
+def _rows(reports: list[dict[str, Any]], metric: Metric, usual: Metric) -> list[tuple[str, dict[str, str]]]:
+    """Return the name and the cells of each run, and of the constant prediction before those that it beats."""
+    rows = [(f"{report['model']}-{report['run_key']}", _cells(report, usual)) for report in reports]
+    constant = next(filter(None, map(constant_scores, reports)), {})
+    if constant:
+        beaten = [
+            metric in constant and objective.cost(metric, score_of(report)) > objective.cost(metric, constant[metric])
+            for report in reports
+        ]
+        place = beaten.index(True) if True in beaten else len(rows)
+        rows.insert(place, (CONSTANT, {METRICS[name].label: as_text(value) for name, value in constant.items()}))
+    return rows
+
+
+def _cells(report: dict[str, Any], usual: Metric) -> dict[str, str]:
+    """Return the cells of a run by the names of their columns."""
+    low, high = report["score_interval" if "score_interval" in report else f"{usual}_interval"]
+    folds = report[f"fold_{usual}"]
+    approximate = "~" if report.get("split_key") == store.OTHER else ""
+    cells = {
+        METRICS[usual].label: approximate + as_text(report[usual]),
+        "95 % interval": f"{as_text(low, decimals=3)}-{as_text(high, decimals=3)}",
+        "folds, sd": as_text(float(np.std(folds, ddof=1)), decimals=3) if len(folds) > 1 else "-",
+        "minutes": f"{report['seconds'] / 60:.1f}",
+    }
+    for name, label in {"accuracy": "accuracy", "f1": "F1", "auc": "AUC", "mae": "MAE", "r2": "R2"}.items():
+        if name in report:
+            cells[label] = "-" if report[name] is None else as_text(report[name])
+    for name, value in report.get("metrics", {}).items():  # thresholds tuned inside folds replace one half
+        cells[METRICS[name].label] = approximate + as_text(value)
+    return cells
 
 
 def details(settings: Settings, reports: list[dict[str, Any]]) -> str:
-    """Return how the best of the scored runs compare: paired differences, correlations, what each adds to the mean."""
+    """Return, with details=true, how the best of the scored runs compare, and what pseudo-labels did for them.
+
+    The comparison has paired differences, correlations, and what each run adds to the mean.
+    """
     reports = reports[:MOST]
     if len(reports) < 2:
         return ""
+    effects = "".join(f"{effect_line(report)}\n" for report in reports if "pseudo" in report)
+    if not settings.details:
+        return f"{effects}details=true compares the runs in pairs\n"
     import tempfile
 
     from foldwise.runs.members import stacked
@@ -119,4 +155,4 @@ def details(settings: Settings, reports: list[dict[str, Any]]) -> str:
         rows, _, problem = stacked(members, scored, folds, Path(folder))
         problem = replace(problem, metric=settings.competition.metric)
         table = compare_runs.table([run.name for run in members], rows, problem)
-    return table + "".join(f"{effect_line(report)}\n" for report in reports if "pseudo" in report)
+    return table + effects

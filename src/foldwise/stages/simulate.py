@@ -24,10 +24,9 @@ def simulate(settings: Settings) -> Path:
     """
     raw_dir = settings.raw_dir
     if settings.source.kind == "kaggle":
-        raise FoldwiseError(
-            "source=kaggle: there is nothing to simulate; `foldwise download` fetches the host's files, or choose "
-            "source=simulated or source=embedded"
-        )
+        host_files(settings)
+        log.info("source=kaggle: %s holds files; there is nothing to simulate", raw_dir)
+        return raw_dir
     mark = generated_by(settings)
     found = _mark(raw_dir)
     if _same_source(settings, found):
@@ -80,7 +79,7 @@ def host_files(settings: Settings) -> Path:
     if not raw_dir.is_dir() or not any(own_files(raw_dir)):
         raise FoldwiseError(
             f"source=kaggle: {raw_dir} holds no files; `foldwise download competition={settings.competition.name}` "
-            "fetches them"
+            "fetches them, or put yours there"
         )
     return raw_dir
 

@@ -116,7 +116,8 @@ def network(recipe: Recipe, dataset: Dataset, source: Source, seed: tuple[int, i
     data = [dataset.data_key, shape, source.stored_views, repr(structure_of(dataset))]
     key = repr([plain(replace(recipe, fit=fit)), data])
     if key not in _last:
-        forget()  # before another is built: both may not fit into memory
+        _last.clear()  # before another is built: both may not fit into memory
+        keras.backend.clear_session()  # not for each fold: TensorFlow would optimise all graphs anew
     new = untrained_model(recipe, source, seed)
     if key in _last:
         _copy_variables(new, _last[key].model)
@@ -126,9 +127,8 @@ def network(recipe: Recipe, dataset: Dataset, source: Source, seed: tuple[int, i
 
 
 def forget() -> None:
-    """Forget the network that is kept, and what Keras and the backend keep of models."""
+    """Forget the network that is kept."""
     _last.clear()
-    keras.backend.clear_session()  # it would have TensorFlow optimise the graphs of a network anew
 
 
 _last: dict[str, Network] = {}  # one at most
@@ -147,13 +147,12 @@ def untrained_model(recipe: Recipe, source: Source, seed: tuple[int, int]) -> ke
 
 
 def _set_seed(number: int) -> None:
-    """Set the seeds from which Keras' initializers and dropouts make theirs.
+    """Set the seed from which Keras' initializers and dropouts make theirs.
 
     `keras.utils.set_random_seed` sets that of TensorFlow too, which no layer of Keras reads: TensorFlow would then
     optimise all graphs anew when they are next called.
     """
     random.seed(number)
-    np.random.seed(number)
 
 
 def _copy_variables(source: keras.Model, target: keras.Model) -> None:

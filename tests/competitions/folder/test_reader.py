@@ -406,6 +406,25 @@ def test_bad_auxiliary_columns_are_refused(kaggle, prepared, test_csv: str | Non
     assert left_in(one.prepared_dir) == []
 
 
+def test_training_images_alone_need_no_sample_submission(kaggle) -> None:
+    one = kaggle()
+    write_files(one.raw_dir, {"train.csv": "id,label\nt0,0\nt1,1\nt2,0\nt3,1\n"})
+    write_images(one.raw_dir / "images", {f"t{i}.png": grey_image(60 * i) for i in range(4)})
+    data = prepare(one)
+    assert len(data.train.table) == 4
+    assert len(data.test.table) == 0
+
+
+@pytest.mark.parametrize("name", ["sample_submission.csv.zip", "test", "images/t9.png"])
+def test_what_may_be_a_test_set_needs_its_sample_submission(kaggle, name: str) -> None:
+    one = kaggle()
+    write_files(one.raw_dir, {"train.csv": "id,label\nt0,0\nt1,1\nt2,0\nt3,1\n"})
+    write_images(one.raw_dir / "images", {f"t{i}.png": grey_image(60 * i) for i in range(4)})
+    (one.raw_dir / name).write_bytes(b"")
+    with pytest.raises(FoldwiseError, match=r"sample_submission.csv is missing; .*set competition.options.test=none"):
+        prepare(one)
+
+
 @pytest.mark.parametrize("name", ["train.csv", "sample_submission.csv"])
 def test_a_missing_table_is_named(kaggle, name: str) -> None:
     one = kaggle()

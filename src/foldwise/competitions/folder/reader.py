@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -13,7 +14,7 @@ from foldwise.competitions.folder import faces, long_form, new_samples, tables
 from foldwise.competitions.folder.image_rules import Broken, Channels, Depth, Fit, ImageRules, Pages
 from foldwise.competitions.folder.labels import encode, learnable
 from foldwise.competitions.folder.layout import Layout, lay_out
-from foldwise.competitions.folder.rows import NO_TEST, Join, labelled_rows, test_rows, training_rows
+from foldwise.competitions.folder.rows import NO_TEST, Join, has_no_test, labelled_rows, test_rows, training_rows
 from foldwise.competitions.folder.samples import find_samples, records_of
 from foldwise.data.records import Records
 from foldwise.data.structure import Structure
@@ -22,6 +23,8 @@ from foldwise.settings import ONE_CLASS, Task
 
 if TYPE_CHECKING:
     import pandas as pd
+
+log = logging.getLogger(__name__)
 
 VERSION = 2
 SOURCES: dict[str, Callable[..., None]] = {"embedded": faces.write}
@@ -91,7 +94,8 @@ def read(
         or folders (the label is the name of the folder).
     separator: of several labels in one cell; with label_form=long what separates image and label in an id ("_").
     empty_label: what a cell says that lists no label, such as healthy; None: each cell must list one.
-    test: a table with the columns of test rows, read where they are needed; "none": there is no test set.
+    test: a table with the columns of test rows, read where they are needed; "none": there is no test set. There is none
+        either where the raw folder has neither this table nor the sample, and all images have labels.
     join: a second table and its column of ids, which gives the columns that the labels file lacks.
     group_pattern: a regular expression that finds the group in the id, or in the group column: its first bracket.
     weight_column: positive weights of the training rows in the loss.
@@ -135,6 +139,16 @@ def read(
         extra["group"] = groups.tolist()
     if weight_column:
         extra["weight"] = tables.weights(train, weight_column, name)
+    series, n_train = slices is not None or pages is not None, len(train)
+    if test != NO_TEST and test_images is None and has_no_test(raw_dir, sample, test, folders, n_train, series):
+        log.warning(
+            "%s holds neither %s nor %s, and no image without a label: there is no test set, as with test: %s",
+            raw_dir,
+            sample,
+            test,
+            NO_TEST,
+        )
+        test = NO_TEST
     test_table = train[:0]
     if test != NO_TEST:
         from_join = [column for column in shared if column not in labelled] if join else []

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foldwise.competitions.folder import long_form
+from foldwise.competitions.folder.find_images import ids_of_images
 from foldwise.competitions.folder.tables import ID, check_ids, read_table, refuse_rows
 from foldwise.errors import ConfigError, FoldwiseError, choices
 from foldwise.settings import ONE_CLASS
@@ -83,6 +85,22 @@ def labelled_rows(
             table, id_column, columns[0], classes, separator or long_form.SEPARATOR, labels, task
         )
     return table, columns, labels
+
+
+def has_no_test(raw_dir: Path, sample: str, test: str, images: Sequence[str], n_train: int, series: bool) -> bool:
+    """Tell whether nothing in the raw folder is about a test set, not even an archive or an image without a label.
+
+    images: folders of the training images; n_train: the number of training rows; series: see `ids_of_images`.
+    """
+    if (raw_dir / sample).exists() or (raw_dir / test).exists():
+        return False
+    about_test = re.compile(r"test|sample|submission|solution|\.(zip|7z|tar|gz|tgz|rar)$", re.IGNORECASE)
+    if any(about_test.search(path.name) for path in raw_dir.iterdir()):
+        return False
+    folders = [raw_dir / name for name in images]
+    return (
+        all(path.is_dir() for path in folders) and sum(len(ids_of_images(path, series)) for path in folders) <= n_train
+    )
 
 
 def test_rows(
