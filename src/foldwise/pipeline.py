@@ -8,6 +8,7 @@ import              -> runs/<competition>/<name>-<key>/, from predictions made e
 score               -> the out-of-fold score of every run
 ensemble            -> submissions/<competition>_<nested score>_<key>.csv
 grade               -> the true score, where the truth is known
+report              -> reports/<competition>/index.html: runs, blends and curves on one page
 predict             -> submissions/<blend>_<folder>.csv: new data, answered by the runs of a blend
 bundle              -> bundles/<blend>/: wheels, weights and a notebook, for prediction without network
 submit              -> kaggle, and a line in submissions/log.csv
@@ -100,6 +101,13 @@ STAGES = {
         (*DATA, "submission", "by", "grade", "format"),
         show="grade:show",
         group="grade",
+    ),
+    "report": Stage(
+        "write a page of all runs and blends, with curves, that opens in a browser",
+        "report:report",
+        (*DATA, "split", "by", "report", "format"),
+        show="report:show",
+        group="report",
     ),
     "predict": Stage(
         "answer new data with the runs of a finished blend",

@@ -372,6 +372,20 @@ class GradeSettings:
 
 
 @dataclass
+class ReportSettings:
+    """What the page of `foldwise report` holds.
+
+    best: so many of the best runs have curves and tables of their own. None: all.
+    images: hardest and most confidently wrong samples of a run that are shown as images; 0 shows none.
+    illustrated: so many of the best runs show them.
+    """
+
+    best: Count | None = None
+    images: Annotated[int, Field(ge=0, le=100)] = 12
+    illustrated: Annotated[int, Field(ge=0)] = 3
+
+
+@dataclass
 class Settings:
     """All settings of a command.
 
@@ -397,6 +411,7 @@ class Settings:
     bundle: BundleSettings = field(default_factory=BundleSettings)
     submit: SubmitSettings = field(default_factory=SubmitSettings)
     grade: GradeSettings = field(default_factory=GradeSettings)
+    report: ReportSettings = field(default_factory=ReportSettings)
     root: str = "."
     format: Literal["text", "json"] = "text"
     submission: str | None = None
@@ -421,6 +436,11 @@ class Settings:
     def submissions_dir(self) -> Path:
         """Return the folder of submissions."""
         return Path(self.root) / "submissions"
+
+    @property
+    def reports_dir(self) -> Path:
+        """Return the folder of the competition's report."""
+        return Path(self.root) / "reports" / self.competition.name
 
     @property
     def bundles_dir(self) -> Path:

@@ -1,0 +1,111 @@
+"""Stage `report`: runs, blends and curves on one page that opens in any browser, without network."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+import numpy as np
+
+from foldwise.data.dataset import Dataset
+from foldwise.data.folds import first_folds, read_scored
+from foldwise.report import details, overview, page, recipes
+from foldwise.runs import store
+from foldwise.runs.members import inputs_of, runs_of
+from foldwise.scoring.metrics import METRICS
+from foldwise.scoring.rows import Problem, make_rows
+from foldwise.settings import Settings
+from foldwise.stages.prepare import prepared
+from foldwise.stages.score import score
+from foldwise.storage import written_aside
+
+log = logging.getLogger(__name__)
+
+
+def report(settings: Settings) -> dict[str, Any]:
+    """Write `reports/<competition>/index.html`; return its file, size in bytes, number of runs and seconds.
+
+    Raises FoldwiseError where there is no finished run on this data and split.
+    """
+    started = time.perf_counter()
+    reports = score(settings)
+    dataset = prepared(settings)
+    scored, folds = read_scored(dataset, settings.split)
+    runs = runs_of(settings.runs_dir, reports)
+    metric, task = settings.competition.metric, dataset.task
+    problem = Problem(task, metric=metric)
+    labels = np.asarray(scored.labels, np.float64)
+    table = inputs_of(scored.train, dataset.targets)
+    fold_of = first_folds(folds, table["id"])
+
+    best = runs[: settings.report.best]
+    columns = details.group_columns(scored, settings.by)
+    n_together = together(len(runs), labels)
+    kept: list[np.ndarray] = []  # predictions of the best runs, for their correlations
+    shown: list[dict[str, Any]] = []
+    for place, run in enumerate(runs[: max(len(best), n_together)]):
+        p = store.out_of_fold(run, folds, table["id"], dataset.targets)
+        if place < n_together:
+            kept.append(p)
+        if place < len(best):
+            shown.append(details.run_details(run, reports[place], scored, labels, p, columns))
+    rows = make_rows(np.stack(kept), table, labels, fold_of)
+    about = {
+        "competition": settings.competition.name,
+        "facts": facts(settings, dataset, scored),
+        "task": task,
+        "metric": {"label": METRICS[metric].label, "lower_is_better": METRICS[metric].lower_is_better},
+        "leaderboard": overview.leaderboard(reports, metric) | {"constant": overview.constant_score(rows, problem)},
+        "correlation": overview.correlation([run.name for run in runs[:n_together]], rows, problem),
+        "blends": overview.blends(settings.submissions_dir, settings.competition.name, dataset),
+        "submitted": overview.submitted(
+            settings.submissions_dir / "log.csv",
+            settings.competition.slug or settings.competition.name,
+            settings.competition.name,
+        ),
+        "recipes": [recipes.flat(run.recipe) for run in runs],
+        "runs": shown,
+    }
+    path = settings.reports_dir / "index.html"
+    text = page.render(about)
+    with written_aside(path) as aside:
+        aside.write_text(text, encoding="utf-8")
+    return {
+        "file": str(path),
+        "bytes": path.stat().st_size,
+        "n_runs": len(runs),
+        "seconds": time.perf_counter() - started,
+    }
+
+
+def show(result: dict[str, Any], width: int) -> str:
+    """Return the path of the page in one line, and how to look at it in another."""
+    megabytes = f"{result['bytes'] / 1e6:.1f} MB"
+    return (
+        f"report of {result['n_runs']} runs, {megabytes}: {result['file']}\nopen it in a browser; it needs no network"
+    )
+
+
+def together(n_runs: int, labels: np.ndarray) -> int:
+    """Return how many of the best runs are correlated: at most 30, and what fits into 1 GB."""
+    return min(n_runs, overview.CORRELATED, max(1, int(1e9 // max(labels.nbytes, 1))))
+
+
+def facts(settings: Settings, dataset: Dataset, scored: Dataset) -> list[tuple[str, str]]:
+    """Return what the page is about, as pairs of a name and a value."""
+    split = settings.split
+    shape = " × ".join(map(str, dataset.train.images.shape[1:]))
+    found = [
+        ("task", dataset.task),
+        ("objective", METRICS[settings.competition.metric].label),
+        ("training rows", f"{len(dataset.train.table):,}"),
+        ("test rows", f"{len(dataset.test.table):,}"),
+        ("images", f"{shape} {dataset.train.images.dtype}"),
+        ("outputs", f"{len(dataset.targets)}" if len(dataset.targets) > 3 else ", ".join(dataset.targets)),
+        ("split", f"{split.kind}, {split.n_folds} folds" + (f" × {split.repeats}" if split.repeats > 1 else "")),
+        ("source", settings.source.kind),
+    ]
+    if len(scored.train.table) < len(dataset.train.table):
+        found.insert(3, ("held-out rows", f"{len(scored.train.table):,}"))
+    return found
