@@ -1,4 +1,4 @@
-"""Curves and counts of labels and probabilities, small enough for a page: a hundred points stand for any number of rows.
+"""Curves and counts of labels and probabilities, small enough for a page: a few points stand for any number of rows.
 
 `y` and `p` are one output, (n,): labels of 0 and 1, and probabilities.
 """

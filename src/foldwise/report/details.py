@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from typing import Any
 
 import numpy as np
@@ -126,9 +127,14 @@ def value_name(value: Any, names: list[str] | None) -> str:
 def group_columns(dataset: Dataset, by: str | None) -> list[str]:
     """Return the columns whose values have a loss each: the one that is set, categories, inputs and a short `group`."""
     table = dataset.train.table
-    columns = [by, *dataset.structure.categories, *dataset.auxiliary, "group"]
-    found = [column for column in dict.fromkeys(columns) if column is not None and (column == by or column in table)]
-    return [column for column in found if column == by or not has_many_parts(table[column])]
+    inputs = [name for name in dataset.auxiliary if not re.fullmatch(r"angle_\d+", name)]  # those of slots say little
+    found: list[str] = [] if by is None else [by]
+    for column in (*dataset.structure.categories, *inputs, "group"):
+        if column not in table or column in found or has_many_parts(table[column]):
+            continue
+        if not any(other in table and table[column].equals(table[other]) for other in found):  # groups may be an input
+            found.append(column)
+    return found
 
 
 def has_many_parts(values: pd.Series) -> bool:

@@ -254,7 +254,8 @@
   function samples(run) {
     if (!run.samples || !run.samples.length) return null;
     const items = run.samples.map((one) => el("li", {}, el("figure", {}, el("img", { src: one.image, alt: one.alt, width: one.width, height: one.height }), el("figcaption", {}, el("strong", {}, one.id), el("br"), one.text))));
-    const made = card("Hardest samples", el("p", {}, run.samples_about), el("ul", { class: "samples" }, items));
+    const scales = data("page-data").scales.map((one) => el("li", {}, `${one.name}: `, el("span", { class: "ramp", "aria-hidden": "true" }), ` black ${number(one.low)}, white ${number(one.high)} ${one.unit}`));
+    const made = card("Hardest samples", el("p", {}, "Held-out samples that lose most, or that are wrong with the highest probability, hardest first."), scales.length ? el("ul", { class: "legend" }, scales) : null, el("ul", { class: "samples" }, items));
     made.classList.add("wide");
     return made;
   }
@@ -269,11 +270,12 @@
     find("next-run").disabled = !find(`run-data-${index + 1}`);
     const cards = el("div", { class: "cards" }), outputs = run.outputs || run.values || [];
     const usual = page.task === "regression" ? "RMSE" : "log loss";
+    const kind = page.task === "multiclass" || page.task === "ordinal" ? "Class" : "Output";
     const draw = (output) => {
       const found = [learning(run)];
       if (run.values) found.push(...values(run, output));
       else {
-        const one = run.outputs[output], name = run.outputs.length > 1 ? `, ${one.name}` : "";
+        const one = run.outputs[output], name = run.outputs.length > 1 ? `, ${kind.toLowerCase()} ${one.name}` : "";
         found.push(curveCard(run, output, "roc", "ROC curve", ["false positive rate", "true positive rate"], `AUC ${number(one.auc)}${name}`, true));
         found.push(curveCard(run, output, "precision_recall", "Precision and recall", ["recall", "precision"], `Average precision ${number(one.average_precision)}${name}`, false));
         found.push(reliability(run), histogram(run, output), run.matrix ? classMatrix(run) : binaryMatrix(run, output));
@@ -286,7 +288,7 @@
       const choice = el("select", { id: "output" }, outputs.map((one, i) => el("option", { value: i }, one.name)));
       choice.addEventListener("change", () => draw(Number(choice.value)));
       const left = run.outputs_left_out ? el("span", { class: "note" }, `${run.outputs_left_out} rarer ones are left out`) : null;
-      tools.push(el("p", { class: "tools" }, el("label", { for: "output" }, page.task === "multiclass" || page.task === "ordinal" ? "Class" : "Output"), choice, left));
+      tools.push(el("p", { class: "tools" }, el("label", { for: "output" }, kind), choice, left));
     }
     const figures = el("dl", { class: "facts" }, run.figures.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
     draw(0);
@@ -302,6 +304,7 @@
       one.tabIndex = chosen ? 0 : -1;
       panel.hidden = !chosen;
     }
+    tab.scrollIntoView({ block: "nearest", inline: "nearest" });
     if (tab.id === "tab-run" && find("choose-run")) showRun(Math.max(shownRun, 0));
   }
   const go = (hash) => { if (location.hash !== hash) location.hash = hash; else route(); };

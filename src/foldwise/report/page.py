@@ -104,7 +104,7 @@ def varying_settings(all_recipes: list[dict[str, str]]) -> list[list[str]]:
 
 
 def islands(about: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the JSON of each run that has details: those, its figures, and how its recipe differs from the run above."""
+    """Return the JSON of each run that has details: those, its figures, and how its recipe differs from that above."""
     board, all_recipes = about["leaderboard"], about["recipes"]
     found = []
     for rank, one in enumerate(about["runs"]):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from foldwise.data.dataset import Dataset
 from foldwise.data.folds import first_folds, read_scored
-from foldwise.report import details, overview, page, recipes
+from foldwise.report import details, overview, page, recipes, samples
 from foldwise.runs import store
 from foldwise.runs.members import inputs_of, runs_of
 from foldwise.scoring.metrics import METRICS
@@ -20,8 +19,6 @@ from foldwise.stages.prepare import prepared
 from foldwise.stages.score import score
 from foldwise.storage import written_aside
 
-log = logging.getLogger(__name__)
-
 
 def report(settings: Settings) -> dict[str, Any]:
     """Write `reports/<competition>/index.html`; return its file, size in bytes, number of runs and seconds.
@@ -30,52 +27,55 @@ def report(settings: Settings) -> dict[str, Any]:
     """
     started = time.perf_counter()
     reports = score(settings)
-    dataset = prepared(settings)
-    scored, folds = read_scored(dataset, settings.split)
-    runs = runs_of(settings.runs_dir, reports)
-    metric, task = settings.competition.metric, dataset.task
-    problem = Problem(task, metric=metric)
-    labels = np.asarray(scored.labels, np.float64)
-    table = inputs_of(scored.train, dataset.targets)
-    fold_of = first_folds(folds, table["id"])
-
-    best = runs[: settings.report.best]
-    columns = details.group_columns(scored, settings.by)
-    n_together = together(len(runs), labels)
-    kept: list[np.ndarray] = []  # predictions of the best runs, for their correlations
-    shown: list[dict[str, Any]] = []
-    for place, run in enumerate(runs[: max(len(best), n_together)]):
-        p = store.out_of_fold(run, folds, table["id"], dataset.targets)
-        if place < n_together:
-            kept.append(p)
-        if place < len(best):
-            shown.append(details.run_details(run, reports[place], scored, labels, p, columns))
-    rows = make_rows(np.stack(kept), table, labels, fold_of)
-    about = {
-        "competition": settings.competition.name,
-        "facts": facts(settings, dataset, scored),
-        "task": task,
-        "metric": {"label": METRICS[metric].label, "lower_is_better": METRICS[metric].lower_is_better},
-        "leaderboard": overview.leaderboard(reports, metric) | {"constant": overview.constant_score(rows, problem)},
-        "correlation": overview.correlation([run.name for run in runs[:n_together]], rows, problem),
-        "blends": overview.blends(settings.submissions_dir, settings.competition.name, dataset),
-        "submitted": overview.submitted(
-            settings.submissions_dir / "log.csv",
-            settings.competition.slug or settings.competition.name,
-            settings.competition.name,
-        ),
-        "recipes": [recipes.flat(run.recipe) for run in runs],
-        "runs": shown,
-    }
+    text = page.render(collect(settings, prepared(settings), reports))
     path = settings.reports_dir / "index.html"
-    text = page.render(about)
     with written_aside(path) as aside:
         aside.write_text(text, encoding="utf-8")
     return {
         "file": str(path),
         "bytes": path.stat().st_size,
-        "n_runs": len(runs),
+        "n_runs": len(reports),
         "seconds": time.perf_counter() - started,
+    }
+
+
+def collect(settings: Settings, dataset: Dataset, reports: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return all that the page shows, as plain values; reports: those of the runs, best first."""
+    scored, folds = read_scored(dataset, settings.split)
+    runs = runs_of(settings.runs_dir, reports)
+    given, metric, name = settings.report, settings.competition.metric, settings.competition.name
+    labels = np.asarray(scored.labels, np.float64)
+    table = inputs_of(scored.train, dataset.targets)
+    columns = details.group_columns(scored, settings.by)
+    n_shown = len(runs[: given.best])
+    n_together = together(len(runs), labels)
+    ranges = samples.grey_ranges(dataset.train.images)
+    kept: list[np.ndarray] = []  # predictions of the best runs, for their correlations
+    shown: list[dict[str, Any]] = []
+    for place, run in enumerate(runs[: max(n_shown, n_together)]):
+        p = store.out_of_fold(run, folds, table["id"], dataset.targets)
+        if place < n_together:
+            kept.append(p)
+        if place < n_shown:
+            shown.append(details.run_details(run, reports[place], scored, labels, p, columns))
+        if place < min(n_shown, given.illustrated) and given.images:
+            hardest = samples.hardest(labels, p, scored, given.images)
+            shown[-1]["samples"] = samples.sample_views(hardest, labels, p, scored, dataset, ranges)
+    rows = make_rows(np.stack(kept), table, labels, first_folds(folds, table["id"]))
+    problem = Problem(dataset.task, metric=metric)
+    log_file, slug = settings.submissions_dir / "log.csv", settings.competition.slug or name
+    return {
+        "competition": name,
+        "facts": facts(settings, dataset, scored),
+        "task": dataset.task,
+        "metric": {"label": METRICS[metric].label, "lower_is_better": METRICS[metric].lower_is_better},
+        "leaderboard": overview.leaderboard(reports, metric) | {"constant": overview.constant_score(rows, problem)},
+        "correlation": overview.correlation([run.name for run in runs[:n_together]], rows, problem),
+        "blends": overview.blends(settings.submissions_dir, name, dataset),
+        "submitted": overview.submitted(log_file, slug, name),
+        "recipes": [recipes.flat(run.recipe) for run in runs],
+        "scales": samples.scales(settings.competition.reader, dataset.train.images, ranges),
+        "runs": shown,
     }
 
 
