@@ -105,7 +105,7 @@ STAGES = {
     "report": Stage(
         "write a page of all runs and blends, with curves, that opens in a browser",
         "report:report",
-        (*DATA, "split", "by", "report", "format"),
+        (*DATA, "split", "by", "report", "execution", "format"),
         show="report:show",
         group="report",
     ),

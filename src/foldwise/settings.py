@@ -378,11 +378,17 @@ class ReportSettings:
     best: so many of the best runs have curves and tables of their own. None: all.
     images: hardest and most confidently wrong samples of a run that are shown as images; 0 shows none.
     illustrated: so many of the best runs show them.
+    heat, occlusion: of the hardest samples of these runs, so many with a map of where the model looks; see
+        `foldwise.training.explain`. Both start the trained models.
+    neighbours: beside each of these samples, so many of the training samples that the model finds most alike.
     """
 
     best: Count | None = None
     images: Annotated[int, Field(ge=0, le=100)] = 12
     illustrated: Annotated[int, Field(ge=0)] = 3
+    heat: Annotated[int, Field(ge=0, le=100)] = 0
+    occlusion: Annotated[int, Field(ge=0, le=100)] = 0
+    neighbours: Annotated[int, Field(ge=0, le=10)] = 0
 
 
 @dataclass

@@ -12,16 +12,29 @@ P = np.array([0.9, 0.8, 0.7, 0.6, 0.3, 0.1])
 
 def test_roc_by_hand():
     """Falling thresholds pass 1, 1, 0, 1, 0, 0."""
-    x, y = curves.roc(Y, P)
-    assert list(zip(x, y, strict=True)) == [(0, 0), (0, 0.3333), (0, 0.6667), (0.3333, 0.6667), (0.3333, 1), (1, 1)]
+    x, y = curves.ranking(Y, P)["roc"]
+    steps = [(0, 0), (0, 0.3333), (0, 0.6667), (0.3333, 0.6667), (0.3333, 1), (0.6667, 1), (1, 1)]
+    assert list(zip(x, y, strict=True)) == steps
 
 
 def test_precision_recall_by_hand():
     """Precision 1 up to two hits, 2/3 after the first miss, 3/4 at the last hit, and the share of ones at the end."""
-    recall, precision = curves.precision_recall(Y, P)
+    recall, precision = curves.ranking(Y, P)["precision_recall"]
     points = set(zip(recall, precision, strict=True))
     assert {(1.0, 0.5), (1.0, 0.75), (0.6667, 0.6667), (0.6667, 1.0), (0.0, 1.0)} <= points
-    assert curves.average_precision(Y, P) == pytest.approx((1 + 1 + 3 / 4) / 3)
+    assert curves.ranking(Y, P)["average_precision"] == pytest.approx((1 + 1 + 3 / 4) / 3)
+
+
+def test_the_figures_of_a_ranking_are_those_of_scikit_learn():
+    """Probabilities of two digits, so that many are equal."""
+    from sklearn import metrics
+
+    rng = np.random.default_rng(0)
+    y = rng.integers(2, size=500)
+    p = np.clip(0.3 * y + rng.uniform(0, 0.7, 500), 0, 1).round(2)
+    found = curves.ranking(y, p)
+    assert found["auc"] == pytest.approx(metrics.roc_auc_score(y, p), abs=1e-12)
+    assert found["average_precision"] == pytest.approx(metrics.average_precision_score(y, p), abs=1e-12)
 
 
 def test_a_long_curve_keeps_its_ends_and_few_points():

@@ -118,7 +118,7 @@ def test_a_run_opens_and_its_threshold_moves(opened, binary):
     tab.keyboard.press("Home")
     assert [tab.locator(f"#{cell}").inner_text() for cell in ("tp", "fp", "fn", "tn")] == ["45", "45", "0", "0"]
     tab.get_by_role("button", name="Worse").click()
-    tab.wait_for_function("document.querySelector('#choose-run').value === '1'")
+    sync_api.expect(tab.locator("#choose-run")).to_have_value("1")
     assert "net1" in tab.locator("#run-view p strong").first.inner_text()
     assert "fit.seed\t0\t1" in tab.locator("#run-view .above").first.inner_text()
 

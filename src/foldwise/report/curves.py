@@ -18,27 +18,31 @@ RELIABILITY_BINS = 10  # of equal width, as in the definition of the expected ca
 Points = list[list[float]]  # x and y
 
 
-def roc(y: np.ndarray, p: np.ndarray) -> Points:
-    """Return the false and the true positive rate of falling thresholds, by scikit-learn, as [x, y]."""
-    from sklearn.metrics import roc_curve
+def ranking(y: np.ndarray, p: np.ndarray) -> dict[str, Any]:
+    """Return what the order of the predictions tells; both labels must be there.
 
-    x, rates, _ = roc_curve(y, p)
-    return reduced(x, rates)
+    roc: false and true positive rates of falling thresholds, as [x, y]. auc: the area under it.
+    precision_recall: recall and precision, as [x, y], from recall 0 on. average_precision: sum of the precisions, each
+        times the step of the recall before it.
 
+    The numbers are scikit-learn's, from one sorting instead of four.
 
-def precision_recall(y: np.ndarray, p: np.ndarray) -> Points:
-    """Return recall and precision of rising thresholds, by scikit-learn, as [x, y]."""
-    from sklearn.metrics import precision_recall_curve
-
-    precision, recall, _ = precision_recall_curve(y, p, drop_intermediate=True)
-    return reduced(recall, precision)
-
-
-def average_precision(y: np.ndarray, p: np.ndarray) -> float:
-    """Return the mean of the precision over the recall, by scikit-learn."""
-    from sklearn.metrics import average_precision_score
-
-    return float(average_precision_score(y, p))
+    >>> ranking(np.array([1, 0, 1]), np.array([0.9, 0.5, 0.1]))["auc"]
+    0.5
+    """
+    order = np.argsort(-p, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(p[order])), len(p) - 1)  # the last row of each threshold
+    hits = np.cumsum(y[order])[ends]
+    rows = ends + 1.0
+    true_rate, false_rate = hits / hits[-1], (rows - hits) / (rows - hits)[-1]
+    precision = hits / rows
+    x, rates = np.append(0, false_rate), np.append(0, true_rate)
+    return {
+        "auc": float(np.trapezoid(rates, x)),
+        "average_precision": float((np.diff(rates) * precision).sum()),
+        "roc": reduced(x, rates),
+        "precision_recall": reduced(np.append(0, true_rate), np.append(1, precision)),
+    }
 
 
 def reduced(x: np.ndarray, y: np.ndarray, points: int = POINTS) -> Points:

@@ -12,7 +12,7 @@ import pandas as pd
 from foldwise.data.dataset import Dataset
 from foldwise.report import curves, recipes
 from foldwise.runs.store import Run, fit_name
-from foldwise.scoring import breakdown, decisions, metrics, objective
+from foldwise.scoring import breakdown, decisions, metrics
 from foldwise.settings import ONE_CLASS
 
 LINES = 12  # of learning curves
@@ -24,17 +24,17 @@ PARTS = 25  # rows of a table of groups
 
 
 def run_details(
-    run: Run, report: dict[str, Any], dataset: Dataset, labels: np.ndarray, p: np.ndarray, columns: list[str]
+    run: Run, report: dict[str, Any], dataset: Dataset, labels: np.ndarray, p: np.ndarray, groups: pd.DataFrame
 ) -> dict[str, Any]:
     """Return the curves, counts and tables of one run, as JSON values.
 
     dataset: the rows that are held out. labels, p: their labels and out-of-fold predictions, float64 (n, k).
-    columns: of the table, for each of whose values the loss is shown.
+    groups: columns for each of whose values the loss is shown, as `groups_of` gives them.
     """
     task = dataset.task
     found: dict[str, Any] = {
         "history": histories(run),
-        "groups": [group_losses(dataset, column, labels, p) for column in columns],
+        "groups": [group_losses(dataset, groups, column, labels, p) for column in groups],
         "recipe": recipes.flat(run.recipe),
         "device": report.get("device"),
         "versions": report.get("versions", {}),
@@ -69,16 +69,12 @@ def output_curves(name: str, y: np.ndarray, p: np.ndarray) -> dict[str, Any]:
         "name": name,
         "n": len(y),
         "n_positive": int(y.sum()),
-        "auc": objective.value_or_none("auc", y[:, None], p[:, None], "binary"),
+        "auc": None,
         "histogram": curves.histogram(y, p),
         "counts": curves.counts_above(y, p),
     }
-    if found["auc"] is not None:
-        found |= {
-            "average_precision": curves.average_precision(y, p),
-            "roc": curves.roc(y, p),
-            "precision_recall": curves.precision_recall(y, p),
-        }
+    if 0 < found["n_positive"] < found["n"]:
+        found |= curves.ranking(y, p)
     return found
 
 
@@ -100,11 +96,13 @@ def class_matrix(labels: np.ndarray, p: np.ndarray, dataset: Dataset) -> dict[st
     return {"classes": dataset.targets, "counts": counts}
 
 
-def group_losses(dataset: Dataset, column: str, labels: np.ndarray, p: np.ndarray) -> dict[str, Any]:
+def group_losses(
+    dataset: Dataset, groups: pd.DataFrame, column: str, labels: np.ndarray, p: np.ndarray
+) -> dict[str, Any]:
     """Return the loss for each value of a column; of many values those that lose most, rows times loss."""
     usual = metrics.usual_metric(dataset.task)
     losses = metrics.usual_losses(labels, p, dataset.task)
-    *parts, _ = breakdown.breakdown(dataset.train.table, column, labels, losses, dataset.task)
+    *parts, _ = breakdown.breakdown(groups, column, labels, losses, dataset.task)
     n_parts = len(parts)
     if n_parts > PARTS:
         parts = sorted(parts, key=lambda part: -part["n_rows"] * part[usual])[:PARTS]
@@ -122,6 +120,12 @@ def value_name(value: Any, names: list[str] | None) -> str:
     if names and isinstance(value, int) and 1 <= value <= len(names):
         return f"{value} {names[value - 1]}"
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def groups_of(dataset: Dataset, by: str | None) -> pd.DataFrame:
+    """Return the columns whose values have a loss each, numbers cut into tenths: once for all runs."""
+    table = dataset.train.table
+    return pd.DataFrame({name: breakdown.parted(table[name]) for name in group_columns(dataset, by) if name in table})
 
 
 def group_columns(dataset: Dataset, by: str | None) -> list[str]:

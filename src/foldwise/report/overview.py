@@ -28,7 +28,7 @@ def leaderboard(reports: list[dict[str, Any]], metric: Metric) -> dict[str, Any]
     Each value of a row is a number or None. The first column is the objective.
     """
     usual = usual_metric_of(reports[0])
-    others = {} if metric == usual else {METRICS[usual].label: usual}
+    others: dict[str, str] = {} if metric == usual else {METRICS[usual].label: usual}
     for name, label in MORE.items():
         if name in reports[0] and name != metric:
             others[label] = name

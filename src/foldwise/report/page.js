@@ -253,9 +253,16 @@
 
   function samples(run) {
     if (!run.samples || !run.samples.length) return null;
-    const items = run.samples.map((one) => el("li", {}, el("figure", {}, el("img", { src: one.image, alt: one.alt, width: one.width, height: one.height }), el("figcaption", {}, el("strong", {}, one.id), el("br"), one.text))));
+    const img = (one) => el("img", { src: one.image, alt: one.alt, width: one.width, height: one.height });
+    const map = (one) => el("figure", {}, img(one), el("figcaption", {}, one.name));
+    const items = run.samples.map((one) => el("li", {},
+      el("figure", {}, img(one), el("figcaption", {}, el("strong", {}, one.id), el("br"), one.text)),
+      one.maps.map(map),
+      one.neighbours.length ? el("details", {}, el("summary", {}, "Nearest training samples"), el("ol", { class: "near" }, one.neighbours.map((near) =>
+        el("li", {}, el("figure", {}, img(near), el("figcaption", {}, el("strong", {}, near.id), ` ${near.text}`)))))) : null));
     const scales = data("page-data").scales.map((one) => el("li", {}, `${one.name}: `, el("span", { class: "ramp", "aria-hidden": "true" }), ` black ${number(one.low)}, white ${number(one.high)} ${one.unit}`));
-    const made = card("Hardest samples", el("p", {}, "Held-out samples that lose most, or that are wrong with the highest probability, hardest first."), scales.length ? el("ul", { class: "legend" }, scales) : null, el("ul", { class: "samples" }, items));
+    const explained = run.samples.some((one) => one.maps.length) ? el("p", {}, "Grad-CAM and occlusion show what speaks for the prediction, right or wrong: bright is much. Each map has a scale of its own.") : null;
+    const made = card("Hardest samples", el("p", {}, "Held-out samples that lose most, or that are wrong with the highest probability, hardest first."), explained, scales.length ? el("ul", { class: "legend" }, scales) : null, el("ul", { class: "samples" }, items));
     made.classList.add("wide");
     return made;
   }

@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 
 from foldwise.data.dataset import Dataset
-from foldwise.data.folds import first_folds, read_scored
-from foldwise.report import details, overview, page, recipes, samples
+from foldwise.data.folds import first_folds, read_scored, split_key
+from foldwise.report import details, looks, overview, page, recipes, samples
 from foldwise.runs import store
 from foldwise.runs.members import inputs_of, runs_of
+from foldwise.runs.store import Run
 from foldwise.scoring.metrics import METRICS
 from foldwise.scoring.rows import Problem, make_rows
 from foldwise.settings import Settings
+from foldwise.stages.predict import recipe_of
 from foldwise.stages.prepare import prepared
 from foldwise.stages.score import score
 from foldwise.storage import written_aside
@@ -46,22 +48,26 @@ def collect(settings: Settings, dataset: Dataset, reports: list[dict[str, Any]])
     given, metric, name = settings.report, settings.competition.metric, settings.competition.name
     labels = np.asarray(scored.labels, np.float64)
     table = inputs_of(scored.train, dataset.targets)
-    columns = details.group_columns(scored, settings.by)
+    groups = details.groups_of(scored, settings.by)
     n_shown = len(runs[: given.best])
     n_together = together(len(runs), labels)
     ranges = samples.grey_ranges(dataset.train.images)
     kept: list[np.ndarray] = []  # predictions of the best runs, for their correlations
     shown: list[dict[str, Any]] = []
+    illustrated: list[tuple[Run, np.ndarray, list[int]]] = []  # predictions, and rows that are shown as images
     for place, run in enumerate(runs[: max(n_shown, n_together)]):
         p = store.out_of_fold(run, folds, table["id"], dataset.targets)
         if place < n_together:
             kept.append(p)
         if place < n_shown:
-            shown.append(details.run_details(run, reports[place], scored, labels, p, columns))
+            shown.append(details.run_details(run, reports[place], scored, labels, p, groups))
         if place < min(n_shown, given.illustrated) and given.images:
-            hardest = samples.hardest(labels, p, scored, given.images)
-            shown[-1]["samples"] = samples.sample_views(hardest, labels, p, scored, dataset, ranges)
-    rows = make_rows(np.stack(kept), table, labels, first_folds(folds, table["id"]))
+            illustrated.append((run, p, samples.hardest(labels, p, scored, given.images)))
+    fold_of = first_folds(folds, table["id"])
+    seen_by_run = looked(settings, illustrated, labels, fold_of, scored, dataset)
+    for about, (_, p, hardest), seen in zip(shown, illustrated, seen_by_run, strict=False):
+        about["samples"] = samples.sample_views(hardest, labels, p, scored, dataset, ranges, seen)
+    rows = make_rows(np.stack(kept), table, labels, fold_of)
     problem = Problem(dataset.task, metric=metric)
     log_file, slug = settings.submissions_dir / "log.csv", settings.competition.slug or name
     return {
@@ -77,6 +83,33 @@ def collect(settings: Settings, dataset: Dataset, reports: list[dict[str, Any]])
         "scales": samples.scales(settings.competition.reader, dataset.train.images, ranges),
         "runs": shown,
     }
+
+
+def looked(
+    settings: Settings,
+    illustrated: list[tuple[Run, np.ndarray, list[int]]],
+    labels: np.ndarray,
+    fold_of: np.ndarray,
+    scored: Dataset,
+    dataset: Dataset,
+) -> list[dict[int, looks.Looks]]:
+    """Return the maps and neighbours of the rows of each run, where any are wanted."""
+    if not looks.is_wanted(settings.report):
+        return [{} for _ in illustrated]
+    positions = samples.positions(scored, dataset)
+    shown = [
+        looks.Shown(
+            run,
+            None if "imported" in run.recipe else recipe_of(run),
+            rows,
+            positions[rows],
+            fold_of[rows],
+            *looks.evidence(labels[rows], p[rows], dataset.task),
+        )
+        for run, p, rows in illustrated
+    ]
+    folds = dataset.path / f"folds_{split_key(dataset, settings.split)}.parquet"
+    return looks.explain(shown, dataset, folds, settings.report, settings.execution)
 
 
 def show(result: dict[str, Any], width: int) -> str:

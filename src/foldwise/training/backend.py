@@ -8,6 +8,7 @@ To run foldwise on another backend of Keras, supply these functions for it:
 `is_out_of_memory`: which of its errors mean that memory ran out
 `traced_step`: one step of training as a compiled function
 `traced_predict`: the outputs of a model as a compiled function
+`maps_and_gradients`: the outputs of inner layers, and the gradients of the model's outputs with respect to them
 
 TensorFlow is imported when one of them is called, not with this module: the process that only starts the workers
 never loads it.
@@ -123,6 +124,49 @@ def traced_predict(model: keras.Model) -> Callable[..., np.ndarray]:
     signature = [tf.TensorSpec((None, *one.shape[1:]), one.dtype) for one in model.inputs]
     traced = tf.function(outputs, input_signature=signature)
     return lambda *inputs: np.asarray(traced(*inputs))
+
+
+def maps_and_gradients(
+    model: keras.Model, layers: list[keras.Layer], inputs: list[np.ndarray], weights: np.ndarray
+) -> list[tuple[np.ndarray, np.ndarray] | None]:
+    """Return the output of each layer, and the gradient of a sum of the model's outputs with respect to it, float32.
+
+    layers: of the model or of models inside it. None is returned for one on which the sum does not depend.
+    weights: (m, k) of the outputs in the sum.
+    """
+    import tensorflow as tf
+
+    kept: dict[int, Any] = {}
+
+    def keeping(layer: keras.Layer) -> Callable[..., Any]:
+        call = layer.call
+
+        def kept_call(*args: Any, **kwargs: Any) -> Any:
+            kept[id(layer)] = call(*args, **kwargs)
+            return kept[id(layer)]
+
+        return kept_call
+
+    try:
+        for layer in layers:  # the graph of a nested model cannot be cut open from outside
+            layer.call = keeping(layer)
+        with tf.GradientTape() as tape:
+            tensors = [tf.constant(one, given.dtype) for one, given in zip(inputs, model.inputs, strict=True)]
+            tape.watch(tensors[0])
+            outputs = model(tensors[0] if len(tensors) == 1 else tensors, training=False)
+            total = tf.reduce_sum(outputs * weights)
+        gradients = tape.gradient(total, [kept[id(layer)] for layer in layers])
+    finally:
+        for layer in layers:
+            del layer.call
+
+    def plain(one: Any) -> np.ndarray:
+        return np.asarray(tf.cast(one, tf.float32))
+
+    return [
+        None if gradient is None else (plain(kept[id(layer)]), plain(gradient))
+        for layer, gradient in zip(layers, gradients, strict=True)
+    ]
 
 
 @contextlib.contextmanager
