@@ -17,7 +17,7 @@ TENSORFLOW := $(shell sed -n 's/^tensorflow-cpu\(==[0-9.]*\).*/\1/p' requirement
 COMPILE = $(if $(PYTHONDONTWRITEBYTECODE),--compile-bytecode)  # else each process would compile TensorFlow anew
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo check test oracle browser lint download simulate prepare train score ensemble grade report predict bundle submit submissions doctor sweep bench clean
+.PHONY: help setup lock demo check test oracle browser lint download simulate prepare train score ensemble grade report preview predict bundle submit submissions doctor sweep bench clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -86,6 +86,8 @@ grade: setup ## score a submission where the true labels are known
 	$(FOLDWISE) grade $(WORDS)
 report: setup ## write a page of all runs and blends that opens in a browser
 	$(FOLDWISE) report $(WORDS)
+preview: setup ## write a contact sheet of an augmentation (ARGS="augment=radar")
+	$(FOLDWISE) preview $(WORDS)
 predict: setup ## answer new data with a finished blend (ARGS="images=FOLDER")
 	$(FOLDWISE) predict $(WORDS)
 bundle: setup ## pack a finished blend for prediction without network (ARGS=push=true: send it to Kaggle)

@@ -392,6 +392,20 @@ class ReportSettings:
 
 
 @dataclass
+class PreviewSettings:
+    """What the contact sheet of `foldwise preview` shows.
+
+    images: training images, evenly spaced in the data.
+    views: augmented views of each.
+    seed: another one gives other views.
+    """
+
+    images: Count = 6
+    views: Count = 6
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+@dataclass
 class Settings:
     """All settings of a command.
 
@@ -418,6 +432,7 @@ class Settings:
     submit: SubmitSettings = field(default_factory=SubmitSettings)
     grade: GradeSettings = field(default_factory=GradeSettings)
     report: ReportSettings = field(default_factory=ReportSettings)
+    preview: PreviewSettings = field(default_factory=PreviewSettings)
     root: str = "."
     format: Literal["text", "json"] = "text"
     submission: str | None = None

@@ -119,4 +119,4 @@ def test_nine_views_are_rows_of_four():
 def test_a_colour_photograph_stays_one_in_colour():
     picture = np.random.default_rng(0).integers(0, 256, (300, 150, 3), np.uint8)
     assert samples.sheet(picture, samples.grey_ranges(picture[None])).shape == (96, 48, 3)
-    assert samples.data_uri(picture).startswith("data:image/png;base64,iVBOR")
+    assert samples.data_uri(picture).startswith("data:image/jpeg;base64,/9j/")

@@ -11,7 +11,7 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on the PATH")
-PANELS = ("runs", "run", "blends", "submitted", "correlation")
+PANELS = ("runs", "run", "blends", "submitted", "correlation", "data")
 
 
 @pytest.fixture(scope="module")
@@ -88,13 +88,13 @@ def test_filtering_by_name_and_by_setting(opened, binary):
 def test_tabs_by_the_keyboard_and_the_address(opened, binary):
     tab = opened(binary)
     tab.get_by_role("tab", name="Leaderboard", exact=True).focus()
-    for number in (1, 2, 3, 4, 0):
+    for number in (1, 2, 3, 4, 5, 0):
         tab.keyboard.press("ArrowRight")
         tab.wait_for_selector(f"#panel-{PANELS[number]}:visible")
         assert tab.locator("[role=tabpanel]:visible").count() == 1
         assert tab.evaluate("document.activeElement.id") == f"tab-{PANELS[number]}"
     tab.keyboard.press("End")
-    tab.wait_for_selector("#panel-correlation:visible")
+    tab.wait_for_selector("#data-charts .card")
     tab.go_back()
     tab.wait_for_selector("#panel-runs:visible")
 
@@ -123,7 +123,7 @@ def test_a_run_opens_and_its_threshold_moves(opened, binary):
     assert "fit.seed\t0\t1" in tab.locator("#run-view .above").first.inner_text()
 
 
-@pytest.mark.parametrize(("task", "k"), [("multilabel", 3), ("multiclass", 12), ("ordinal", 3), ("regression", 2)])
+@pytest.mark.parametrize(("task", "k"), [("multilabel", 3), ("multiclass", 12), ("regression", 2)])
 def test_runs_of_every_task_open(task, k, opened, settings):
     metric = "rmse" if task == "regression" else "log_loss"
     kind = "group" if task == "regression" else "stratified"
@@ -133,25 +133,38 @@ def test_runs_of_every_task_open(task, k, opened, settings):
     tab.wait_for_selector("#run-view .card")
     tab.locator("#output").select_option("1")
     assert tab.locator("#run-view svg[role=img]").count() == (3 if task == "regression" else 5)
-    if task in ("multiclass", "ordinal"):
+    if task == "multiclass":
         tab.get_by_label("Least probability of a decision").fill("20")
         assert "0 of 60 rows are decided" in tab.locator("#run-view").inner_text()
     assert tab.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1600, "dark")])
-def test_axe_finds_no_serious_fault(width, scheme, opened, binary):
+@pytest.mark.parametrize(("width", "scheme", "panels"), [(390, "light", PANELS), (1600, "dark", ("runs", "run"))])
+def test_axe_finds_no_serious_fault(width, scheme, panels, opened, binary):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
     binary["submitted"]["entries"] = [
         {"file": "a", "status": "COMPLETE", "message": "m", "sent": "", "nested": 0.5, "public": 0.6, "private": None}
     ]
     tab = opened(binary, width, scheme)
-    for panel in PANELS:
+    for panel in panels:
         tab.evaluate(f"location.hash = '#{panel}'")
         tab.wait_for_selector(f"#panel-{panel}:visible")
         faults = axe.Axe().run(tab).response["violations"]
         assert [(fault["id"], fault["nodes"][0]["html"]) for fault in faults if fault["impact"] != "minor"] == []
         assert tab.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_maps_and_neighbours_are_shown_with_the_samples(opened, binary):
+    sample = binary["runs"][0]["samples"][0]
+    shown = {name: sample[name] for name in ("image", "alt", "height", "width")}
+    sample["maps"] = [shown | {"name": "Grad-CAM"}]
+    sample["neighbours"] = [shown | {"id": f"near {HOSTILE}", "text": "t0 1"}]
+    tab = opened(binary)
+    tab.evaluate("location.hash = '#run-0'")
+    first = tab.locator(".samples > li").first
+    assert "Grad-CAM" in first.inner_text()
+    first.get_by_text("Nearest training samples").click()
+    assert HOSTILE in first.locator(".near").inner_text()
 
 
 def test_nothing_runs_in_a_hostile_report(opened, settings):

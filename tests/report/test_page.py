@@ -163,6 +163,7 @@ def test_headings_tables_and_fields_are_named(settings):
         "Blends",
         "CV against leaderboard",
         "Correlation of out-of-fold logits",
+        "Training against test data",
     ]
     assert all("scope" in attributes for _, attributes, _ in found.all("th"))
     labelled = {attributes["for"] for _, attributes, _ in found.all("label")}

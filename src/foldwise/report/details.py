@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import re
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import pandas as pd
 
 from foldwise.data.dataset import Dataset
 from foldwise.report import curves, recipes
+from foldwise.report.distributions import slot_angles
 from foldwise.runs.store import Run, fit_name
 from foldwise.scoring import breakdown, decisions, metrics
 from foldwise.settings import ONE_CLASS
@@ -131,7 +131,7 @@ def groups_of(dataset: Dataset, by: str | None) -> pd.DataFrame:
 def group_columns(dataset: Dataset, by: str | None) -> list[str]:
     """Return the columns whose values have a loss each: the one that is set, categories, inputs and a short `group`."""
     table = dataset.train.table
-    inputs = [name for name in dataset.auxiliary if not re.fullmatch(r"angle_\d+", name)]  # those of slots say little
+    inputs = [name for name in dataset.auxiliary if name not in slot_angles(dataset)]
     found: list[str] = [] if by is None else [by]
     for column in (*dataset.structure.categories, *inputs, "group"):
         if column not in table or column in found or has_many_parts(table[column]):

@@ -302,6 +302,27 @@
     view.replaceChildren(el("p", {}, el("strong", {}, `${run.rank}. ${run.name}`)), figures, ...tools, cards);
   }
 
+  // ---- training against test data ----------------------------------------------------------------------------------
+  function distribution(one) {
+    if (one.values) {
+      const rows = one.values.map(([value, train, test]) => el("tr", {}, el("th", { scope: "row" }, value), el("td", { class: "number" }, percent(train)), el("td", { class: "number" }, percent(test))));
+      const left = one.n_values > one.values.length ? `, ${one.values.length} of ${one.n_values} values` : "";
+      return card(one.name, scroll(`Shares of ${one.name}`, el("table", {}, el("caption", {}, `Distance ${number(one.distance)}${left}`), head("value", "training", "test"), el("tbody", {}, rows))));
+    }
+    const n = one.train.length, step = (one.high - one.low) / n;
+    const bars = [["test", 1], ["train", 0]].flatMap(([key, colour]) => one[key].map((share, i) => ({ name: i ? null : key === "train" ? "training" : "test", x0: one.low + i * step, x1: one.low + (i + 1) * step, y: share, colour })));
+    const [train, test] = one.missing;
+    const missing = train || test ? ` Missing: ${percent(train)} of training, ${percent(test)} of test rows.` : "";
+    return card(one.name, chart({
+      caption: `Distance ${number(one.distance)}: ${one.differs ? "they differ" : "no more than by chance"}.${missing}`, label: `Distributions of ${one.name}, distance ${number(one.distance)}`,
+      xName: one.name, yName: "share of rows", x: [one.low, one.high], y: range(bars.map((bar) => bar.y), true), bars,
+    }));
+  }
+  function showData() {
+    const place = find("data-charts");
+    if (place && !place.firstChild) place.append(el("div", { class: "cards" }, data("page-data").distributions.map(distribution)));
+  }
+
   // ---- tabs --------------------------------------------------------------------------------------------------------
   const tabs = [...document.querySelectorAll("[role=tab]")];
   function showTab(tab) {
@@ -312,6 +333,7 @@
       panel.hidden = !chosen;
     }
     tab.scrollIntoView({ block: "nearest", inline: "nearest" });
+    if (tab.id === "tab-data") showData();
     if (tab.id === "tab-run" && find("choose-run")) showRun(Math.max(shownRun, 0));
   }
   const go = (hash) => { if (location.hash !== hash) location.hash = hash; else route(); };

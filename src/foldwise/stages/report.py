@@ -9,7 +9,7 @@ import numpy as np
 
 from foldwise.data.dataset import Dataset
 from foldwise.data.folds import first_folds, read_scored, split_key
-from foldwise.report import details, looks, overview, page, recipes, samples
+from foldwise.report import details, distributions, looks, overview, page, recipes, samples
 from foldwise.runs import store
 from foldwise.runs.members import inputs_of, runs_of
 from foldwise.runs.store import Run
@@ -81,6 +81,7 @@ def collect(settings: Settings, dataset: Dataset, reports: list[dict[str, Any]])
         "submitted": overview.submitted(log_file, slug, name),
         "recipes": [recipes.flat(run.recipe) for run in runs],
         "scales": samples.scales(settings.competition.reader, dataset.train.images, ranges),
+        "distributions": distributions.distributions(dataset),
         "runs": shown,
     }
 
