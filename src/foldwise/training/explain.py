@@ -96,9 +96,11 @@ def _last_map_of(layers: list[keras.Layer]) -> keras.Layer | None:
 def grad_cam(model: keras.Model, batch: Batch, evidence: Evidence, structure: Structure) -> np.ndarray:
     """Return the Grad-CAM of samples, from 0 to 1 in each: float32 (m, [v,] h', w').
 
-    The channels of the last feature map, summed with the means of their gradients as weights, and what is below zero
-    left out: Selvaraju et al. (2017), Grad-CAM: visual explanations from deep networks via gradient-based localization,
-    ICCV. An empty slot of a view, and a view that the output does not see, have zeros.
+    The last feature map times the gradient of the evidence, summed over channels, and what is below zero left out:
+    Selvaraju et al. (2017), Grad-CAM: visual explanations from deep networks via gradient-based localization, ICCV.
+    Gradients are taken place by place and not averaged before, as Draelos and Carin (2020), Use HiResCAM instead of
+    Grad-CAM, arXiv:2011.08891: after a mean over places both are the same; after a maximum the average blames places
+    that had no part. An empty slot of a view, and a view that the output does not see, have zeros.
     """
     targets = map_layers(model, structure)
     names, images = introspect.input_names(model), batch["images"]
@@ -111,7 +113,7 @@ def grad_cam(model: keras.Model, batch: Batch, evidence: Evidence, structure: St
         if pair is None:  # the output of no sample depends on it
             continue
         maps, gradients = pair
-        heat = np.maximum((maps * gradients.mean(axis=(1, 2), keepdims=True)).sum(axis=-1), 0)
+        heat = np.maximum((maps * gradients).sum(axis=-1), 0)
         seen = np.arange(n_views) if slots is None else np.asarray(slots)
         if result is None:
             result = np.zeros((len(images), n_views, *heat.shape[1:]), np.float32)
