@@ -27,11 +27,12 @@ def distributions(dataset: Dataset) -> list[dict[str, Any]]:
     """
     if not len(dataset.test.table) or not len(dataset.test.images):
         return []
-    found = [numbers(*(_thinned(split.table[name]) for split in _splits(dataset)), name) for name in _columns(dataset)]
+    train, test = dataset.train.table, dataset.test.table
+    found = [numbers(_thinned(train[name]), _thinned(test[name]), name) for name in _columns(dataset)]
     for name, (one, other) in brightness(dataset).items():
         found.append(numbers(one, other, name))
     known = [one for one in found if one is not None]
-    known += [categories(dataset, name) for name in dataset.structure.categories if name in dataset.test.table]
+    known += [categories(dataset, name) for name in dataset.structure.categories if name in test]
     return sorted(known, key=lambda one: -one["distance"])
 
 

@@ -99,7 +99,8 @@ def explain(
                     result=Path(folder) / one.run.name / f"{fold}.npz",
                 )
                 tasks.append((number, [one.rows[i] for i in at], task))
-        explain_fits([task for *_, task in tasks], execution)
+        if tasks:
+            explain_fits([task for *_, task in tasks], execution)
         found: list[dict[int, Looks]] = [{} for _ in shown]
         for number, rows, task in tasks:
             arrays: Any = np.load(task.result)
