@@ -378,9 +378,9 @@ class ReportSettings:
     best: so many of the best runs have curves and tables of their own. None: all.
     images: hardest and most confidently wrong samples of a run that are shown as images; 0 shows none.
     illustrated: so many of the best runs show them.
-    heat, occlusion: of the hardest samples of these runs, so many with a map of where the model looks; see
-        `foldwise.training.explain`. Both start the trained models.
-    neighbours: beside each of these samples, so many of the training samples that the model finds most alike.
+    heat: so many of these samples, the hardest first, with a map of where the model looks: Grad-CAM.
+    occlusion: so many with a map of how far the prediction falls where a patch is covered.
+    neighbours: so many of the training samples that the model finds most alike, for each of these samples.
     """
 
     best: Count | None = None
