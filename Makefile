@@ -41,7 +41,7 @@ $(error $(NAME)=$($(NAME)): make has no such variable; $(if $(HINT),$(HINT) Its,
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo check test oracle lint download simulate prepare train score ensemble grade predict bundle submit submissions doctor sweep bench clean
+.PHONY: help setup lock demo check test oracle browser lint download simulate prepare train score ensemble grade report preview predict bundle submit submissions doctor sweep bench clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,12 +72,13 @@ lock: ## resolve requirements.txt and the tools of development into requirements
 	$(BIN)/uv pip compile --quiet --system-certs --universal --python-version 3.11 --no-header requirements.txt --group pyproject.toml:dev --output-file requirements.lock
 
 demo: export FOLDWISE_NEXT = off
-demo: setup ## from raw files to a graded submission: several models, five folds
+demo: setup ## from raw files to a graded submission and a report: several models, five folds
 	$(FOLDWISE) simulate $(DEMO)
 	$(FOLDWISE) prepare $(DEMO)
 	$(FOLDWISE) train -m model=$(MODELS) $(DEMO) $(TRAIN)
 	$(FOLDWISE) ensemble $(DEMO)
 	$(FOLDWISE) $(DEMO_END) $(DEMO)
+	$(FOLDWISE) report $(DEMO)
 
 check: setup lint ## check style and types, and run the tests that train nothing
 	$(BIN)/python -m pytest -m 'not slow and not trains' --numprocesses=auto --maxprocesses=4 --dist=worksteal $(ARGS)
@@ -88,6 +89,9 @@ test: setup lint ## run every test
 oracle: setup ## install PyTorch and timm, against which converted networks are tested
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps timm==1.0.31
+
+browser: setup ## install Playwright and axe, with which the report is tested in Chromium where that is installed
+	$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --group browser
 
 lint: setup ## check style and types
 	$(BIN)/ruff check src tests benchmarks setup.py
@@ -108,6 +112,10 @@ ensemble: setup ## blend runs into a checked submission
 	$(FOLDWISE) ensemble $(WORDS)
 grade: setup ## score a submission where the true labels are known
 	$(FOLDWISE) grade $(WORDS)
+report: setup ## write a page of all runs and blends that opens in a browser
+	$(FOLDWISE) report $(WORDS)
+preview: setup ## write a contact sheet of an augmentation (ARGS="augment=radar")
+	$(FOLDWISE) preview $(WORDS)
 predict: setup ## answer new data with a finished blend (ARGS="images=FOLDER")
 	$(FOLDWISE) predict $(WORDS)
 bundle: setup ## pack a finished blend for prediction without network (ARGS=push=true: send it to Kaggle)

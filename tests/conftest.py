@@ -39,6 +39,7 @@ def settings(tmp_path: Path) -> Callable[..., Settings]:
 TRAINING = (
     "augment/test_body.py",
     "competitions/passenger_screening",
+    "execution/test_explanation.py",
     "execution/test_prediction.py",
     "stages/test_predict_members.py",
     "models/",

@@ -406,6 +406,7 @@ def test_the_demo_trains_several_models(competition, models, sizes):
         f"train -m model={models} {data}",
         f"ensemble {data}",
         f"grade {data}",
+        f"report {data}",
     ]
 
 

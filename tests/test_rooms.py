@@ -20,6 +20,7 @@ FLOORS = (
     {"training"},
     {"competitions", "kaggle"},
     {"execution", "config"},
+    {"report"},
     {"stages"},
     {"pipeline"},
     {"__main__", "__init__"},

@@ -9,6 +9,8 @@ score               -> the out-of-fold score of every run
 (runs, show         -> what was trained so far, and one run in full)
 ensemble            -> submissions/<competition>_<nested score>_<key>.csv
 grade               -> the true score, where the truth is known
+report              -> reports/<competition>/index.html: runs, blends and curves on one page
+(preview            -> reports/<competition>/preview_<augmentation>.png: images as an augmentation changes them)
 predict             -> submissions/<blend>_<folder>.csv: new data, answered by the runs of a blend
 bundle              -> bundles/<blend>/: wheels, weights and a notebook, for prediction without network
 submit              -> kaggle, and a line in submissions/log.csv
@@ -134,6 +136,20 @@ STAGES = {
         show="grade:show",
         group="grade",
         then=("submit", "report"),
+    ),
+    "report": Stage(
+        "write a page of all runs and blends, with curves, that opens in a browser",
+        "report:report",
+        (*DATA, "split", "by", "report", "execution", "format"),
+        show="report:show",
+        group="report",
+    ),
+    "preview": Stage(
+        "write a contact sheet of an augmentation: training images, and what training would see of them",
+        "preview:preview",
+        (*DATA, "augment", "preview", "format"),
+        show="preview:show",
+        group="preview",
     ),
     "predict": Stage(
         "answer new data with the runs of a finished blend",

@@ -397,6 +397,40 @@ class RunsSettings:
 
 
 @dataclass
+class ReportSettings:
+    """What the page of `foldwise report` holds.
+
+    best: so many of the best runs have curves and tables of their own. None: all.
+    images: hardest and most confidently wrong samples of a run that are shown as images; 0 shows none.
+    illustrated: so many of the best runs show them.
+    heat: so many of these samples, the hardest first, with a map of where the model looks: Grad-CAM.
+    occlusion: so many with a map of how far the prediction falls where a patch is covered.
+    neighbours: so many of the training samples that the model finds most alike, for each of these samples.
+    """
+
+    best: Count | None = None
+    images: Annotated[int, Field(ge=0, le=100)] = 12
+    illustrated: Annotated[int, Field(ge=0)] = 3
+    heat: Annotated[int, Field(ge=0, le=100)] = 0
+    occlusion: Annotated[int, Field(ge=0, le=100)] = 0
+    neighbours: Annotated[int, Field(ge=0, le=10)] = 0
+
+
+@dataclass
+class PreviewSettings:
+    """What the contact sheet of `foldwise preview` shows.
+
+    images: training images, evenly spaced in the data.
+    views: augmented views of each.
+    seed: another one gives other views.
+    """
+
+    images: Count = 6
+    views: Count = 6
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+@dataclass
 class Settings:
     """All settings of a command.
 
@@ -424,6 +458,8 @@ class Settings:
     submit: SubmitSettings = field(default_factory=SubmitSettings)
     grade: GradeSettings = field(default_factory=GradeSettings)
     runs: RunsSettings = field(default_factory=RunsSettings)
+    report: ReportSettings = field(default_factory=ReportSettings)
+    preview: PreviewSettings = field(default_factory=PreviewSettings)
     root: str = "."
     format: Literal["text", "json"] = "text"
     submission: str | None = None
@@ -449,6 +485,11 @@ class Settings:
     def submissions_dir(self) -> Path:
         """Return the folder of submissions."""
         return Path(self.root) / "submissions"
+
+    @property
+    def reports_dir(self) -> Path:
+        """Return the folder of the competition's report."""
+        return Path(self.root) / "reports" / self.competition.name
 
     @property
     def bundles_dir(self) -> Path:

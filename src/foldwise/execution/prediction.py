@@ -125,15 +125,15 @@ def _opened(task: PredictionTask) -> tuple[Dataset, Recipe]:
     """Return the data with the new samples as its test rows, and the recipe of the fit."""
     dataset = replace(read(task.prepared), test=read_split(task.new, "test"))
     fit = replace(task.recipe.fit, n_seeds=task.n_seeds)
-    model = replace(task.recipe.model, options=_without_weights(task.recipe.model.options))
+    model = replace(task.recipe.model, options=without_weights(task.recipe.model.options))
     return dataset, replace(task.recipe, fit=fit, model=model)
 
 
-def _without_weights(options: dict[str, Any]) -> dict[str, Any]:
+def without_weights(options: dict[str, Any]) -> dict[str, Any]:
     """Return a model's options without the weights to start from: a fit's own are whole, and need no other ones."""
     result = options | ({"weights": None} if "weights" in options else {})
     if options.get("backbone_options"):
-        result["backbone_options"] = _without_weights(options["backbone_options"])
+        result["backbone_options"] = without_weights(options["backbone_options"])
     return result
 
 

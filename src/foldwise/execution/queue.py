@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from foldwise.execution.explanation import ExplanationTask, explain_one
 from foldwise.execution.lanes import Queued, grouped, train_any
 from foldwise.execution.local import NAMES, LocalPool, parallelism
 from foldwise.execution.prediction import PredictionTask, predict_one, time_one
@@ -46,6 +47,14 @@ def time_fits(tasks: list[PredictionTask], execution: ExecutionSettings) -> int:
     """Measure how long each fit takes, see `PredictionTask.seconds`; return how many are predicted at once."""
     list(_done(tasks, execution, time_one, "timing"))
     return parallelism(execution, len(tasks))[0]
+
+
+def explain_fits(tasks: list[ExplanationTask], execution: ExecutionSettings) -> None:
+    """Explain rows by several trained fits at once; maps and neighbours are in `task.result`.
+
+    Raises FoldwiseError, naming the fold, when one fails.
+    """
+    list(_done(tasks, execution, explain_one, "explaining with"))
 
 
 def _done(

@@ -41,7 +41,8 @@ class Run:
     @cached_property
     def recipe(self) -> dict[str, Any]:
         """The stored recipe as plain values."""
-        loaded: dict[str, Any] = yaml.safe_load((self.path / "recipe.yaml").read_text())
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast
+        loaded: dict[str, Any] = yaml.load((self.path / "recipe.yaml").read_text(), loader)
         return loaded
 
     @property
@@ -152,7 +153,7 @@ def held_out(run: Run, folds: pd.DataFrame) -> pd.DataFrame:
         folds = pooled
     if pooled.duplicated(["id", "repeat"]).any() or len(pooled) != len(folds):
         raise FoldwiseError(_no_partition(run, f"{len(pooled)} predictions for {len(folds)} held-out rows"))
-    joined = folds[keys].merge(pooled, on=keys, how="left", validate="one_to_one")
+    joined = folds[keys].merge(pooled, on=keys, how="left")  # one to one: neither has a row twice
     lost = joined[joined.isna().any(axis=1)]
     if len(lost):
         raise FoldwiseError(
@@ -163,7 +164,9 @@ def held_out(run: Run, folds: pd.DataFrame) -> pd.DataFrame:
 
 def out_of_fold(run: Run, folds: pd.DataFrame, ids: pd.Series, targets: list[str]) -> np.ndarray:
     """Return the out-of-fold probabilities (n, k) in the order of `ids`, averaged over repeats."""
-    means = held_out(run, folds).groupby("id")[targets].mean()
+    every = held_out(run, folds)
+    once = run.recipe["split"]["repeats"] == 1  # nothing to average
+    means = every.set_index("id")[targets] if once else every.groupby("id")[targets].mean()
     if run.is_approximate:  # on folds of its own it may hold out more rows
         means = means[means.index.isin(ids)]
     return aligned(means, ids, run.name)

@@ -30,16 +30,21 @@ def breakdown(table: pd.DataFrame, column: str, labels: np.ndarray, losses: np.n
 
     Raises ConfigError for a column that the table does not have.
     """
-    import pandas as pd
-
     if column not in table:
         raise ConfigError(f"by={column}: the data has no such column; {choices(column, list(table))}")
-    values = table[column].reset_index(drop=True)
-    if pd.api.types.is_numeric_dtype(values) and values.nunique() > MANY:
-        values = pd.qcut(values, 10, duplicates="drop")
+    values = parted(table[column].reset_index(drop=True))
     rows = list(values.groupby(values, dropna=False, observed=True).groups.items())
     parts = [_part(_name(value), np.asarray(at), labels, losses, task) for value, at in rows]
     return [*parts, _part("all", np.arange(len(losses)), labels, losses, task)]
+
+
+def parted(values: pd.Series) -> pd.Series:
+    """Return a column as it is, or the tenth of each row where it holds more than 50 different numbers."""
+    import pandas as pd
+
+    if pd.api.types.is_numeric_dtype(values) and values.nunique() > MANY:
+        return pd.qcut(values, 10, duplicates="drop")
+    return values
 
 
 def show(column: str, parts_of: dict[str, list[Part]], width: int) -> str:

@@ -61,7 +61,7 @@ def predict(settings: Settings) -> dict[str, Any]:
         path, about = submission.chosen(settings, with_csv=False, data_key=known.data_key)
         name, runs = path.stem, members(settings, path, about)
         work = settings.prepared_dir  # on the disk of the data, which is large
-    recipes = {run: _recipe(run) for run in runs if run.predicting}
+    recipes = {run: recipe_of(run) for run in runs if run.predicting}
     folds = known.path / f"folds_{about['split_key']}.parquet"
     with tempfile.TemporaryDirectory(dir=work, prefix=".new-") as folder:
         new = Path(folder)
@@ -124,7 +124,7 @@ def _weightless(about: dict[str, Any]) -> list[bool]:
     return [one.get("weight") == 0 for one in about["members"]]
 
 
-def _recipe(run: Run) -> Recipe:
+def recipe_of(run: Run) -> Recipe:
     """Return the recipe of a run, with options of the types that their functions take."""
     recipe = recipe_from(run.recipe)
     builder = function_named("models", recipe.model.name, "model.name")

@@ -1,8 +1,8 @@
 """What depends on the backend of Keras: TensorFlow, JAX or PyTorch, each in a module of `foldwise.training.backends`.
 
 No other module of foldwise imports one of them. To run foldwise on another backend, write such a module for it, with
-`environment`, `start`, `has_gpu`, `device_name`, `traced_step` and `traced_predict`, and name it in `_current` and in
-`foldwise.settings.Backend`.
+`environment`, `start`, `has_gpu`, `device_name`, `traced_step`, `traced_predict` and `maps_and_gradients`, and name it
+in `MODULES` and in `foldwise.settings.Backend`.
 
 A backend is imported when a process starts to compute with it, and never another one. The process that only starts
 the workers imports none.
@@ -95,6 +95,18 @@ def traced_predict(model: keras.Model) -> Callable[..., np.ndarray]:
     """Return a function that takes an array for each input of a model and returns its outputs at test time."""
     predict: Callable[..., np.ndarray] = _current().traced_predict(model)
     return predict
+
+
+def maps_and_gradients(
+    model: keras.Model, layers: list[keras.Layer], inputs: list[np.ndarray], weights: np.ndarray
+) -> list[tuple[np.ndarray, np.ndarray] | None]:
+    """Return the output of each layer, and the gradient of a sum of the model's outputs with respect to it, float32.
+
+    layers: of the model or of models inside it. None is returned for one on which the sum does not depend.
+    weights: (m, k) of the outputs in the sum.
+    """
+    found: list[tuple[np.ndarray, np.ndarray] | None] = _current().maps_and_gradients(model, layers, inputs, weights)
+    return found
 
 
 def _current() -> Any:

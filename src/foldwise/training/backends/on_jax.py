@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from foldwise.training.backends.alone import import_keras
+from foldwise.training.backends.inner import changed_outputs
 from foldwise.training.backends.scale import scaled_by
 
 if TYPE_CHECKING:
@@ -129,6 +130,39 @@ def traced_predict(model: keras.Model) -> Callable[..., np.ndarray]:
         return np.asarray(compiled(trainable, fixed, filled[0] if len(filled) == 1 else filled))[:n]
 
     return predict
+
+
+def maps_and_gradients(
+    model: keras.Model, layers: list[keras.Layer], inputs: list[np.ndarray], weights: np.ndarray
+) -> list[tuple[np.ndarray, np.ndarray] | None]:
+    """Return what `foldwise.training.backend.maps_and_gradients` describes."""
+    import jax
+    import jax.numpy as jnp
+
+    kept: dict[int, Any] = {}
+    probes: list[Any] = []
+
+    def keep(number: int, output: Any) -> Any:
+        kept[number] = output
+        return output
+
+    def add_probe(number: int, output: Any) -> Any:
+        return output + probes[number]
+
+    def total(values: list[Any]) -> Any:
+        probes[:] = values
+        outputs = model(tensors[0] if len(tensors) == 1 else tensors, training=False)
+        return jnp.sum(outputs.astype("float32") * weights)
+
+    tensors = [jnp.asarray(one, given.dtype) for one, given in zip(inputs, model.inputs, strict=True)]
+    with changed_outputs(layers, keep):
+        total([])
+    with changed_outputs(layers, add_probe):
+        gradients = jax.grad(total)([jnp.zeros_like(kept[number]) for number in range(len(layers))])
+    pairs = [
+        (np.asarray(kept[number], np.float32), np.asarray(one, np.float32)) for number, one in enumerate(gradients)
+    ]
+    return [pair if pair[1].any() else None for pair in pairs]
 
 
 def _with_values(variables: list[Any], values: list[Any], function: Callable[[], Any]) -> Any:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from foldwise.processes import spread_new_threads
+from foldwise.training.backends.inner import changed_outputs
 from foldwise.training.backends.scale import scaled_by
 
 if TYPE_CHECKING:
@@ -90,6 +91,31 @@ def traced_predict(model: keras.Model) -> Callable[..., np.ndarray]:
     signature = [tf.TensorSpec((None, *one.shape[1:]), one.dtype) for one in model.inputs]
     traced = tf.function(outputs, input_signature=signature)
     return lambda *inputs: np.asarray(traced(*inputs))
+
+
+def maps_and_gradients(
+    model: keras.Model, layers: list[keras.Layer], inputs: list[np.ndarray], weights: np.ndarray
+) -> list[tuple[np.ndarray, np.ndarray] | None]:
+    """Return what `foldwise.training.backend.maps_and_gradients` describes."""
+    import tensorflow as tf
+
+    kept: dict[int, Any] = {}
+
+    def keep(number: int, output: Any) -> Any:
+        kept[number] = output
+        return output
+
+    with changed_outputs(layers, keep), tf.GradientTape() as tape:
+        tensors = [tf.constant(one, given.dtype) for one, given in zip(inputs, model.inputs, strict=True)]
+        tape.watch(tensors[0])
+        outputs = model(tensors[0] if len(tensors) == 1 else tensors, training=False)
+        total = tf.reduce_sum(outputs * weights)
+    gradients = tape.gradient(total, [kept[number] for number in range(len(layers))])
+
+    def plain(one: Any) -> np.ndarray:
+        return np.asarray(tf.cast(one, tf.float32))
+
+    return [None if one is None else (plain(kept[number]), plain(one)) for number, one in enumerate(gradients)]
 
 
 @contextlib.contextmanager

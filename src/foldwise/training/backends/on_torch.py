@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from foldwise.training.backends.alone import import_keras
+from foldwise.training.backends.inner import changed_outputs
 
 if TYPE_CHECKING:
     import keras
@@ -68,3 +69,29 @@ def traced_predict(model: keras.Model) -> Callable[..., np.ndarray]:
         return np.asarray(keras.ops.convert_to_numpy(outputs))
 
     return predict
+
+
+def maps_and_gradients(
+    model: keras.Model, layers: list[keras.Layer], inputs: list[np.ndarray], weights: np.ndarray
+) -> list[tuple[np.ndarray, np.ndarray] | None]:
+    """Return what `foldwise.training.backend.maps_and_gradients` describes."""
+    import keras
+    import torch
+
+    kept: dict[int, Any] = {}
+
+    def keep(number: int, output: Any) -> Any:
+        kept[number] = output
+        return output
+
+    tensors = [keras.ops.convert_to_tensor(one, given.dtype) for one, given in zip(inputs, model.inputs, strict=True)]
+    with changed_outputs(layers, keep), torch.enable_grad():
+        tensors[0].requires_grad_()
+        outputs = model(tensors[0] if len(tensors) == 1 else tensors, training=False)
+        total = (outputs * keras.ops.convert_to_tensor(weights)).sum()
+    gradients = torch.autograd.grad(total, [kept[number] for number in range(len(layers))], allow_unused=True)
+
+    def plain(one: Any) -> np.ndarray:
+        return np.asarray(keras.ops.convert_to_numpy(one.float()))
+
+    return [None if one is None else (plain(kept[number]), plain(one)) for number, one in enumerate(gradients)]
