@@ -41,7 +41,7 @@ $(error $(NAME)=$($(NAME)): make has no such variable; $(if $(HINT),$(HINT) Its,
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo check test oracle browser lint download simulate prepare train score ensemble grade report preview predict bundle submit submissions doctor sweep bench clean
+.PHONY: help setup lock demo check test oracle browser pictures lint download simulate prepare train score ensemble grade report preview predict bundle submit submissions doctor sweep bench clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -93,9 +93,12 @@ oracle: setup ## install PyTorch and timm, against which converted networks are 
 browser: setup ## install Playwright and axe, with which the report is tested in Chromium where that is installed
 	$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --group browser
 
+pictures: browser ## make the pictures of the README from a finished demo, in Chromium
+	$(BIN)/python docs/pictures/make.py
+
 lint: setup ## check style and types
-	$(BIN)/ruff check src tests benchmarks setup.py
-	$(BIN)/ruff format --check src tests benchmarks setup.py
+	$(BIN)/ruff check src tests benchmarks docs setup.py
+	$(BIN)/ruff format --check src tests benchmarks docs setup.py
 	$(BIN)/mypy
 
 download: setup ## fetch the competition's files from Kaggle

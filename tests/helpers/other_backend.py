@@ -1,7 +1,7 @@
 """What tests compute on another backend of Keras, in a process of its own.
 
-python other_backend.py NAME FOLDER: the folder holds the weights of `CASES` by name, and what was computed is written
-there as computed.npz.
+python other_backend.py NAME WEIGHTS FOLDER: the weights of `CASES` are in one folder; what was computed from them is
+written into the other: computed.npz, and the weights again.
 """
 
 import os
@@ -62,7 +62,7 @@ def log_losses():
     return losses
 
 
-def main(name, folder):
+def main(name, weights, folder):
     from foldwise.training import backend
 
     os.environ.update(backend.environment(name))
@@ -72,9 +72,9 @@ def main(name, folder):
     computed = {}
     for case in CASES:
         model = model_of(case)
-        model.load_weights(folder / f"{case}.weights.h5")
+        model.load_weights(weights / f"{case}.weights.h5")
         computed[case] = logits_of(case, with_weights(model, model.get_weights()))
-        model.save_weights(folder / f"{case}_{name}.weights.h5")
+        model.save_weights(folder / f"{case}.weights.h5")
     computed["log losses"] = np.array(log_losses())
     computed["loaded"] = np.array([one for one in ("tensorflow", "jax", "torch") if sys.modules.get(one)])
     np.savez(folder / "computed.npz", **computed)
@@ -82,4 +82,4 @@ def main(name, folder):
 
 if __name__ == "__main__":
     sys.path[:0] = [str(HERE), str(HERE.parent / "src")]
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))

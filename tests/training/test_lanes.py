@@ -9,16 +9,20 @@ import pandas as pd
 import pytest
 from helpers import in_lanes
 from helpers.in_lanes import CASES
+from helpers.shared import made_once
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     if find_spec("jax") is None:
         pytest.skip("jax is not installed")
-    folder = tmp_path_factory.mktemp("lanes")
-    done = subprocess.run([sys.executable, in_lanes.__file__, str(folder)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return folder
+
+    def make(folder):
+        command = [sys.executable, in_lanes.__file__, str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+    return made_once(tmp_path_factory, "lanes", make)
 
 
 @pytest.fixture(scope="module")
