@@ -413,7 +413,7 @@ def test_the_demo_trains_several_models(competition, models, sizes):
 def test_the_demo_of_a_competition_of_ones_own_ends_with_scores():
     """Without a solution.csv there is nothing to grade by."""
     lines = commands_of("demo", "COMPETITION=mine")
-    assert [line.split()[0] for line in lines] == ["simulate", "prepare", "train", "ensemble", "score"]
+    assert [line.split()[0] for line in lines] == ["simulate", "prepare", "train", "ensemble", "score", "report"]
 
 
 @pytest.mark.parametrize(

@@ -299,7 +299,7 @@ def test_the_mirror_at_test_time_asks_for_the_partner_zone():
     ways = [batch, mirrored(batch, structure)]
     assert ways[1]["categories"][:3, 0].tolist() == [2, 1, 3]
     given = [[way[name] for name in ("images", "angles", "categories")] for way in ways]
-    logits = [np.asarray(result.models[0](one, training=False), float) for one in given]
+    logits = [np.asarray(result.models[0].loaded()(one, training=False), float) for one in given]
     assert result.test == pytest.approx(np.mean([1 / (1 + np.exp(-one)) for one in logits], axis=0), abs=1e-6)
     assert logits[0] != pytest.approx(logits[1], abs=1e-4)
 

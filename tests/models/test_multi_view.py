@@ -231,7 +231,7 @@ def test_rows_of_an_image_become_its_targets():
 def test_empty_slots_do_not_count_in_the_scale():
     dataset = zone_data()
     mask = held_out(dataset)
-    model = fit.train_fold(recipe(epochs=1), dataset, mask, 0).models[0]
+    model = fit.train_fold(recipe(epochs=1), dataset, mask, 0).models[0].loaded()
     (scale,) = introspect.layers_named(model, "scale")
     there = batch.present({"angles": dataset.train.angles})[~mask]
     pixels = dataset.train.images[~mask][there].astype(float)
@@ -293,7 +293,7 @@ def test_few_views_are_computed_at_once():
 def test_16_bit_floats_keep_pixels_and_logits_whole():
     dataset = zone_data()
     result = fit.train_fold(recipe(mixed_precision=True), dataset, held_out(dataset), 0)
-    model = result.models[0]
+    model = result.models[0].loaded()
     assert model.get_layer("logits").compute_dtype == "float32"
     assert introspect.layers_named(model, "take_present")[0].compute_dtype == "float32"
     assert model.get_layer("put_back").compute_dtype == "bfloat16"
