@@ -72,10 +72,11 @@ def test_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     with pytest.raises(FoldwiseError, match=r"not installed in the folder of .*python. Run: .*pip install kaggle==2.2"):
         check_version()
-    (tmp_path / "kaggle").write_text("#!/bin/sh\necho Kaggle API 1.6.6\n")
-    (tmp_path / "kaggle").chmod(0o755)
-    with pytest.raises(FoldwiseError, match=r"2.2.x, found 1.6.6. Run: .*pip install kaggle==2.2"):
-        check_version()
+    for version in ("1.6.6", "2.2.4", "2.3.0", "3.0"):
+        (tmp_path / "kaggle").write_text(f"#!/bin/sh\necho Kaggle API {version}\n")
+        (tmp_path / "kaggle").chmod(0o755)
+        with pytest.raises(FoldwiseError, match=rf"2.2.5 to 2.2.x, found {version}. Run: .*pip install kaggle==2.2"):
+            check_version()
     (tmp_path / "kaggle").write_text("#!/bin/sh\necho \"ModuleNotFoundError: No module named 'six'\"; exit 1\n")
     with pytest.raises(FoldwiseError, match=r"the kaggle command failed; if it is broken, run: (?s:.*)'six'"):
         check_version()

@@ -122,15 +122,13 @@ def test_a_key_file_that_others_can_read(server: KaggleServer, home: Path, monke
 
 @pytest.mark.parametrize(
     ("version", "found"),
-    [("2.2.4", "2.2.4 is old"), ("1.7.4", "found 1.7.4"), (None, "the kaggle command is not installed")],
+    [("1.7.4", "found 1.7.4"), (None, "the kaggle command is not installed")],
 )
 def test_the_client(server: KaggleServer, version: str | None, found: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def check_version() -> str:
         if version is None:
             raise FoldwiseError("the kaggle command is not installed in the folder of python. Run: pip")
-        if not version.startswith("2.2."):
-            raise FoldwiseError(f"expected the kaggle command line 2.2.x, found {version}. Run: pip")
-        return version
+        raise FoldwiseError(f"expected the kaggle command line 2.2.5 to 2.2.x, found {version}. Run: pip")
 
     monkeypatch.setattr(cli, "check_version", check_version)
     checks = checked()

@@ -13,8 +13,6 @@ from foldwise.errors import FoldwiseError
 from foldwise.kaggle import cli, submission_calls
 from foldwise.kaggle.cli import INSTALL, Refused, TryLater, printed_list, run_cli
 
-NEWEST_NEEDED = (2, 2, 5)  # of the client: earlier ones lose failed uploads and interrupted downloads silently
-
 
 @dataclass(frozen=True)
 class Check:
@@ -61,8 +59,6 @@ def _client() -> Check:
         version = cli.check_version()
     except FoldwiseError as error:
         return Check("kaggle client", "problem", _first_line(error).partition(". Run:")[0], INSTALL)
-    if tuple(int(number) for number in re.findall(r"\d+", version)[:3]) < NEWEST_NEEDED:
-        return Check("kaggle client", "problem", f"{version} is old and loses failed uploads silently", INSTALL)
     return Check("kaggle client", "ok", version)
 
 

@@ -18,6 +18,7 @@ from foldwise.errors import ConfigError, FoldwiseError
 
 log = logging.getLogger(__name__)
 
+FIRST, END = (2, 2, 5), (2, 3)  # earlier versions lose failed uploads and interrupted downloads silently
 INSTALL = "python -m pip install kaggle==2.2.5 six"  # kaggle imports six without declaring it
 # What the client prints: the host's own words if it sent any, else the number. The first that fits counts.
 MEANINGS = {
@@ -92,15 +93,15 @@ def _check_private(path: Path) -> None:
 
 @functools.cache
 def check_version() -> str:
-    """Return the version of the command line; raise FoldwiseError if it is missing or not 2.2.x."""
+    """Return the version of the command line; raise FoldwiseError if it is missing, before 2.2.5 or not 2.2.x."""
     # Importing the package logs in, even for --version: in an empty home there is nothing to log in with.
     with tempfile.TemporaryDirectory() as empty:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("KAGGLE_")}
         environment |= {"HOME": empty, "USERPROFILE": empty, "KAGGLE_CONFIG_DIR": empty}
         answer = run([_executable(), "--version"], "", 60.0, environment=environment)
     version = answer.split()[-1] if answer.split() else "nothing"
-    if not version.startswith("2.2."):
-        raise FoldwiseError(f"expected the kaggle command line 2.2.x, found {version}. Run: {INSTALL}")
+    if not FIRST <= tuple(int(number) for number in re.findall(r"\d+", version)[:3]) < END:
+        raise FoldwiseError(f"expected the kaggle command line 2.2.5 to 2.2.x, found {version}. Run: {INSTALL}")
     return version
 
 

@@ -89,7 +89,8 @@ def predict(settings: Settings) -> dict[str, Any]:
 
 def show(result: dict[str, Any], width: int) -> str:
     """Return what was predicted, and the file."""
-    line = f"{result['n_rows']} rows predicted by {result['blend']} in {result['seconds']:.0f} s: {result['file']}"
+    speed = f"{result['seconds']:.0f} s ({result['n_rows'] / max(result['seconds'], 1e-9):.1f} rows/s)"
+    line = f"{result['n_rows']} rows predicted by {result['blend']} in {speed}: {result['file']}"
     if "members" in result:
         line += f"\nin the budget: {', '.join(result['members'])}; nested score {as_text(result['nested_score'])}"
     return line
