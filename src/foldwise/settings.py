@@ -258,6 +258,8 @@ class ExecutionSettings:
     backend: of Keras: tensorflow, jax, torch, or auto (jax where it has a GPU, else tensorflow).
     lanes: folds and seeds of one architecture that jax trains as one program: off, how many at most, or auto (on a GPU
         as many as its memory takes).
+    held_out_loss: record the loss of the held-out rows after each epoch in history.csv, for the learning curves; by the
+        averages of fit.ema where there are; nothing is stopped or chosen by it. Not of folds that train in lanes.
     """
 
     workers: Count | None = None
@@ -265,6 +267,7 @@ class ExecutionSettings:
     allow_cpu: bool = False
     backend: Literal["auto"] | Backend = "auto"
     lanes: Literal["auto", "off"] | Count = "auto"
+    held_out_loss: bool = False
 
 
 @dataclass

@@ -65,7 +65,8 @@ def train_runs(sweep: list[Settings]) -> dict[Run, dict[str, Any]]:
         missing = run.missing()
         if missing:
             (run.path / "run.json").unlink(missing_ok=True)  # it may hold the score of folds that are gone
-        tasks += [FoldTask(run, recipe, fit, len(dataset.train.images), dataset.path, path) for fit in missing]
+        n_images, shown = len(dataset.train.images), settings.execution.held_out_loss
+        tasks += [FoldTask(run, recipe, fit, n_images, dataset.path, path, shown) for fit in missing]
         done = len(run.fits) - len(missing)
         if done:
             log.info(
