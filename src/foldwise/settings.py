@@ -271,6 +271,22 @@ class ExecutionSettings:
 
 
 @dataclass
+class TrackerSettings:
+    """Where the recipe, the learning curves and the scores of runs are logged besides their folders.
+
+    kind: none, tensorboard (event files) or mlflow.
+    folder: of TensorBoard's event files. None: runs/<competition>/<run>/tensorboard.
+    url: of MLflow: http://HOST:PORT of a server, or a database. None: sqlite:///<root>/mlflow.db.
+    experiment: its name in MLflow. None: that of the competition.
+    """
+
+    kind: Literal["none", "tensorboard", "mlflow"] = "none"
+    folder: str | None = None
+    url: str | None = None
+    experiment: str | None = None
+
+
+@dataclass
 class ImportsSettings:
     """Predictions that were made elsewhere, for `foldwise import`.
 
@@ -463,6 +479,7 @@ class Settings:
     runs: RunsSettings = field(default_factory=RunsSettings)
     report: ReportSettings = field(default_factory=ReportSettings)
     preview: PreviewSettings = field(default_factory=PreviewSettings)
+    tracker: TrackerSettings = field(default_factory=TrackerSettings)
     root: str = "."
     format: Literal["text", "json"] = "text"
     submission: str | None = None
