@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 from helpers.tracked import finished_run, log_all
 
-for module in ("mlflow", "sqlalchemy", "alembic"):
-    pytest.importorskip(module, reason="the extra `trackers` is not installed")
-
 from foldwise.settings import TrackerSettings
 from foldwise.trackers.to_mlflow import MLflow
-from foldwise.trackers.tracker import tracking
+from foldwise.trackers.tracker import NEEDS, tracking
+
+pytestmark = pytest.mark.skipif(
+    any(find_spec(name) is None for name in NEEDS["mlflow"]), reason="the extra `trackers` is not installed"
+)
 
 
 @pytest.fixture(scope="module")
@@ -52,19 +53,13 @@ def test_recipe_curves_and_scores_are_read_back(settings, url):
     log_all(MLflow(url), here, report)
     client, (run,) = runs_of(url)
     assert (run.info.run_name, run.info.status) == ("net-0123", "FINISHED")
-    assert run.data.params == {
-        "competition": "statoil",
-        "model": "net",
-        "split.n_folds": "5",
-        "split.repeats": "1",
-        "fit.epochs": "3",
-    } | {key: value for key, value in run.data.params.items() if key.startswith("split.")}
+    assert run.data.params == {"competition": "statoil", "model": "net", "fit.epochs": "3"}
     assert run.data.tags["foldwise.folder"] == str(here.path.resolve())
     assert run.data.metrics["log_loss"] == report["log_loss"]
     assert [run.data.metrics["log_loss_low"], run.data.metrics["log_loss_high"]] == report["log_loss_interval"]
     assert run.data.metrics["auc"] == report["auc"]
     assert history(client, run, "held_out_loss/fold_4") == [(1, 1.2), (2, 0.9), (3, 0.8)]
-    assert history(client, run, "loss/fold_0") == pytest.approx([(1, 1), (2, 1 / 2), (3, 1 / 3)])
+    assert history(client, run, "loss/fold_0") == [(1, 1), (2, 1 / 2), (3, 1 / 3)]
 
 
 def test_a_run_that_is_logged_again_is_there_once(settings, url):
@@ -114,7 +109,7 @@ def test_the_database_lies_in_the_root_unless_it_is_named(settings, empty, tmp_p
         log_all(tracker, run, report)
     client, (there,) = runs_of(f"sqlite:///{tmp_path / 'root' / 'mlflow.db'}", "ours")
     assert there.info.run_name == "net-0123"
-    assert client.get_experiment_by_name("ours").artifact_location.endswith("/root/mlartifacts/")
+    assert client.get_experiment_by_name("ours").artifact_location.endswith("/root/mlartifacts")
     assert not (tmp_path / "mlruns").exists()
 
 
