@@ -3,6 +3,7 @@
 import json
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from helpers.pool import PoolHere
@@ -81,6 +82,34 @@ def test_what_was_given_is_logged_although_the_training_fails(settings, tmp_path
         tracker.log_fit(run, 0)
         raise ValueError("fold 1")
     assert kept.kept == [("net", 0)]
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        (TrackerSettings("tensorboard"), "tracker=tensorboard: `tensorboard --logdir here/runs` shows it"),
+        (TrackerSettings("tensorboard", folder="/logs"), "tracker=tensorboard: `tensorboard --logdir /logs` shows it"),
+        (TrackerSettings("mlflow", url="http://ml:5000"), "tracker=mlflow: logged at http://ml:5000"),
+        (
+            TrackerSettings("mlflow", url="sqlite:///x.db"),
+            "tracker=mlflow: `mlflow ui --backend-store-uri sqlite:///x.db` shows it",
+        ),
+    ],
+    ids=lambda given: getattr(given, "kind", None),
+)
+@pytest.mark.parametrize("breaks_at", [None, 0])
+def test_where_it_was_logged_is_shown_unless_it_failed(settings, monkeypatch, caplog, given, shown, breaks_at):
+    caplog.set_level("INFO")
+    run, _ = finished_run(settings("competition=statoil"))
+    monkeypatch.setattr(tracking_module, "check_installed", lambda kind: None)
+    monkeypatch.setattr(tracking_module, "_maker", lambda *_: lambda: Kept(breaks_at))
+    with tracking(given, Path("here")) as tracker:
+        pass
+    assert not caplog.messages
+    with tracking(given, Path("here")) as tracker:
+        tracker.log_fit(run, 0)
+    assert len(caplog.messages) == 1
+    assert (caplog.messages == [shown]) == (breaks_at is None)
 
 
 def test_a_missing_library_is_an_error_before_any_work(tmp_path, monkeypatch):

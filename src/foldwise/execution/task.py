@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ class FoldTask:
     n_train: int
     prepared: Path
     folds: Path
-    held_out_loss: bool = False
+    held_out_loss: bool = field(default=False, kw_only=True)  # a task of another kind has more fields
 
     @property
     def name(self) -> str:

@@ -73,8 +73,9 @@ def _train_tracked(sweep: list[Settings], tracker: Tracker) -> dict[Run, dict[st
         missing = run.missing()
         if missing:
             (run.path / "run.json").unlink(missing_ok=True)  # it may hold the score of folds that are gone
-        n_images, shown = len(dataset.train.images), settings.execution.held_out_loss
-        tasks += [FoldTask(run, recipe, fit, n_images, dataset.path, path, shown) for fit in missing]
+        about = (len(dataset.train.images), dataset.path, path)
+        shown = settings.execution.held_out_loss
+        tasks += [FoldTask(run, recipe, fit, *about, held_out_loss=shown) for fit in missing]
         for fit in run.fits:
             if fit not in missing:
                 tracker.log_fit(run, fit)

@@ -34,6 +34,7 @@ class Tracker:
 
     def __init__(self, kind: str, make: Callable[[], Any] | None) -> None:
         self._kind, self._make = kind, make
+        self._has_logged = self._is_broken = False
         self._jobs: queue.Queue[tuple[str, tuple[Any, ...]]] = queue.Queue()
         if make is not None:
             threading.Thread(target=self._work, daemon=True).start()  # Ctrl-C does not wait for a server
@@ -48,21 +49,23 @@ class Tracker:
         if self._make is not None:
             self._jobs.put(("log_scores", (run, report)))
 
-    def wait(self) -> None:
-        """Wait until all is logged."""
+    def wait(self) -> bool:
+        """Wait until all is logged; return whether anything was, and without an error."""
         self._jobs.join()
+        return self._has_logged and not self._is_broken
 
     def _work(self) -> None:
         assert self._make is not None
-        logs, broken = None, False
+        logs = None
         while True:
             name, arguments = self._jobs.get()
             try:
-                if not broken:
+                if not self._is_broken:
                     logs = self._make() if logs is None else logs
                     getattr(logs, name)(*arguments)
+                    self._has_logged = True
             except Exception as error:  # whatever a database, a server or a disk raises
-                broken = True
+                self._is_broken = True
                 log.warning(
                     "tracker=%s: %s; training goes on, and nothing more is logged. Once that is repaired, the same "
                     "command logs what is missing",
@@ -88,7 +91,8 @@ def tracking(settings: TrackerSettings, root: Path) -> Iterator[Tracker]:
     except Exception:  # not KeyboardInterrupt
         tracker.wait()
         raise
-    tracker.wait()
+    if tracker.wait():
+        log.info("tracker=%s: %s", settings.kind, _where(settings, root))
 
 
 def check_installed(kind: str) -> None:
@@ -105,11 +109,21 @@ def _maker(settings: TrackerSettings, root: Path) -> Callable[[], Any] | None:
     if settings.kind == "tensorboard":
         return lambda: TensorBoard(None if settings.folder is None else Path(settings.folder))
     if settings.kind == "mlflow":
-        if settings.url is not None:
-            return lambda: MLflow(settings.url or "", settings.experiment)
-        folder = root.resolve()
-        return lambda: MLflow(f"sqlite:///{folder / 'mlflow.db'}", settings.experiment, folder / "mlartifacts")
+        artifacts = root.resolve() / "mlartifacts" if settings.url is None else None
+        return lambda: MLflow(_url(settings, root), settings.experiment, artifacts)
     return None
+
+
+def _url(settings: TrackerSettings, root: Path) -> str:
+    return settings.url or f"sqlite:///{root.resolve() / 'mlflow.db'}"
+
+
+def _where(settings: TrackerSettings, root: Path) -> str:
+    """Return the command, or the address, that shows what was logged."""
+    if settings.kind == "tensorboard":
+        return f"`tensorboard --logdir {settings.folder or root / 'runs'}` shows it"
+    url = _url(settings, root)
+    return f"logged at {url}" if url.startswith("http") else f"`mlflow ui --backend-store-uri {url}` shows it"
 
 
 def _first_line(error: Exception) -> str:
