@@ -125,7 +125,7 @@ def test_a_server_that_is_down_is_one_warning_within_seconds(settings, tmp_path,
     with tracking(TrackerSettings("mlflow", url=f"http://127.0.0.1:{free_port()}"), tmp_path) as tracker:
         log_all(tracker, run, report)
     assert time.monotonic() - started < 30
-    (warning,) = [one.getMessage() for one in caplog.records if one.name.startswith("foldwise")]
+    (warning,) = caplog.messages
     assert warning.startswith("tracker=mlflow: ")
     assert "training goes on" in warning
 

@@ -114,7 +114,7 @@ def test_where_it_was_logged_is_shown_unless_it_failed(settings, monkeypatch, ca
 
 def test_a_missing_library_is_an_error_before_any_work(tmp_path, monkeypatch):
     monkeypatch.setattr(tracking_module, "find_spec", lambda name: None if name in ("mlflow", "alembic") else "there")
-    message = r"tracker=mlflow: mlflow and alembic not installed; `pip install 'foldwise\[trackers\]'`"
+    message = r"tracker=mlflow: mlflow, alembic not installed; `pip install 'foldwise\[trackers\]'`"
     with pytest.raises(ConfigError, match=message), tracking(TrackerSettings("mlflow"), tmp_path):
         pytest.fail("the block is not entered")
 

@@ -37,8 +37,8 @@ class MLflow:
             os.environ.setdefault(name, value)
         from mlflow.tracking import MlflowClient
 
-        for noisy in ("mlflow", "alembic"):  # they tell of the tables that they make
-            logging.getLogger(noisy).setLevel(logging.WARNING)
+        for noisy in ("mlflow", "alembic", "urllib3"):  # of tables that are made, and of each attempt at a server
+            logging.getLogger(noisy).setLevel(logging.ERROR)
         self._client, self._experiment, self._artifacts = MlflowClient(url), experiment, artifacts
         self._known: dict[Path, tuple[str, dict[str, str]]] = {}  # the run there and its tags, by the folder here
 

@@ -100,7 +100,7 @@ def check_installed(kind: str) -> None:
     missing = [name for name in NEEDS[kind] if find_spec(name) is None]
     if missing:
         raise ConfigError(
-            f"tracker={kind}: {' and '.join(missing)} not installed; `pip install 'foldwise[trackers]'`, or in a "
+            f"tracker={kind}: {', '.join(missing)} not installed; `pip install 'foldwise[trackers]'`, or in a "
             "checkout `uv pip install -e '.[trackers]'`"
         )
 
