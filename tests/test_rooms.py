@@ -20,7 +20,7 @@ FLOORS = (
     {"training"},
     {"competitions", "kaggle"},
     {"execution", "config"},
-    {"report"},
+    {"report", "trackers"},
     {"stages"},
     {"pipeline"},
     {"__main__", "__init__"},

@@ -44,7 +44,7 @@ def situation(tmp_path_factory):
 def line(situation, monkeypatch):
     """Return a function that trains and blends in this process, and returns the data and the submission."""
 
-    def train_here(tasks, execution, finished):
+    def train_here(tasks, execution, finished, written):
         for task in tasks:
             train_one(task, lambda *_: None)
             if task.run.is_finished():

@@ -86,7 +86,7 @@ STAGES = {
     "train": Stage(
         "train the folds that are not finished",
         "train:train_all",
-        (*DATA, "split", "model", "augment", "fit", "finetune", "pseudo", "tuned", "execution", "format"),
+        (*DATA, "split", "model", "augment", "fit", "finetune", "pseudo", "tuned", "execution", "tracker", "format"),
         show="score:show",
         then=("ensemble",),
         takes="sweep",

@@ -258,6 +258,8 @@ class ExecutionSettings:
     backend: of Keras: tensorflow, jax, torch, or auto (jax where it has a GPU, else tensorflow).
     lanes: folds and seeds of one architecture that jax trains as one program: off, how many at most, or auto (on a GPU
         as many as its memory takes).
+    held_out_loss: record the loss of the held-out rows after each epoch in history.csv, for the learning curves; by the
+        averages of fit.ema where there are; nothing is stopped or chosen by it. Not of folds that train in lanes.
     """
 
     workers: Count | None = None
@@ -265,6 +267,23 @@ class ExecutionSettings:
     allow_cpu: bool = False
     backend: Literal["auto"] | Backend = "auto"
     lanes: Literal["auto", "off"] | Count = "auto"
+    held_out_loss: bool = False
+
+
+@dataclass
+class TrackerSettings:
+    """Where the recipe, the learning curves and the scores of runs are logged besides their folders.
+
+    kind: none, tensorboard (event files) or mlflow.
+    folder: of TensorBoard's event files. None: runs/<competition>/<run>/tensorboard.
+    url: of MLflow: http://HOST:PORT of a server, or a database. None: sqlite:///<root>/mlflow.db.
+    experiment: its name in MLflow. None: that of the competition.
+    """
+
+    kind: Literal["none", "tensorboard", "mlflow"] = "none"
+    folder: str | None = None
+    url: str | None = None
+    experiment: str | None = None
 
 
 @dataclass
@@ -460,6 +479,7 @@ class Settings:
     runs: RunsSettings = field(default_factory=RunsSettings)
     report: ReportSettings = field(default_factory=ReportSettings)
     preview: PreviewSettings = field(default_factory=PreviewSettings)
+    tracker: TrackerSettings = field(default_factory=TrackerSettings)
     root: str = "."
     format: Literal["text", "json"] = "text"
     submission: str | None = None

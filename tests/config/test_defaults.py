@@ -16,6 +16,7 @@ from foldwise.settings import (
     FitSettings,
     ModelSettings,
     SplitSettings,
+    TrackerSettings,
     differences,
     plain,
 )
@@ -28,6 +29,7 @@ GROUPS = {
     "fit": FitSettings(),
     "split": SplitSettings(),
     "execution": ExecutionSettings(),
+    "tracker": TrackerSettings(),
 }
 ROOMS = {"model": "models", "augment": "augment", "ensemble": "blends"}
 PHOTOS = CONF / "augment" / "photos.yaml"
@@ -52,6 +54,8 @@ DIFFERENCES: dict[str, dict[str, Any]] = {
     "finetune/gradual": {"mode": "gradual"},
     "finetune/head": {"mode": "head"},
     "finetune/last_block": {"mode": "last_block", "layer_decay": 1.0},  # one stage trains: it has no earlier one
+    "tracker/mlflow": {"kind": "mlflow"},
+    "tracker/tensorboard": {"kind": "tensorboard"},
     "split/file": {"kind": "file"},
     "split/group": {"kind": "group"},
     "split/iterative": {"kind": "iterative"},

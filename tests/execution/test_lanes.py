@@ -55,6 +55,17 @@ def test_lanes_are_for_gpus_unless_set(monkeypatch):
         lanes.grouped([task_of(make_recipe("mlp"), 0, "tensorflow")], ExecutionSettings(lanes=2))
 
 
+def test_lanes_record_no_held_out_loss_and_say_so(caplog):
+    caplog.set_level("INFO")
+    tasks = [replace(task_of(make_recipe("mlp"), fold), held_out_loss=True) for fold in (0, 1)]
+    lanes.grouped(tasks, ExecutionSettings(lanes="off"))
+    assert not caplog.messages
+    assert names(lanes.grouped(tasks, ExecutionSettings(lanes=4))) == [2]
+    assert caplog.messages == [
+        "execution.held_out_loss=true: folds in lanes do not record it; execution.lanes=off trains one by one"
+    ]
+
+
 def test_half_as_many_lanes_are_tried_where_memory_runs_out(monkeypatch):
     tried = []
 

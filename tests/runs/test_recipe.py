@@ -178,7 +178,8 @@ def test_a_raised_version_of_a_deciding_module_trains_anew(module, tmp_path, mon
 
 def test_every_module_of_training_counts_as_deciding():
     modules = {f"training/{path.stem}" for path in (recipe.SOURCE / "training").glob("*.py")}
-    assert modules - {"training/__init__", "training/explain"} <= set(recipe.DECIDING)
+    for_the_eye = {"training/explain", "training/held_out_loss"}  # what they compute enters no prediction
+    assert modules - {"training/__init__"} - for_the_eye <= set(recipe.DECIDING)
 
 
 def edited(monkeypatch, old, new, module=pipelines):

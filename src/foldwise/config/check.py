@@ -18,7 +18,7 @@ from foldwise.plugins import (
     public_functions,
     weights_named,
 )
-from foldwise.settings import Options, PseudoSettings, Settings, SourceSettings, SplitSettings, changed
+from foldwise.settings import Options, PseudoSettings, Settings, SourceSettings, SplitSettings, TrackerSettings, changed
 
 PLAIN = re.compile(r"[\w.+-]+")  # a number or a word of the command line, which Hydra's grammar takes as it is
 
@@ -47,6 +47,7 @@ def check(values: dict[str, Any]) -> Settings:
         check_transforms(settings.augment.options["transforms"])
     _check_pseudo(settings)
     _check_split(settings.split)
+    _check_tracker(settings.tracker)
     method = function_named("blends", settings.ensemble.name, "ensemble.name")
     settings.ensemble.options = checked_options(method, settings.ensemble.options, "ensemble.options")
     return settings
@@ -226,6 +227,18 @@ def _check_split(split: SplitSettings) -> None:
         raise ConfigError(
             f"split.{name}={getattr(split, name)}: {split.file} gives the folds as they are; leave it out (a row that "
             "is never held out has fold -1 there)"
+        )
+
+
+def _check_tracker(tracker: TrackerSettings) -> None:
+    """Raise ConfigError where an option of one tracker is set for another, or where an address is none."""
+    for name, reader in (("folder", "tensorboard"), ("url", "mlflow"), ("experiment", "mlflow")):
+        value = getattr(tracker, name)
+        if value is not None and tracker.kind != reader:
+            raise ConfigError(f"tracker.{name}={value}: tracker={tracker.kind} does not read it; tracker={reader} does")
+    if tracker.url is not None and "://" not in tracker.url:
+        raise ConfigError(
+            f"tracker.url={tracker.url}: expected http://HOST:PORT of a server, or a database such as sqlite:///FILE"
         )
 
 

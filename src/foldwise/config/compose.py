@@ -43,6 +43,8 @@ TEXTS = (
     "imports.test",
     "imports.folds",
     "split.file",
+    "tracker.folder",
+    "tracker.url",
     "ensemble.options.folder",
 )
 Files = dict[str, dict[str, list[Path]]]  # of each choice of each group

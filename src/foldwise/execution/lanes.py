@@ -77,6 +77,8 @@ def grouped(tasks: Sequence[FoldTask], execution: ExecutionSettings) -> list[Que
             if task.recipe.backend == "jax":
                 log.info("%s: trains fold by fold, with batches from the CPU: %s", task.name, reason)
             alone.append(task)
+    if any(task.held_out_loss for group in groups.values() for task in group):
+        log.info("execution.held_out_loss=true: folds in lanes do not record it; execution.lanes=off trains one by one")
     most = lanes if isinstance(lanes, int) else None
     n_gpus = max(len(gpus), 1)
     parts = [tuple(group[gpu::n_gpus]) for group in groups.values() for gpu in range(min(n_gpus, len(group)))]

@@ -15,13 +15,22 @@ from foldwise.runs.store import Run
 from foldwise.settings import ExecutionSettings
 
 
-def train_folds(tasks: list[FoldTask], execution: ExecutionSettings, finished: Callable[[Run], None]) -> None:
+def train_folds(
+    tasks: list[FoldTask],
+    execution: ExecutionSettings,
+    finished: Callable[[Run], None],
+    written: Callable[[Run, int], None] = lambda run, fit: None,
+) -> None:
     """Train the tasks, several at once; call `finished` for every run as soon as its last fold is written.
+
+    written: is called with the run and the number of each fit that is written, before `finished`.
 
     Raises FoldwiseError, naming the fold, when one fails; folds that were finished by then are kept.
     """
     known: set[Run] = set()  # its last two folds may be done at once
     for task in _done(grouped(tasks, execution), execution, train_any, "training"):
+        for one in task.tasks:
+            written(one.run, one.fold_number)
         for run in dict.fromkeys(one.run for one in task.tasks):
             if run not in known and run.is_finished():
                 known.add(run)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class FoldTask:
     fold_number: counts on over repeats; REFIT for the fit on all rows.
     n_train: images of the data, of which the fold trains on all but those that it holds out.
     prepared, folds: where the prepared data and the table of the folds are.
+    held_out_loss: record the loss of the held-out rows after each epoch; folds that train in lanes do not.
     """
 
     run: Run
@@ -37,6 +38,7 @@ class FoldTask:
     n_train: int
     prepared: Path
     folds: Path
+    held_out_loss: bool = field(default=False, kw_only=True)  # a task of another kind has more fields
 
     @property
     def name(self) -> str:
@@ -90,6 +92,7 @@ def train_one(task: FoldTask, report: Report) -> None:
         seldom(report),
         read_in.features,
         read_in.pseudo_labels,
+        task.held_out_loss,
     )
     seconds = time.perf_counter() - started
     rate = read_in.n_images / result.history["seconds"].sum()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from foldwise.scoring.metrics import METRICS, as_text
 from foldwise.scoring.objective import cost
 from foldwise.settings import Settings
 from foldwise.stages.prepare import prepare
+from foldwise.trackers.tracker import Tracker, tracking
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +46,12 @@ def train_runs(sweep: list[Settings]) -> dict[Run, dict[str, Any]]:
 
     Returns the runs, without repetitions, and the report of each.
     """
+    with tracking(sweep[0].tracker, Path(sweep[0].root)) as tracker:
+        return _train_tracked(sweep, tracker)
+
+
+def _train_tracked(sweep: list[Settings], tracker: Tracker) -> dict[Run, dict[str, Any]]:
+    """Do what `train_runs` does, and log to a tracker what is finished already, and each fold and run as it is."""
     reports: dict[Run, dict[str, Any]] = {}
     runs: dict[Run, tuple[Settings, Dataset, pd.DataFrame]] = {}
     tasks: list[FoldTask] = []
@@ -65,7 +73,12 @@ def train_runs(sweep: list[Settings]) -> dict[Run, dict[str, Any]]:
         missing = run.missing()
         if missing:
             (run.path / "run.json").unlink(missing_ok=True)  # it may hold the score of folds that are gone
-        tasks += [FoldTask(run, recipe, fit, len(dataset.train.images), dataset.path, path) for fit in missing]
+        about = (len(dataset.train.images), dataset.path, path)
+        shown = settings.execution.held_out_loss
+        tasks += [FoldTask(run, recipe, fit, *about, held_out_loss=shown) for fit in missing]
+        for fit in run.fits:
+            if fit not in missing:
+                tracker.log_fit(run, fit)
         done = len(run.fits) - len(missing)
         if done:
             log.info(
@@ -87,6 +100,7 @@ def train_runs(sweep: list[Settings]) -> dict[Run, dict[str, Any]]:
             shown.insert(0, (METRICS[settings.competition.metric].label, report["score"], *report["score_interval"]))
         scores = ("{} {} (95 % interval {} to {})".format(label, *map(as_text, numbers)) for label, *numbers in shown)
         log.info("%s: out-of-fold %s", run.name, ", ".join(scores))
+        tracker.log_scores(run, report)
         if "pseudo" in report:
             log.info(effect_line(report))
 
@@ -94,5 +108,5 @@ def train_runs(sweep: list[Settings]) -> dict[Run, dict[str, Any]]:
         if run.is_finished():
             score(run)
     if tasks:
-        train_folds(tasks, sweep[0].execution, score)
+        train_folds(tasks, sweep[0].execution, score, tracker.log_fit)
     return {run: reports[run] for run in runs}

@@ -22,6 +22,7 @@ from foldwise.training.batches import Batches
 from foldwise.training.build import check_values, set_scale
 from foldwise.training.features import Features
 from foldwise.training.fold_data import FoldData, FoldResult, fold_data
+from foldwise.training.held_out_loss import held_out_loss
 from foldwise.training.inputs import model_inputs, target_scale
 from foldwise.training.network import Network, Part, StoredWeights, network
 from foldwise.training.pseudo import PseudoLabels
@@ -42,10 +43,11 @@ def train_fold(
     report: Report | None = None,
     features: Features | None = None,
     pseudo_labels: PseudoLabels | None = None,
+    with_held_out_loss: bool = False,
 ) -> FoldResult:
     """Train on the rows outside `held_out` (n,) bool and predict those inside it, if any, and the test rows.
 
-    The labels of the held-out rows are never looked at; the targets of a regression are standardised by the training
+    The labels of the held-out rows change nothing; the targets of a regression are standardised by the training
     rows. With `fit.n_seeds` several models are trained, with `fit.snapshots` several are kept of each training, and the
     predictions of all are averaged.
 
@@ -53,6 +55,7 @@ def train_fold(
         every random number.
     features: what a frozen backbone gives for all images; then the head alone is trained.
     pseudo_labels: test images that are trained on together with the rows; not with features.
+    with_held_out_loss: record the loss of the held-out rows after each epoch in the history; it changes no bit.
 
     Raises FoldwiseError where the loss stops being a number, or the fold cuts an image that answers several rows.
     """
@@ -63,7 +66,7 @@ def train_fold(
         before = number * recipe.fit.epochs * n_rows  # images that were trained on for earlier seeds
         watch = _Watch(n_rows, recipe.fit.batch_size, before, report)
         seed = recipe.fit.seed + number
-        own, trained = _train_one_seed(recipe, data, (seed, fold_number), watch)
+        own, trained = _train_one_seed(recipe, data, (seed, fold_number), watch, with_held_out_loss)
         for weights in trained:
             weights.loaded()
             predictions.append(data.predictions(own.predictor))
@@ -106,7 +109,7 @@ def predict_fold(
 
 
 def _train_one_seed(
-    recipe: Recipe, data: FoldData, seed: tuple[int, int], watch: _Watch
+    recipe: Recipe, data: FoldData, seed: tuple[int, int], watch: _Watch, with_held_out_loss: bool
 ) -> tuple[Network, list[StoredWeights]]:
     """Train one model and return its weights, after those of its snapshots; seed: (seed, number of the fold)."""
     fit, rows, source = recipe.fit, data.rows, data.source
@@ -126,6 +129,8 @@ def _train_one_seed(
         kept.epochs = [phase.first + end for end in snapshots.cycle_ends(length)[:-1]]
         for epoch in _epochs(part, batches, phase.first, phase.last, watch):
             kept.after(epoch, part.model)
+            if with_held_out_loss and data.held_out.any():  # a refit holds none out
+                watch.held_out(held_out_loss(recipe, data, own, part.model))
         part.model.optimizer.finalize_variable_values(part.model.trainable_variables)  # the averages of fit.ema
     return own, [StoredWeights(model, weights) for weights in [*kept.weights, model.get_weights()]]
 
@@ -181,3 +186,7 @@ class _Watch:
     def end_epoch(self, epoch: int, loss: float, rate: float) -> None:
         seconds = time.perf_counter() - self.started
         self.history.append({"epoch": epoch + 1, "loss": loss, "learning_rate": rate, "seconds": seconds})
+
+    def held_out(self, loss: float) -> None:
+        """Add the loss of the held-out rows to the epoch that ended last; it is not reported."""
+        self.history[-1]["held_out_loss"] = loss

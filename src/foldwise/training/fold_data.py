@@ -28,7 +28,8 @@ class FoldResult:
 
     held_out: (n_f, k) probabilities or values of the held-out rows, in the order of the data; n_f is 0 for a refit.
     test: (n_test, k) probabilities or values of the test rows.
-    history: a row for each seed and epoch, with seed, epoch (from 1), loss, learning_rate and seconds.
+    history: a row for each seed and epoch, with seed, epoch (from 1), loss, learning_rate and seconds, and with
+        held_out_loss where it was asked for.
     models: one for each seed, and with `fit.snapshots` one for each of its cycles: Keras models, or whatever has
         their `save_weights`.
     target_scale: of a regression, by which the outputs of the models become values; None for classes.
