@@ -62,6 +62,14 @@ def log_losses():
     return losses
 
 
+def of_dropout():
+    """The predictions of a fold whose model drops out."""
+    from foldwise.training.fit import train_fold
+    from helpers.data import HELD_OUT, make_dataset, make_recipe
+
+    return train_fold(make_recipe("mlp", {"dropout": 0.5}, epochs=2), make_dataset(), HELD_OUT, 0).test
+
+
 def main(name, weights, folder):
     from foldwise.training import backend
 
@@ -76,6 +84,7 @@ def main(name, weights, folder):
         computed[case] = logits_of(case, with_weights(model, model.get_weights()))
         model.save_weights(folder / f"{case}.weights.h5")
     computed["log losses"] = np.array(log_losses())
+    computed["again"] = np.stack([of_dropout() for _ in range(2)])
     computed["loaded"] = np.array([one for one in ("tensorflow", "jax", "torch") if sys.modules.get(one)])
     np.savez(folder / "computed.npz", **computed)
 

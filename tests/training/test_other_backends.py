@@ -75,6 +75,11 @@ def test_training_reaches_the_same_log_loss(computed):
     assert abs(np.mean(own) - np.mean(other)) < 2 * error + 0.01
 
 
+def test_a_fold_trained_again_predicts_the_same(computed):
+    once, again = computed[2]["again"]
+    assert (once == again).all()
+
+
 def test_nothing_imports_tensorflow(computed):
     assert computed[0] in computed[2]["loaded"]
     assert "tensorflow" not in computed[2]["loaded"]

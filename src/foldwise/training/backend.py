@@ -1,8 +1,8 @@
 """What depends on the backend of Keras: TensorFlow, JAX or PyTorch, each in a module of `foldwise.training.backends`.
 
 No other module of foldwise imports one of them. To run foldwise on another backend, write such a module for it, with
-`environment`, `start`, `has_gpu`, `device_name`, `traced_step`, `traced_predict` and `maps_and_gradients`, and name it
-in `MODULES` and in `foldwise.settings.Backend`.
+`environment`, `start`, `set_seed`, `has_gpu`, `device_name`, `traced_step`, `traced_predict` and `maps_and_gradients`,
+and name it in `MODULES` and in `foldwise.settings.Backend`.
 
 A backend is imported when a process starts to compute with it, and never another one. The process that only starts
 the workers imports none.
@@ -43,6 +43,11 @@ def start(threads: int, name: Backend = "tensorflow") -> None:
     for unused in ("sklearn", "matplotlib"):
         sys.modules.setdefault(unused, None)  # type: ignore[arg-type]
     MODULES[name].start(threads)
+
+
+def set_seed(number: int) -> None:
+    """Set the seeds of all random numbers that initializers and layers of Keras draw."""
+    _current().set_seed(number)
 
 
 def has_gpu() -> bool:

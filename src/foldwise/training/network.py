@@ -7,7 +7,6 @@ statistics and random states, and so are those of the optimizer. The bits are th
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from foldwise.models import common, introspect
 from foldwise.runs.recipe import Recipe
 from foldwise.settings import plain
 from foldwise.training import finetune, snapshots
-from foldwise.training.backend import traced_step
+from foldwise.training.backend import set_seed, traced_step
 from foldwise.training.features import with_new_head
 from foldwise.training.losses import loss_of
 from foldwise.training.optimizer import optimizer
@@ -137,22 +136,13 @@ _last: dict[str, Network] = {}  # one at most
 def untrained_model(recipe: Recipe, source: Source, seed: tuple[int, int]) -> keras.Model:
     """Return a new model, whose random weights depend on the seed alone."""
     one_number = int(np.random.SeedSequence(seed).generate_state(1)[0])
-    _set_seed(one_number)
+    set_seed(one_number)
     model = source.build()
     if recipe.finetune.mode == "head":
         # the same head, whether or not random numbers were used for a backbone before it
-        _set_seed(one_number)
+        set_seed(one_number)
         model = with_new_head(model)
     return model
-
-
-def _set_seed(number: int) -> None:
-    """Set the seed from which Keras' initializers and dropouts make theirs.
-
-    `keras.utils.set_random_seed` sets that of TensorFlow too, which no layer of Keras reads: TensorFlow would then
-    optimise all graphs anew when they are next called.
-    """
-    random.seed(number)
 
 
 def _copy_variables(source: keras.Model, target: keras.Model) -> None:

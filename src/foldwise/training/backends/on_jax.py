@@ -35,6 +35,13 @@ def start(threads: int) -> None:
     import_keras()
 
 
+def set_seed(number: int) -> None:
+    """Set the seeds of all random numbers that initializers and layers of Keras draw."""
+    import keras
+
+    keras.utils.set_random_seed(number)
+
+
 def has_gpu() -> bool:
     """Return whether JAX computes on a GPU."""
     import jax

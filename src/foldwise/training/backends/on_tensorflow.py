@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,15 @@ def start(threads: int) -> None:
     if not gpus:
         tf.config.experimental.enable_op_determinism()
     spread_new_threads(lambda: tf.zeros(()), threads)  # the first tensor starts the pool of threads
+
+
+def set_seed(number: int) -> None:
+    """Set the seed from which Keras' initializers and dropouts make theirs.
+
+    `keras.utils.set_random_seed` sets that of TensorFlow too, which no layer of Keras reads: TensorFlow would then
+    optimise all graphs anew when they are next called.
+    """
+    random.seed(number)
 
 
 def has_gpu() -> bool:

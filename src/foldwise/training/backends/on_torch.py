@@ -30,6 +30,13 @@ def start(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
+def set_seed(number: int) -> None:
+    """Set the seeds of all random numbers that initializers and layers of Keras draw."""
+    import keras
+
+    keras.utils.set_random_seed(number)
+
+
 def has_gpu() -> bool:
     """Return whether PyTorch computes on a GPU."""
     import torch
