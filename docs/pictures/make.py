@@ -1,4 +1,7 @@
-"""Make the pictures of the README from what `make demo` left: `make browser demo pictures`."""
+"""Make the pictures of the README from what `make demo` left: `make browser demo pictures`.
+
+python docs/pictures/make.py [ROOT]: the folder in which the demo ran, by default this one.
+"""
 
 from __future__ import annotations
 
@@ -19,16 +22,16 @@ def report(page: Path) -> None:
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        view = browser.new_page(viewport={"width": 1000, "height": 620})
+        view = browser.new_page(viewport={"width": 1000, "height": 640})
         view.goto(page.absolute().as_uri())
-        view.screenshot(path=HERE / "report.png", clip={"x": 0, "y": 0, "width": 1000, "height": 620})
+        view.screenshot(path=HERE / "report.png")
         view.goto(page.absolute().as_uri() + "#run-0")
-        view.wait_for_selector("svg")
-        view.screenshot(path=HERE / "run.png", clip={"x": 0, "y": 0, "width": 1000, "height": 1000})
+        view.get_by_text("Learning curves").wait_for()
+        view.screenshot(path=HERE / "run.png")
         browser.close()
 
 
-def terminal(*commands: list[str]) -> None:
+def terminal(root: Path, *commands: list[str]) -> None:
     """Run commands as in a terminal, and write what they print as terminal.svg."""
     from rich.console import Console
     from rich.text import Text
@@ -37,12 +40,16 @@ def terminal(*commands: list[str]) -> None:
     foldwise = Path(sys.executable).with_name("foldwise")
     for words in commands:
         console.print(f"[bold]$ foldwise {' '.join(words)}[/bold]", highlight=False)
-        environment = {**os.environ, "COLUMNS": str(WIDTH), "FORCE_COLOR": "1"}
-        done = subprocess.run([foldwise, *words], capture_output=True, text=True, check=True, env=environment)
+        environment = {**os.environ, "COLUMNS": str(WIDTH), "FORCE_COLOR": "1", "FOLDWISE_NEXT": "off"}
+        done = subprocess.run(
+            [foldwise, *words, f"root={root}"], capture_output=True, text=True, check=True, env=environment
+        )
         console.print(Text.from_ansi(done.stdout))
     console.save_svg(str(HERE / "terminal.svg"), title="foldwise")
 
 
 if __name__ == "__main__":
-    report(Path("reports/statoil/index.html"))
-    terminal(["score", "competition=statoil", "source.n_train=600", "source.n_test=300"])
+    root = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
+    report(root / "reports/statoil/index.html")
+    demo = ["competition=statoil", "source.n_train=600", "source.n_test=300"]
+    terminal(root, ["score", *demo], ["ensemble", *demo], ["grade", *demo])
