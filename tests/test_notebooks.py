@@ -62,6 +62,10 @@ def test_links_lead_to_files(path):
         # score 1: p = 1 / (1 + 1/e), -ln p = ln(1 + 1/e); p - 1 = -.26894, times 2, times the inputs 1 and 2
         ("02_from_one_layer_to_deep", "score 1.0, probability 0.7311, loss 0.3133"),
         ("02_from_one_layer_to_deep", "hidden weights [[-0.5379, 0.0], [-1.0758, 0.0]]"),
+        # three rows of 0 + 0 - 9; (224 + 2 - 7) / 2 rounded down, plus 1; 7 * 7 * 3 * 96 + 96
+        ("03_convolutions", "by hand\n[[-27 -27  27  27]"),
+        ("03_convolutions", "224 pixels, window 7, padding 1, stride 2: 110"),
+        ("03_convolutions", "conv1  (110, 110, 96)       14,208 weights   formula 110"),
         # .5 + .5 / 10: the variance of a mean of ten errors whose correlation is .5
         ("07_ensembles", "correlation 0.5, 10 models: formula 0.550"),
     ],
