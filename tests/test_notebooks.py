@@ -66,6 +66,8 @@ def test_links_lead_to_files(path):
         ("03_convolutions", "by hand\n[[-27 -27  27  27]"),
         ("03_convolutions", "224 pixels, window 7, padding 1, stride 2: 110"),
         ("03_convolutions", "conv1  (110, 110, 96)       14,208 weights   formula 110"),
+        # 113 of 240: -.47083 ln .47083 - .52917 ln .52917
+        ("04_iceberg_or_ship", "constant prediction: log loss 0.6914"),
         # the host's header: num_x_pts follows the increments, at byte 348
         ("05_passenger_screening", "bytes 348 to 351  num_x_pts          256"),
         ("05_passenger_screening", "512 + 256 * 330 * 16 * 2 bytes = 2,703,872, and the file has 2,703,872"),
