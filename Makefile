@@ -94,8 +94,8 @@ browser: setup ## install Playwright and axe, with which the report is tested in
 	$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --group browser
 
 lint: setup ## check style and types
-	$(BIN)/ruff check src tests benchmarks setup.py
-	$(BIN)/ruff format --check src tests benchmarks setup.py
+	$(BIN)/ruff check src tests benchmarks notebooks setup.py
+	$(BIN)/ruff format --check src tests benchmarks notebooks setup.py
 	$(BIN)/mypy
 
 download: setup ## fetch the competition's files from Kaggle
