@@ -71,6 +71,9 @@ def test_links_lead_to_files(path):
         # the host's header: num_x_pts follows the increments, at byte 348
         ("05_passenger_screening", "bytes 348 to 351  num_x_pts          256"),
         ("05_passenger_screening", "512 + 256 * 330 * 16 * 2 bytes = 2,703,872, and the file has 2,703,872"),
+        # a weight for each of 1,280 features, and a bias; half of the images are faces: ln 2
+        ("06_fine_tuning", "of which the new head: 1,281"),
+        ("06_fine_tuning", "constant prediction    log loss 0.693"),
         # .5 + .5 / 10: the variance of a mean of ten errors whose correlation is .5
         ("07_ensembles", "correlation 0.5, 10 models: formula 0.550"),
     ],
