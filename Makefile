@@ -41,7 +41,7 @@ $(error $(NAME)=$($(NAME)): make has no such variable; $(if $(HINT),$(HINT) Its,
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo check test oracle browser pictures lint download simulate prepare train score ensemble grade report preview predict bundle submit submissions doctor sweep bench clean
+.PHONY: help setup lock demo check test oracle browser pictures lint download simulate prepare train score ensemble grade report preview predict bundle submit submissions doctor sweep bench notebooks clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -97,8 +97,8 @@ pictures: browser ## make the pictures of the README from a finished demo, in Ch
 	$(BIN)/python docs/pictures/make.py
 
 lint: setup ## check style and types
-	$(BIN)/ruff check src tests benchmarks docs setup.py
-	$(BIN)/ruff format --check src tests benchmarks docs setup.py
+	$(BIN)/ruff check src tests benchmarks docs notebooks setup.py
+	$(BIN)/ruff format --check src tests benchmarks docs notebooks setup.py
 	$(BIN)/mypy
 
 download: setup ## fetch the competition's files from Kaggle
@@ -133,5 +133,7 @@ sweep: setup ## train every combination of conf/sweep/$(SWEEP).yaml
 	$(FOLDWISE) train -m sweep=$(SWEEP) $(WORDS)
 bench: setup ## measure foldwise against what a user would use instead
 	$(BIN)/python -m benchmarks $(ARGS)
+notebooks: setup ## execute every notebook in place, and store its outputs (ARGS=01_what_learning_means: one)
+	$(BIN)/python notebooks/execute.py $(ARGS)
 clean: ## remove caches; data, runs and submissions stay
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist src/*.egg-info

@@ -45,7 +45,6 @@ TRAINING = (
     "models/",
     "training/",
     "test_line.py",
-    "test_notebooks.py",
     "test_processes.py",
     "test_wheel.py",
 )

@@ -25,9 +25,6 @@ def report(page: Path) -> None:
         view = browser.new_page(viewport={"width": 1000, "height": 640})
         view.goto(page.absolute().as_uri())
         view.screenshot(path=HERE / "report.png")
-        view.goto(page.absolute().as_uri() + "#run-0")
-        view.get_by_text("Learning curves").wait_for()
-        view.screenshot(path=HERE / "run.png")
         browser.close()
 
 
@@ -41,9 +38,8 @@ def terminal(root: Path, *commands: list[str]) -> None:
     for words in commands:
         console.print(f"[bold]$ foldwise {' '.join(words)}[/bold]", highlight=False)
         environment = {**os.environ, "COLUMNS": str(WIDTH), "FORCE_COLOR": "1", "FOLDWISE_NEXT": "off"}
-        done = subprocess.run(
-            [foldwise, *words, f"root={root}"], capture_output=True, text=True, check=True, env=environment
-        )
+        command = [foldwise.absolute(), *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=root)
         console.print(Text.from_ansi(done.stdout))
     console.save_svg(str(HERE / "terminal.svg"), title="foldwise")
 
