@@ -41,7 +41,7 @@ $(error $(NAME)=$($(NAME)): make has no such variable; $(if $(HINT),$(HINT) Its,
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo check test oracle browser pictures lint download simulate prepare train score ensemble grade report preview predict bundle submit submissions doctor sweep bench notebooks clean
+.PHONY: help setup lock demo check test oracle browser pictures lint download simulate prepare train score ensemble grade report preview predict bundle submit submissions doctor sweep bench notebooks lab clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -135,5 +135,9 @@ bench: setup ## measure foldwise against what a user would use instead
 	$(BIN)/python -m benchmarks $(ARGS)
 notebooks: setup ## execute every notebook in place, and store its outputs (ARGS=01_what_learning_means: one)
 	$(BIN)/python notebooks/execute.py $(ARGS)
+lab: setup ## open the notebooks in JupyterLab, which is installed first
+	$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python jupyterlab==4.6.6
+	$(BIN)/jupyter lab notebooks
+
 clean: ## remove caches; data, runs and submissions stay
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist src/*.egg-info
