@@ -90,3 +90,17 @@ def test_errors_for_want_of_memory_are_known_without_tensorflow():
 def test_errors_of_jax_are_known_by_what_they_say(message, expected):
     error = type("JaxRuntimeError", (RuntimeError,), {})(message)
     assert backend.is_out_of_memory(error) is expected
+
+
+@pytest.mark.parametrize(
+    ("capability", "expected"),
+    [(None, "mixed_bfloat16"), ((7, 5), "mixed_float16"), ((8, 0), "mixed_bfloat16"), ((9, 0), "mixed_bfloat16")],
+)
+def test_gpus_without_bfloat16_have_float16(monkeypatch, capability, expected):
+    import tensorflow as tf
+
+    gpus = [] if capability is None else ["GPU:0"]
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus)
+    details = {"compute_capability": capability}
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: details)
+    assert backend.half_floats() == expected

@@ -1,8 +1,8 @@
 """What depends on the backend of Keras: TensorFlow, JAX or PyTorch, each in a module of `foldwise.training.backends`.
 
 No other module of foldwise imports one of them. To run foldwise on another backend, write such a module for it, with
-`environment`, `start`, `set_seed`, `has_gpu`, `device_name`, `traced_step`, `traced_predict` and `maps_and_gradients`,
-and name it in `MODULES` and in `foldwise.settings.Backend`.
+`environment`, `start`, `set_seed`, `has_gpu`, `gpu_has_bfloat16`, `device_name`, `traced_step`, `traced_predict` and
+`maps_and_gradients`, and name it in `MODULES` and in `foldwise.settings.Backend`.
 
 A backend is imported when a process starts to compute with it, and never another one. The process that only starts
 the workers imports none.
@@ -61,8 +61,11 @@ def device_name() -> str:
 
 
 def half_floats() -> str:
-    """Return Keras' policy of mixed precision on this device."""
-    return "mixed_float16" if _current() is on_tensorflow and has_gpu() else "mixed_bfloat16"
+    """Return Keras' policy of mixed precision on this device: bfloat16 but on GPUs that have no units for it.
+
+    float16 has the smaller range, in which small gradients vanish: Keras then scales the loss.
+    """
+    return "mixed_float16" if has_gpu() and not _current().gpu_has_bfloat16() else "mixed_bfloat16"
 
 
 def is_out_of_memory(error: BaseException) -> bool:

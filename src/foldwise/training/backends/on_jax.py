@@ -49,6 +49,13 @@ def has_gpu() -> bool:
     return bool(jax.default_backend() == "gpu")
 
 
+def gpu_has_bfloat16() -> bool:
+    """Return whether the first GPU computes with bfloat16, as those from Ampere on do (compute capability 8.0)."""
+    import jax
+
+    return float(getattr(jax.devices()[0], "compute_capability", 0.0)) >= 8.0
+
+
 def device_name() -> str:
     """Return the name of the first GPU, or `CPU`."""
     import jax

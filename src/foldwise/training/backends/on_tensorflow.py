@@ -63,6 +63,15 @@ def has_gpu() -> bool:
     return bool(tf.config.list_physical_devices("GPU"))
 
 
+def gpu_has_bfloat16() -> bool:
+    """Return whether the first GPU computes with bfloat16, as those from Ampere on do (compute capability 8.0)."""
+    import tensorflow as tf
+
+    (first, *_) = tf.config.list_physical_devices("GPU")
+    capability: tuple[int, int] = tf.config.experimental.get_device_details(first).get("compute_capability", (0, 0))
+    return capability >= (8, 0)
+
+
 def device_name() -> str:
     """Return the name of the first GPU, or `CPU`."""
     import tensorflow as tf

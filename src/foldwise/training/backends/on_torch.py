@@ -44,6 +44,13 @@ def has_gpu() -> bool:
     return bool(torch.cuda.is_available())
 
 
+def gpu_has_bfloat16() -> bool:
+    """Return whether the first GPU computes with bfloat16, as those from Ampere on do (compute capability 8.0)."""
+    import torch
+
+    return bool(torch.cuda.get_device_capability() >= (8, 0))
+
+
 def device_name() -> str:
     """Return the name of the first GPU, or `CPU`."""
     import torch
