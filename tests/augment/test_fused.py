@@ -11,8 +11,8 @@ from scipy import stats
 
 from foldwise import augment
 from foldwise.augment import pipelines
-from foldwise.augment.draws import Ranges, draw
 from foldwise.augment.fused import Fused, changed
+from foldwise.augment.sampling import Ranges, sample
 from foldwise.errors import ConfigError
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
@@ -29,24 +29,24 @@ def pixels(dtype, channels, height=20, width=24, n=N):
     return np.random.default_rng(1).uniform(0, 250, size=(n, height, width, channels)).astype(dtype)
 
 
-def by_albumentations(image, drawn, border):
+def by_albumentations(image, sampled, border):
     """The image (h, w, c), changed by transforms of fixed numbers, one after the other."""
-    twice = {name: (float(value),) * 2 for name, value in drawn.items()}
+    twice = {name: (float(value),) * 2 for name, value in sampled.items()}
     affine = A.Affine(
-        translate_px={"x": (int(drawn["dx"]),) * 2, "y": (int(drawn["dy"]),) * 2},
+        translate_px={"x": (int(sampled["dx"]),) * 2, "y": (int(sampled["dy"]),) * 2},
         rotate=twice["angle"],
         scale={"x": twice["scale_x"], "y": twice["scale_y"]},
-        shear={"x": (-float(drawn["shear"]),) * 2, "y": (0.0, 0.0)},  # it takes the sign away again
+        shear={"x": (-float(sampled["shear"]),) * 2, "y": (0.0, 0.0)},  # it takes the sign away again
         border_mode=BORDERS[border],
         p=1,
     )
-    flips = [A.HorizontalFlip(p=1)] * bool(drawn["flip_x"]) + [A.VerticalFlip(p=1)] * bool(drawn["flip_y"])
-    turns = [A.Rotate((90.0 * drawn["turn"],) * 2, p=1)] if drawn["turn"] else []
+    flips = [A.HorizontalFlip(p=1)] * bool(sampled["flip_x"]) + [A.VerticalFlip(p=1)] * bool(sampled["flip_y"])
+    turns = [A.Rotate((90.0 * sampled["turn"],) * 2, p=1)] if sampled["turn"] else []
     return A.Compose([*flips, *turns, affine])(image=image)["image"]
 
 
-def row(drawn, i):
-    return {name: values[i] for name, values in drawn.items()}
+def row(sampled, i):
+    return {name: values[i] for name, values in sampled.items()}
 
 
 @pytest.mark.parametrize("border", BORDERS)
@@ -66,31 +66,31 @@ def row(drawn, i):
 )
 def test_an_image_is_changed_as_albumentations_changes_it_to_the_last_bit(given, dtype, channels, border):
     ranges, images = Ranges(**given, border=border), pixels(dtype, channels)
-    drawn, before = draw(ranges, SEEDS), images.copy()
-    found = changed(images, drawn, ranges)
+    sampled, before = sample(ranges, SEEDS), images.copy()
+    found = changed(images, sampled, ranges)
     assert found.dtype == dtype
     for i in range(N):
-        assert np.array_equal(found[i], by_albumentations(images[i], row(drawn, i), border))
+        assert np.array_equal(found[i], by_albumentations(images[i], row(sampled, i), border))
     assert (found != images).any()
     assert np.array_equal(images, before)
 
 
 def test_quarter_turns_come_after_flips_and_are_exact():
     ranges, images = Ranges(True, True, True), pixels(np.float32, 2, 20, 20)
-    drawn = draw(ranges, SEEDS)
-    for image, found, i in zip(images, changed(images, drawn, ranges), range(N), strict=True):
-        one = row(drawn, i)
+    sampled = sample(ranges, SEEDS)
+    for image, found, i in zip(images, changed(images, sampled, ranges), range(N), strict=True):
+        one = row(sampled, i)
         flipped = image[:: -1 if one["flip_y"] else 1, :: -1 if one["flip_x"] else 1]
         assert np.array_equal(found, np.rot90(flipped, one["turn"]))
-    assert len({(drawn["flip_x"][i], drawn["flip_y"][i], drawn["turn"][i]) for i in range(N)}) == 16
+    assert len({(sampled["flip_x"][i], sampled["flip_y"][i], sampled["turn"][i]) for i in range(N)}) == 16
 
 
 def test_quarter_turns_come_before_the_affine_transform():
     ranges, images = Ranges(True, True, True, shift=3, rotate=20.0, zoom=0.2), pixels(np.float32, 1, 20, 20)
-    drawn = draw(ranges, SEEDS)
-    found = changed(images, drawn, ranges)
+    sampled = sample(ranges, SEEDS)
+    found = changed(images, sampled, ranges)
     for i in range(N):
-        expected = by_albumentations(images[i], row(drawn, i), "reflect")
+        expected = by_albumentations(images[i], row(sampled, i), "reflect")
         assert found[i] == pytest.approx(expected, abs=0.01)  # its turn interpolates, with cosines that are not quite 0
 
 
@@ -144,20 +144,20 @@ def _matrix(images):
 def test_all_views_of_a_sample_change_alike(dtype, channels, rotate, border):
     ranges = Ranges(True, True, True, shift=4, rotate=rotate, gain=2.0, border=border)
     images = pixels(dtype, channels, 12, 12, n=5 * N).reshape(N, 5, 12, 12, channels)
-    drawn = draw(ranges, SEEDS)
-    found = changed(images, drawn, ranges)
+    sampled = sample(ranges, SEEDS)
+    found = changed(images, sampled, ranges)
     for view in range(5):
-        assert np.array_equal(found[:, view], changed(images[:, view], drawn, ranges))
+        assert np.array_equal(found[:, view], changed(images[:, view], sampled, ranges))
 
 
 @pytest.mark.parametrize("rotate", [0.0, 1e-9])
 @pytest.mark.parametrize(("border", "mode"), [("reflect", "reflect"), ("zero", "constant")])
 def test_shifts_beyond_the_image(border, mode, rotate):
     ranges, images = Ranges(shift=11, rotate=rotate, border=border), pixels(np.float32, 1, 4, 5)
-    drawn = draw(ranges, SEEDS)
+    sampled = sample(ranges, SEEDS)
     padded = np.pad(images, ((0, 0), (11, 11), (11, 11), (0, 0)), mode=mode)
-    for i, found in enumerate(changed(images, drawn, ranges)):
-        top, left = 11 - drawn["dy"][i], 11 - drawn["dx"][i]
+    for i, found in enumerate(changed(images, sampled, ranges)):
+        top, left = 11 - sampled["dy"][i], 11 - sampled["dx"][i]
         assert found == pytest.approx(padded[i, top : top + 4, left : left + 5], abs=1e-4)
 
 
@@ -187,10 +187,10 @@ def test_noise_is_new_for_each_value_of_each_image():
 
 def test_a_type_that_opencv_lacks_is_interpolated_as_float32():
     images, ranges = pixels(np.float32, 2).round(), Ranges(rotate=20.0)
-    drawn = draw(ranges, SEEDS)
-    found = changed(images.astype(np.float16), drawn, ranges)
+    sampled = sample(ranges, SEEDS)
+    found = changed(images.astype(np.float16), sampled, ranges)
     assert found.dtype == np.float32
-    assert np.array_equal(found, changed(images, drawn, ranges))
+    assert np.array_equal(found, changed(images, sampled, ranges))
 
 
 def test_quarter_turns_of_oblongs_are_refused():
@@ -213,17 +213,19 @@ def test_ranges_are_there_for_other_forms_of_a_preset():
 @pytest.mark.parametrize("rotate", [0.0, 20.0])
 def test_many_channels_are_changed_as_few_are(rotate):
     ranges, images = Ranges(True, True, True, shift=4, rotate=rotate), pixels(np.float32, 70, 12, 12)
-    drawn = draw(ranges, SEEDS)
-    found = changed(images, drawn, ranges)
+    sampled = sample(ranges, SEEDS)
+    found = changed(images, sampled, ranges)
     for part in (slice(0, 4), slice(28, 32), slice(32, 36), slice(68, 70)):
-        assert np.array_equal(found[..., part], changed(images[..., part], drawn, ranges))
+        assert np.array_equal(found[..., part], changed(images[..., part], sampled, ranges))
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.float16, np.bool_, np.float64])
 def test_pixels_of_any_type_keep_their_bits(dtype):
     ranges, images = Ranges(True, True, shift=3), pixels(np.float32, 2).round().astype(dtype)
-    drawn = draw(ranges, SEEDS)
-    found = changed(images[:, ::-1], drawn, ranges)  # whatever their layout in memory
+    sampled = sample(ranges, SEEDS)
+    found = changed(images[:, ::-1], sampled, ranges)  # whatever their layout in memory
     assert found.dtype == dtype
     for i in range(N):
-        assert np.array_equal(found[i], by_albumentations(images[i, ::-1].astype(np.float32), row(drawn, i), "reflect"))
+        assert np.array_equal(
+            found[i], by_albumentations(images[i, ::-1].astype(np.float32), row(sampled, i), "reflect")
+        )

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from foldwise.augment.draws import Ranges, draw
 from foldwise.augment.fused import changed
 from foldwise.augment.on_device import changed as changed_on_device
+from foldwise.augment.sampling import Ranges, sample
 
 N = 40
 SEEDS = np.random.default_rng(0).integers(2**63, size=N)
@@ -30,9 +30,9 @@ PIXELS = np.random.default_rng(1).uniform(0, 250, size=(N, 4, 14, 14, 1)).astype
 )
 def test_pixels_move_as_on_the_cpu(given, tolerance, border, views):
     ranges, images = Ranges(**given, border=border), PIXELS if views == 4 else PIXELS[:, 0]
-    drawn = draw(ranges, SEEDS)
-    found = keras.ops.convert_to_numpy(changed_on_device(images, drawn, ranges))
-    expected = changed(images, drawn, ranges)
+    sampled = sample(ranges, SEEDS)
+    found = keras.ops.convert_to_numpy(changed_on_device(images, sampled, ranges))
+    expected = changed(images, sampled, ranges)
     assert found == pytest.approx(expected, abs=tolerance)
     assert (found != images).any()
 
@@ -40,14 +40,14 @@ def test_pixels_move_as_on_the_cpu(given, tolerance, border, views):
 def test_oblong_images_of_bytes_and_several_channels():
     images = np.random.default_rng(1).integers(0, 256, size=(N, 9, 14, 3), dtype=np.uint8)
     ranges = Ranges(True, True, shift=4, border="zero")
-    drawn = draw(ranges, SEEDS)
-    found = keras.ops.convert_to_numpy(changed_on_device(images, drawn, ranges))
+    sampled = sample(ranges, SEEDS)
+    found = keras.ops.convert_to_numpy(changed_on_device(images, sampled, ranges))
     assert found.dtype == np.float32
-    assert np.array_equal(found, changed(images, drawn, ranges))
+    assert np.array_equal(found, changed(images, sampled, ranges))
 
 
 def test_gain_and_noise():
     ranges = Ranges(gain=3.0, noise=0.5)
-    drawn, noise = draw(ranges, SEEDS), np.random.default_rng(2).normal(size=PIXELS.shape).astype(np.float32)
-    found = keras.ops.convert_to_numpy(changed_on_device(PIXELS, drawn, ranges, noise))
-    assert found == pytest.approx(PIXELS + drawn["gain"].reshape(N, 1, 1, 1, 1) + 0.5 * noise, abs=1e-3)
+    sampled, noise = sample(ranges, SEEDS), np.random.default_rng(2).normal(size=PIXELS.shape).astype(np.float32)
+    found = keras.ops.convert_to_numpy(changed_on_device(PIXELS, sampled, ranges, noise))
+    assert found == pytest.approx(PIXELS + sampled["gain"].reshape(N, 1, 1, 1, 1) + 0.5 * noise, abs=1e-3)

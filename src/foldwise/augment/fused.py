@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from foldwise.augment.draws import Ranges, draw
+from foldwise.augment.sampling import Ranges, sample
 from foldwise.data.structure import Batch
 from foldwise.errors import ConfigError
 
-Drawn = dict[str, np.ndarray]
+Sampled = dict[str, np.ndarray]
 INTERPOLATED = ("uint8", "uint16", "int16", "float32", "float64")  # by OpenCV; other types as float32
 CHANNELS = 4  # that OpenCV interpolates at once
 BYTES = 128  # of a pixel that OpenCV moves at once; it has no more channels
@@ -22,10 +22,10 @@ BYTES = 128  # of a pixel that OpenCV moves at once; it has no more channels
 
 @dataclass(frozen=True)
 class Fused:
-    """The augmentation of each image by what is drawn from the ranges; the views of a sample are changed alike.
+    """The augmentation of each image by what is sampled from the ranges; the views of a sample are changed alike.
 
-    Another form of it, on a device, does the same to an image by `ranges` and `foldwise.augment.draws.draw`; only its
-    noise is of another generator.
+    Another form of it, on a device, does the same to an image by `ranges` and `foldwise.augment.sampling.sample`; only
+    its noise is of another generator.
     """
 
     ranges: Ranges
@@ -40,11 +40,11 @@ class Fused:
         """
         if self.ranges == Ranges():
             return batch, labels
-        return batch | {"images": changed(batch["images"], draw(self.ranges, seeds), self.ranges)}, labels
+        return batch | {"images": changed(batch["images"], sample(self.ranges, seeds), self.ranges)}, labels
 
 
-def changed(images: np.ndarray, drawn: Drawn, ranges: Ranges) -> np.ndarray:
-    """Return the images (n, [v,] h, w, c), changed as was drawn for each; the ranges tell what may have been drawn.
+def changed(images: np.ndarray, sampled: Sampled, ranges: Ranges) -> np.ndarray:
+    """Return the images (n, [v,] h, w, c), changed as was sampled for each; the ranges tell what may have been sampled.
 
     Raises ConfigError for quarter turns of images that are no squares.
     """
@@ -56,30 +56,30 @@ def changed(images: np.ndarray, drawn: Drawn, ranges: Ranges) -> np.ndarray:
         )
     if ranges.interpolates:
         known = images if images.dtype.name in INTERPOLATED else images.astype(np.float32)
-        images = _moved(known, drawn, ranges, CHANNELS)
+        images = _moved(known, sampled, ranges, CHANNELS)
     elif ranges.moves:
         size = images.itemsize
         as_bytes = np.ascontiguousarray(images).view(np.uint8)  # pixels of any type, which keep their bits
-        images = _moved(as_bytes, drawn, ranges, max(BYTES // size, 1) * size).view(images.dtype)
+        images = _moved(as_bytes, sampled, ranges, max(BYTES // size, 1) * size).view(images.dtype)
     if ranges.gain or ranges.noise:
-        images = _brightened(images, drawn, ranges)
+        images = _brightened(images, sampled, ranges)
     return images
 
 
-def _moved(images: np.ndarray, drawn: Drawn, ranges: Ranges, n_channels: int) -> np.ndarray:
+def _moved(images: np.ndarray, sampled: Sampled, ranges: Ranges, n_channels: int) -> np.ndarray:
     """Return the images (n, [v,] h, w, c) with their pixels elsewhere; OpenCV gets so many channels at once."""
     import cv2
 
     height, width, channels = images.shape[-3:]
     border = cv2.BORDER_REFLECT_101 if ranges.border == "reflect" else cv2.BORDER_CONSTANT
-    turn = drawn["turn"]
+    turn = sampled["turn"]
     # flips and a turn after them come to the same as a transposition, and flips after that
     transposed = turn % 2 == 1
-    flip_x = np.where(transposed, drawn["flip_y"], drawn["flip_x"]) ^ (turn >= 2)
-    flip_y = np.where(transposed, drawn["flip_x"], drawn["flip_y"]) ^ ((turn == 1) | (turn == 2))
+    flip_x = np.where(transposed, sampled["flip_y"], sampled["flip_x"]) ^ (turn >= 2)
+    flip_y = np.where(transposed, sampled["flip_x"], sampled["flip_y"]) ^ ((turn == 1) | (turn == 2))
     symmetries = zip(transposed.tolist(), flip_x.tolist(), flip_y.tolist(), strict=True)
-    shifts = zip(drawn["dx"].tolist(), drawn["dy"].tolist(), strict=True)
-    matrices = _matrices(drawn, height, width) if ranges.interpolates else []
+    shifts = zip(sampled["dx"].tolist(), sampled["dy"].tolist(), strict=True)
+    matrices = _matrices(sampled, height, width) if ranges.interpolates else []
     result = np.empty(images.shape, images.dtype)
     parts = [slice(first, first + n_channels) for first in range(0, channels, n_channels)]
     for i, ((transpose, x, y), (dx, dy)) in enumerate(zip(symmetries, shifts, strict=True)):
@@ -102,26 +102,26 @@ def _moved(images: np.ndarray, drawn: Drawn, ranges: Ranges, n_channels: int) ->
     return result
 
 
-def _matrices(drawn: Drawn, height: int, width: int) -> list[np.ndarray]:
+def _matrices(sampled: Sampled, height: int, width: int) -> list[np.ndarray]:
     """Return what moves each pixel (x, y, 1) of an image to its new place: (2, 3) of each.
 
     First come the scales, then rotation and shear, all about the centre, then the shift.
     """
-    angle, centre = np.deg2rad(drawn["angle"]), np.array([(width - 1) / 2, (height - 1) / 2])
+    angle, centre = np.deg2rad(sampled["angle"]), np.array([(width - 1) / 2, (height - 1) / 2])
     cos, sin = np.cos(angle), np.sin(angle)
-    scale = np.stack([drawn["scale_x"], drawn["scale_y"]], axis=1)
+    scale = np.stack([sampled["scale_x"], sampled["scale_y"]], axis=1)
     linear = np.array([[cos, sin], [-sin, cos]]).transpose(2, 0, 1) * scale[:, None]
-    linear[:, 0] += np.tan(np.deg2rad(drawn["shear"]))[:, None] * linear[:, 1]
-    shift = np.stack([drawn["dx"], drawn["dy"]], axis=1)
+    linear[:, 0] += np.tan(np.deg2rad(sampled["shear"]))[:, None] * linear[:, 1]
+    shift = np.stack([sampled["dx"], sampled["dy"]], axis=1)
     return list(np.concatenate([linear, (centre + shift - linear @ centre)[:, :, None]], axis=2))
 
 
-def _brightened(images: np.ndarray, drawn: Drawn, ranges: Ranges) -> np.ndarray:
+def _brightened(images: np.ndarray, sampled: Sampled, ranges: Ranges) -> np.ndarray:
     """Return the images as float32 with the gain of each, and noise."""
-    gain = drawn["gain"].astype(np.float32).reshape(-1, *[1] * (images.ndim - 1))
+    gain = sampled["gain"].astype(np.float32).reshape(-1, *[1] * (images.ndim - 1))
     result: np.ndarray = images.astype(np.float32) + gain
     if ranges.noise:
-        for image, seed in zip(result, drawn["noise_seed"].tolist(), strict=True):
+        for image, seed in zip(result, sampled["noise_seed"].tolist(), strict=True):
             noise = np.random.Generator(np.random.SFC64(seed)).standard_normal(image.shape, np.float32)
             image += np.float32(ranges.noise) * noise
     return result

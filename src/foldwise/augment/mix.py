@@ -17,21 +17,21 @@ def mix(
     mixup, cutmix: parameter of the Beta distribution of the share, 0 for off (Zhang et al. 2018, Yun et al.
     2019). With both, each batch is mixed by one of them at random.
     """
-    drawn = draw(len(images), images.shape[-3:-1], mixup, cutmix, rng)
-    if drawn.box is None:
-        mixed_images = drawn.share * images + (1 - drawn.share) * images[drawn.partner]
+    sampled = sample(len(images), images.shape[-3:-1], mixup, cutmix, rng)
+    if sampled.box is None:
+        mixed_images = sampled.share * images + (1 - sampled.share) * images[sampled.partner]
     else:
-        top, left, h, w = drawn.box
+        top, left, h, w = sampled.box
         mixed_images = images.copy()
         mixed_images[..., top : top + h, left : left + w, :] = images[
-            drawn.partner, ..., top : top + h, left : left + w, :
+            sampled.partner, ..., top : top + h, left : left + w, :
         ]
-    share, others = drawn.share, labels[drawn.partner]
+    share, others = sampled.share, labels[sampled.partner]
     return mixed_images.astype(np.float32), (share * labels + (1 - share) * others).astype(np.float32)
 
 
 @dataclass(frozen=True)
-class Draw:
+class Mixing:
     """How a batch is mixed.
 
     share: of a sample's own label, and without a box of its own pixels.
@@ -44,16 +44,16 @@ class Draw:
     box: tuple[int, int, int, int] | None
 
 
-def draw(n: int, size: tuple[int, ...], mixup: float, cutmix: float, rng: np.random.Generator) -> Draw:
-    """Draw how a batch of n images of a size (h, w) is mixed; mixup, cutmix: as `mix` takes them."""
+def sample(n: int, size: tuple[int, ...], mixup: float, cutmix: float, rng: np.random.Generator) -> Mixing:
+    """Sample how a batch of n images of a size (h, w) is mixed; mixup, cutmix: as `mix` takes them."""
     use_cutmix = cutmix > 0 and (mixup == 0 or rng.random() < 0.5)
     alpha = cutmix if use_cutmix else mixup
     share = rng.beta(alpha, alpha)
     partner = rng.permutation(n)
     if not use_cutmix:
-        return Draw(share, partner, None)
+        return Mixing(share, partner, None)
     height, width = size
     side = np.sqrt(1 - share)
     h, w = round(height * side), round(width * side)
     top, left = rng.integers(height - h + 1), rng.integers(width - w + 1)
-    return Draw(1 - h * w / (height * width), partner, (int(top), int(left), h, w))
+    return Mixing(1 - h * w / (height * width), partner, (int(top), int(left), h, w))

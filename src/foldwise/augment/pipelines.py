@@ -9,8 +9,8 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from foldwise.augment.draws import Ranges
 from foldwise.augment.fused import Fused
+from foldwise.augment.sampling import Ranges
 from foldwise.augment.training_rows import TrainingRows
 from foldwise.data.structure import Batch
 from foldwise.plugins import function_named

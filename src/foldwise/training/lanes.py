@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 
 from foldwise.augment import mix, on_device
-from foldwise.augment.draws import Ranges, draw
 from foldwise.augment.pipelines import ranges_of
+from foldwise.augment.sampling import Ranges, sample
 from foldwise.data.batch import present
 from foldwise.errors import FoldwiseError
 from foldwise.models import introspect
@@ -139,8 +139,8 @@ def steps_of(lane: Lane, epoch: int) -> Steps:
 
     chosen (S, B): places among the rows of the lane, in the order of `foldwise.training.batches`, with the first row
         of the lane in what fills up; valid (S, B): 1.0, and 0.0 there; seeds (S, B): of each row.
-    share (S,), partner (S, B), box (S, 4): of mixup and CutMix, as `foldwise.augment.mix.draw` gives them.
-    What `foldwise.augment.draws.draw` gives for the seeds, (S, B) each, where images are augmented.
+    share (S,), partner (S, B), box (S, 4): of mixup and CutMix, as `foldwise.augment.mix.sample` gives them.
+    What `foldwise.augment.sampling.sample` gives for the seeds, (S, B) each, where images are augmented.
     """
     size, n = lane.recipe.fit.batch_size, lane.n_rows
     shape = (lane.n_steps, size)
@@ -155,9 +155,9 @@ def steps_of(lane: Lane, epoch: int) -> Steps:
     settings = source.augment
     if (ranges := _ranges(lane)) != Ranges():
         # what fills up has a seed too: a scale of 0 would make numbers that are none
-        drawn = draw(ranges, _lengthened(seeds, shape[0] * size))
+        sampled = sample(ranges, _lengthened(seeds, shape[0] * size))
         kinds = {"f": np.float32, "i": np.int32, "b": np.bool_}
-        steps |= {name: values.astype(kinds[values.dtype.kind]).reshape(shape) for name, values in drawn.items()}
+        steps |= {name: values.astype(kinds[values.dtype.kind]).reshape(shape) for name, values in sampled.items()}
     if settings.mixup or settings.cutmix:
         steps |= {
             "share": np.ones(shape[0], np.float32),
@@ -166,7 +166,7 @@ def steps_of(lane: Lane, epoch: int) -> Steps:
         }
         for number in range(shape[0]):
             rows, rng = min(size, n - number * size), np.random.default_rng((*lane.seed, epoch + 1, number))
-            mixed = mix.draw(rows, lane.data.rows.images.shape[-3:-1], settings.mixup, settings.cutmix, rng)
+            mixed = mix.sample(rows, lane.data.rows.images.shape[-3:-1], settings.mixup, settings.cutmix, rng)
             steps["share"][number], steps["partner"][number, :rows] = mixed.share, mixed.partner
             if mixed.box is not None:
                 steps["box"][number] = mixed.box

@@ -1,4 +1,4 @@
-"""What is drawn for an image before it is changed: numbers that depend on its seed alone.
+"""What is sampled for an image before it is changed: numbers that depend on its seed alone.
 
 One function of the seeds gives all rows their numbers at once, so that whatever changes the images, on a CPU or on a
 GPU, changes an image in the same way from the same seed.
@@ -55,14 +55,14 @@ class Ranges:
         return self.flip_x or self.flip_y or self.quarter_turns or self.shift > 0 or self.interpolates
 
 
-def draw(ranges: Ranges, seeds: np.ndarray) -> dict[str, np.ndarray]:
-    """Draw what is done to each image from its seed (n,), an integer: arrays (n,) by name.
+def sample(ranges: Ranges, seeds: np.ndarray) -> dict[str, np.ndarray]:
+    """Sample what is done to each image from its seed (n,), an integer: arrays (n,) by name.
 
     flip_x, flip_y: bool. turn: 0 to 3 quarter turns against the clock. dx, dy: int, pixels to the right and down.
     angle: degrees against the clock. scale_x, scale_y: factors. shear: degrees. gain: what is added to each pixel.
     noise_seed: int below 2**31, of the generator of the noise.
 
-    What `ranges` does not allow is drawn as nothing: False, 0, or a factor of 1.
+    What `ranges` does not allow is sampled as nothing: False, 0, or a factor of 1.
     """
     u = dict(zip(UNIFORMS, _uniform(np.asarray(seeds), len(UNIFORMS)), strict=True))
     normal = np.sqrt(-2 * np.log1p(-u["radius"])) * np.cos(2 * np.pi * u["phase"])  # Box and Muller, 1958
