@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from foldwise import augment, configure, devices, models, plugins
-from foldwise.augment import draws, fused, pipelines
+from foldwise.augment import fused, pipelines, sampling
 from foldwise.data.folds import split_key
 from foldwise.runs import recipe
 from foldwise.settings import AugmentSettings, FinetuneSettings, FitSettings, PseudoSettings, SplitSettings, plain
@@ -197,7 +197,7 @@ def edited(monkeypatch, old, new, module=pipelines):
         (pipelines, '"""Flip left to right and top to bottom', '"""Flip both ways', False),
         (pipelines, "import inspect\n", "import inspect  # of Python\n", False),
         (fused, "cv2.BORDER_REFLECT_101", "cv2.BORDER_REPLICATE", True),
-        (draws, "(2 * most + 1)", "(2 * most)", True),
+        (sampling, "(2 * most + 1)", "(2 * most)", True),
     ],
 )
 def test_an_edited_augmentation_is_trained_anew_and_a_comment_is_not(monkeypatch, module, old, new, anew):

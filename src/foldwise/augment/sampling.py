@@ -14,7 +14,7 @@ import numpy as np
 # of splitmix64; see `_uniform`
 STEP = np.uint64(0x9E3779B97F4A7C15)
 FIRST, SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-# each has a place of its own, so that a range that is added to a preset leaves the other draws as they are
+# each has a place of its own, so that a range that is added to a preset leaves what is sampled for the others as it is
 UNIFORMS = ("flip_x", "flip_y", "turn", "dx", "dy", "angle", "scale_x", "scale_y", "shear", "radius", "phase", "noise")
 
 
