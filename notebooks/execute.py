@@ -53,6 +53,7 @@ def execute(path: Path) -> None:
         for output in cell.get("outputs", []):
             if output.get("name") == "stderr":
                 raise SystemExit(f"{path.name}: cell {number} prints on stderr:\n{output['text']}")
+    notebook.metadata.language_info.pop("version", None)  # of Python, which the outputs do not depend on
     notebook.metadata["foldwise"] = {"code_sha256": code_hash(notebook)}
     nbformat.write(notebook, path)
 

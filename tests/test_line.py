@@ -377,12 +377,17 @@ def test_a_stage_without_what_it_needs_names_the_command_that_makes_it(stage, tm
 MADE = Path(__file__).parents[1]
 
 
-def commands_of(*words):
-    """The commands that make would run."""
+def make(*words):
+    """What `make --dry-run` does."""
     passed_on = ("MAKE", "MFLAGS", "ARGS", "TRAIN", "COMPETITION")  # by the make that runs the tests
     own = {name: value for name, value in os.environ.items() if not name.startswith(passed_on)}
-    command = ["make", "--dry-run", *words]
-    done = subprocess.run(command, cwd=MADE, env=own, capture_output=True, text=True, check=True)
+    return subprocess.run(["make", "--dry-run", *words], cwd=MADE, env=own, capture_output=True, text=True, check=False)
+
+
+def commands_of(*words):
+    """The commands that make would run."""
+    done = make(*words)
+    assert done.returncode == 0, done.stderr
     return [line.partition("foldwise ")[2] for line in done.stdout.splitlines() if "/foldwise " in line]
 
 
@@ -429,8 +434,7 @@ def test_the_demo_of_a_competition_of_ones_own_ends_with_scores():
     ],
 )
 def test_make_refuses_a_variable_that_it_does_not_have(words, advice):
-    goal = words if words[0] == "demo" else ["train", *words]
-    done = subprocess.run(["make", "--dry-run", *goal], cwd=MADE, capture_output=True, text=True, check=False)
+    done = make(*(words if words[0] == "demo" else ["train", *words]))
     assert done.returncode == 2
     assert advice in done.stderr
     assert done.stdout == ""
