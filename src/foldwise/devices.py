@@ -27,7 +27,7 @@ def chosen_backend(execution: ExecutionSettings) -> Backend:
     """
     installed: list[Backend] = [name for name in ("tensorflow", "jax", "torch") if find_spec(name) is not None]
     if execution.backend == "auto":
-        if "jax" in installed and not execution.allow_cpu and jax_has_cuda() and visible_gpus():
+        if "jax" in installed and jax_has_cuda() and usable_gpus(execution):
             return "jax"
         return installed[0] if installed else "tensorflow"
     if execution.backend not in installed:
@@ -36,6 +36,11 @@ def chosen_backend(execution: ExecutionSettings) -> Backend:
             f"Run: pip install {EXTRAS[execution.backend]}"
         )
     return execution.backend
+
+
+def usable_gpus(execution: ExecutionSettings) -> tuple[str, ...]:
+    """Return the visible GPUs, on which a command must compute; none where it may use the CPU instead."""
+    return () if execution.allow_cpu else visible_gpus()
 
 
 def visible_gpus() -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from helpers.tiny import make_recipe
 
+from foldwise import devices
 from foldwise.errors import ConfigError
 from foldwise.execution import lanes
 from foldwise.execution.task import FoldTask
@@ -45,10 +46,10 @@ def test_what_has_no_form_for_the_device_trains_fold_by_fold(changed):
 def test_lanes_are_for_gpus_unless_set(monkeypatch):
     tasks = [task_of(make_recipe("mlp"), fold) for fold in (0, 1)]
     for gpus, expected in ((0, [1, 1]), (1, [2]), (2, [1, 1]), (3, [1, 1])):
-        monkeypatch.setattr(lanes, "visible_gpus", lambda gpus=gpus: tuple(map(str, range(gpus))))
+        monkeypatch.setattr(devices, "visible_gpus", lambda gpus=gpus: tuple(map(str, range(gpus))))
         assert names(lanes.grouped(tasks, ExecutionSettings())) == expected
     tasks = [task_of(make_recipe("mlp"), fold) for fold in range(5)]
-    monkeypatch.setattr(lanes, "visible_gpus", lambda: ("0", "1"))
+    monkeypatch.setattr(devices, "visible_gpus", lambda: ("0", "1"))
     queued = lanes.grouped(tasks, ExecutionSettings())
     assert [[task.fold_number for task in one.tasks] for one in queued] == [[0, 2, 4], [1, 3]]
     with pytest.raises(ConfigError, match=r"execution\.lanes=2: lanes need execution\.backend=jax"):

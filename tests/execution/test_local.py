@@ -4,6 +4,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
+from foldwise import devices
 from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.execution import local
 from foldwise.settings import ExecutionSettings
@@ -25,14 +26,14 @@ from foldwise.settings import ExecutionSettings
 )
 def test_workers_and_threads(monkeypatch, n_cores, given, n_tasks, expected):
     monkeypatch.setattr(local, "cores", lambda: n_cores)
-    monkeypatch.setattr(local, "visible_gpus", lambda: ())
+    monkeypatch.setattr(devices, "visible_gpus", lambda: ())
     assert local.parallelism(ExecutionSettings(**given), n_tasks) == expected
 
 
 def test_each_gpu_trains_one_fold_at_a_time_unless_settings_differ(monkeypatch):
     monkeypatch.setattr(local, "cores", lambda: 16)
     for gpus in (1, 3):
-        monkeypatch.setattr(local, "visible_gpus", lambda gpus=gpus: tuple(map(str, range(gpus))))
+        monkeypatch.setattr(devices, "visible_gpus", lambda gpus=gpus: tuple(map(str, range(gpus))))
         assert local.parallelism(ExecutionSettings(), 5)[0] == gpus
         assert local.parallelism(ExecutionSettings(workers=2), 5)[0] == 2
         assert local.parallelism(ExecutionSettings(allow_cpu=True), 5)[0] == 5
@@ -51,7 +52,7 @@ def test_each_worker_sees_a_gpu_of_its_own(monkeypatch):
             pass
 
     monkeypatch.setattr(local, "ProcessPoolExecutor", Pool)
-    monkeypatch.setattr(local, "visible_gpus", lambda: ("GPU-a", "GPU-b"))
+    monkeypatch.setattr(devices, "visible_gpus", lambda: ("GPU-a", "GPU-b"))
     local.LocalPool(ExecutionSettings(), 5, None)
     local.LocalPool(ExecutionSettings(workers=3), 5, None)
     local.LocalPool(ExecutionSettings(workers=2, allow_cpu=True), 5, None)

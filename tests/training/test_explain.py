@@ -47,7 +47,7 @@ def test_what_speaks_against_an_output_has_no_grad_cam(asked, spots):
 
 def test_occlusion_by_hand(spots):
     """Where a patch of 2 x 2 with a spot takes the mean 1/6, the sum of the image falls by 4 - 4/6 and 2 - 4/6."""
-    heat = explain.occlusion(one_filter(), spots, evidence([0, 0]), patches=3)
+    heat = explain.occluder(one_filter(), patches=3)(spots, evidence([0, 0]))
     assert heat.shape == (2, 3, 3)
     assert heat[0, 0, 0] == 1
     assert heat[0, 2, 2] == pytest.approx((2 - 4 / 6) / (4 - 4 / 6), abs=1e-5)

@@ -88,8 +88,8 @@ def explain_one(task: ExplanationTask, report: Report) -> None:
         )
     if task.occlusion:
         arrays["occlusion"] = _mean(
-            [explain.occlusion(model, batch, evidence.of(at)) for at, batch in parts(images[: task.occlusion])]
-            for model in models
+            [occlusion(batch, evidence.of(at)) for at, batch in parts(images[: task.occlusion])]
+            for occlusion in map(explain.occluder, models)
         )
     if task.neighbours:
         known = training[np.unique(np.linspace(0, len(training) - 1, min(len(training), KNOWN)).astype(int))]

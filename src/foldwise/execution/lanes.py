@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from foldwise.augment.pipelines import ranges_of
-from foldwise.devices import visible_gpus
+from foldwise.devices import usable_gpus
 from foldwise.errors import ConfigError
 from foldwise.execution.task import FoldTask, Report, read_task, seldom, train_one, write_result
-from foldwise.runs.recipe import Recipe, stores_features
+from foldwise.runs.recipe import Recipe, stores_features, without_seeds
 from foldwise.runs.store import Run
 from foldwise.settings import ExecutionSettings, plain
 from foldwise.storage import content_key
@@ -63,7 +63,7 @@ def grouped(tasks: Sequence[FoldTask], execution: ExecutionSettings) -> list[Que
     lanes = execution.lanes
     if isinstance(lanes, int) and any(task.recipe.backend != "jax" for task in tasks):
         raise ConfigError(f"execution.lanes={lanes}: lanes need execution.backend=jax, or execution.lanes=off")
-    gpus = () if execution.allow_cpu else visible_gpus()
+    gpus = usable_gpus(execution)
     wanted = isinstance(lanes, int) or (lanes == "auto" and gpus)
     if not wanted or lanes == "off":
         return list(tasks)
@@ -98,8 +98,7 @@ def why_not(recipe: Recipe) -> str | None:
 
 def program_key(task: FoldTask) -> str:
     """Return a hash of what all lanes of a program share: all but folds, seeds, learning rate and weight decay."""
-    fit = replace(task.recipe.fit, learning_rate=1.0, weight_decay=0.0)
-    fit = replace(fit, seed=0, n_seeds=1, refit=False, refit_seeds=1)
+    fit = replace(without_seeds(task.recipe.fit), learning_rate=1.0, weight_decay=0.0)
     recipe = replace(task.recipe, fit=fit)
     return content_key([plain(recipe), str(task.prepared), str(task.folds)])
 

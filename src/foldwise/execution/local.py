@@ -14,7 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from typing import Any
 
-from foldwise.devices import visible_gpus
+from foldwise.devices import usable_gpus
 from foldwise.errors import FoldwiseError
 from foldwise.execution.task import Report
 from foldwise.processes import cores, die_with_parent
@@ -36,7 +36,7 @@ def parallelism(execution: ExecutionSettings, n_tasks: int) -> tuple[int, int]:
     fold that is alone is then not left with one. The threads depend on the machine alone, not on how many folds
     are left to train, because the bits of a prediction depend on them. Each GPU trains one fold at a time.
     """
-    gpus = () if execution.allow_cpu else visible_gpus()
+    gpus = usable_gpus(execution)
     threads = execution.threads_per_fold or max(min(2, cores()), cores() // 5)
     workers = execution.workers or len(gpus) or min(cores(), max(1, 2 * cores() // threads))
     return min(workers, n_tasks), threads
@@ -63,7 +63,7 @@ class LocalPool:
     ) -> None:
         self._work = work
         self.workers, self.threads = parallelism(execution, n_tasks)
-        gpus = () if execution.allow_cpu else visible_gpus()
+        gpus = usable_gpus(execution)
         self._needs_gpu = bool(gpus)
         self._tasks: dict[Future[None], Any] = {}
         self._is_late = False

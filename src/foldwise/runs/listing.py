@@ -80,9 +80,16 @@ def changes(recipe: Mapping[str, Any]) -> dict[str, Any]:
 
 def difference(first: Run, second: Run) -> list[tuple[str, Any, Any]]:
     """Return (key, value of the first, value of the second) of all that differs in two recipes; None: not there."""
-    one, two = flat(first.recipe), flat(second.recipe)
-    keys = [*one, *(key for key in two if key not in one)]
-    return [(key, one.get(key), two.get(key)) for key in keys if one.get(key) != two.get(key)]
+    return differences(flat(first.recipe), flat(second.recipe))
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Return (key, value of one, value of the other) of all keys whose values differ; None: not there.
+
+    >>> differences({"a": 1, "b": 2}, {"b": 3, "c": 4})
+    [('a', 1, None), ('b', 2, 3), ('c', None, 4)]
+    """
+    return [(key, one.get(key), other.get(key)) for key in {**one, **other} if one.get(key) != other.get(key)]
 
 
 def matches(row: Mapping[str, Any], recipe: Mapping[str, Any], condition: str) -> bool:

@@ -243,6 +243,11 @@ def stores_features(recipe: Recipe) -> bool:
     )
 
 
+def without_seeds(fit: FitSettings) -> FitSettings:
+    """Return the settings of a training without those that say how often it is done, and from which seed."""
+    return replace(fit, seed=0, n_seeds=1, refit=False, refit_seeds=1)
+
+
 def versions(backend: Backend = "tensorflow") -> dict[str, str]:
     """The versions of the packages that a prediction depends on."""
     names = {"tensorflow": ("tensorflow", "tensorflow-cpu")}

@@ -14,6 +14,7 @@ from foldwise.runs.store import Run, all_runs, fit_name
 from foldwise.scoring.metrics import METRICS, as_text
 from foldwise.scoring.objective import cost
 from foldwise.settings import Metric, Settings
+from foldwise.stages.score import printed
 
 
 def runs(settings: Settings) -> dict[str, Any]:
@@ -59,7 +60,7 @@ def show_runs(result: dict[str, Any], width: int) -> str:
             table.add_column(name, overflow="fold")
         for row in result["differences"]:
             table.add_row(row["key"], _text(row["first"]), _text(row["second"]))
-        return _printed(table, width)
+        return printed(table, width)
     rows, metric = result["runs"], result["metric"]
     if not rows:
         return f"none of {result['n_runs']} runs meets the filter"
@@ -177,12 +178,3 @@ def _metric(settings: Settings, rows: list[dict[str, Any]]) -> Metric:
 
 def _text(value: Any) -> str:
     return "-" if value is None else value if isinstance(value, str) else json.dumps(value).replace(" ", "")
-
-
-def _printed(table: Any, width: int) -> str:
-    from rich.console import Console
-
-    console = Console(width=width, no_color=True)
-    with console.capture() as captured:
-        console.print(table)
-    return "\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n"

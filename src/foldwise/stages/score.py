@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from foldwise.scoring import breakdown, objective
 from foldwise.scoring.metrics import METRICS, as_text
 from foldwise.settings import Metric, Settings
 from foldwise.stages.prepare import prepared
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +71,6 @@ def show(reports: list[dict[str, Any]], width: int) -> str:
 
     Columns that do not fit the width are left out, the spread over folds and the least usual metrics first.
     """
-    from rich.console import Console
     from rich.table import Table
 
     usual = usual_metric_of(reports[0]) if reports else "log_loss"
@@ -92,12 +94,18 @@ def show(reports: list[dict[str, Any]], width: int) -> str:
         table.add_column(name, justify="right", no_wrap=True)
     for run, cells in rows:
         table.add_row(run, *(cells.get(name, "-") for name in columns))
+    parts = {f"{r['model']}-{r['run_key']}": r[f"{usual}_by"] for r in reports if "by" in r}
+    return printed(table, width) + (breakdown.show(reports[0]["by"], parts, width) if parts else "")
+
+
+def printed(table: Table, width: int) -> str:
+    """Return a table as it is printed without colours, in lines without trailing blanks."""
+    from rich.console import Console
+
     console = Console(width=width, no_color=True)
     with console.capture() as captured:
         console.print(table)
-    parts = {f"{r['model']}-{r['run_key']}": r[f"{usual}_by"] for r in reports if "by" in r}
-    shown = "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
-    return shown + (breakdown.show(reports[0]["by"], parts, width) if parts else "")
+    return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
 
 
 def _rows(reports: list[dict[str, Any]], metric: Metric, usual: Metric) -> list[tuple[str, dict[str, str]]]:

@@ -18,8 +18,8 @@ from foldwise.models import common, introspect
 from foldwise.runs.recipe import Recipe
 from foldwise.training import snapshots
 from foldwise.training.backend import maps_and_gradients, traced_predict
-from foldwise.training.build import build_model
-from foldwise.training.features import with_new_head
+from foldwise.training.network import untrained_model
+from foldwise.training.source import Source
 
 PATCHES = 8  # of an occlusion map along the longer side
 
@@ -47,9 +47,7 @@ class Evidence:
 
 def trained_model(recipe: Recipe, dataset: Dataset, weights: Path) -> keras.Model:
     """Return the model of a recipe with the weights of one of its fits; dataset: a row an image."""
-    model = build_model(recipe, dataset)
-    if recipe.finetune.mode == "head":
-        model = with_new_head(model)
+    model = untrained_model(recipe, Source.from_images(recipe, dataset), (0, 0))
     model.load_weights(weights)
     return snapshots.with_weights(model, model.get_weights())
 
@@ -124,30 +122,35 @@ def grad_cam(model: keras.Model, batch: Batch, evidence: Evidence, structure: St
     return _scaled(result if images.ndim == 5 else result[:, 0])
 
 
-def occlusion(model: keras.Model, batch: Batch, evidence: Evidence, patches: int = PATCHES) -> np.ndarray:
-    """Return how much the evidence falls where a patch of the image is covered, from 0 to 1 in each: (m, [v,] h', w').
+def occluder(model: keras.Model, patches: int = PATCHES) -> Callable[[Batch, Evidence], np.ndarray]:
+    """Return a function that covers patches of images, and returns how much the evidence falls: (m, [v,] h', w').
 
-    A square patch takes the mean of its channel, at each place of a grid of `patches` along the longer side: Zeiler and
-    Fergus (2014), Visualizing and understanding convolutional networks, ECCV. One view is covered at a time.
+    Its values go from 0 to 1 in each sample. A square patch takes the mean of its channel, at each place of a grid of
+    `patches` along the longer side: Zeiler and Fergus (2014), Visualizing and understanding convolutional networks,
+    ECCV. One view is covered at a time.
     """
     predict, names = traced_predict(model), introspect.input_names(model)
-    images = batch["images"] if batch["images"].ndim == 5 else batch["images"][:, None]
-    weights = evidence.weights(model.outputs[0].shape[-1])
 
-    def sums(shown: np.ndarray) -> np.ndarray:
-        given = batch | {"images": shown.reshape(batch["images"].shape)}
-        return np.asarray((predict(*(given[name] for name in names)) * weights).sum(axis=1))
+    def occlusion(batch: Batch, evidence: Evidence) -> np.ndarray:
+        images = batch["images"] if batch["images"].ndim == 5 else batch["images"][:, None]
+        weights = evidence.weights(model.outputs[0].shape[-1])
 
-    n, v, h, w, _ = images.shape
-    side = -(-max(h, w) // patches)
-    heat = np.zeros((n, v, -(-h // side), -(-w // side)), np.float32)
-    before, mean = sums(images), images.mean(axis=(2, 3), keepdims=True)
-    for view, row, column in np.ndindex(heat.shape[1:]):
-        covered = images.copy()
-        place = slice(row * side, (row + 1) * side), slice(column * side, (column + 1) * side)
-        covered[:, view, *place] = mean[:, view]
-        heat[:, view, row, column] = before - sums(covered)
-    return _scaled(np.maximum(heat.reshape(n, *batch["images"].shape[1:-3], *heat.shape[2:]), 0))
+        def sums(shown: np.ndarray) -> np.ndarray:
+            given = batch | {"images": shown.reshape(batch["images"].shape)}
+            return np.asarray((predict(*(given[name] for name in names)) * weights).sum(axis=1))
+
+        n, v, h, w, _ = images.shape
+        side = -(-max(h, w) // patches)
+        heat = np.zeros((n, v, -(-h // side), -(-w // side)), np.float32)
+        before, mean = sums(images), images.mean(axis=(2, 3), keepdims=True)
+        for view, row, column in np.ndindex(heat.shape[1:]):
+            covered = images.copy()
+            place = slice(row * side, (row + 1) * side), slice(column * side, (column + 1) * side)
+            covered[:, view, *place] = mean[:, view]
+            heat[:, view, row, column] = before - sums(covered)
+        return _scaled(np.maximum(heat.reshape(n, *batch["images"].shape[1:-3], *heat.shape[2:]), 0))
+
+    return occlusion
 
 
 def feature_model(model: keras.Model) -> Callable[[Batch], np.ndarray]:

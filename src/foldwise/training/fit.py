@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -124,9 +123,7 @@ def _train_one_seed(
     phases = finetune.phases(recipe.finetune, fit, model)
     for phase in phases:
         part = own.part(phase, phase is phases[-1], len(batches))
-        n_snapshots = fit.snapshots if phase is phases[-1] else 1
-        length = replace(fit, epochs=phase.last - phase.first, snapshots=n_snapshots)
-        kept.epochs = [phase.first + end for end in snapshots.cycle_ends(length)[:-1]]
+        kept.epochs = [phase.first + end for end in snapshots.cycle_ends(part.fit)[:-1]]
         for epoch in _epochs(part, batches, phase.first, phase.last, watch):
             kept.after(epoch, part.model)
             if with_held_out_loss and data.held_out.any():  # a refit holds none out

@@ -18,8 +18,8 @@ import numpy as np
 from foldwise.data.batch import structure_of
 from foldwise.data.dataset import Dataset
 from foldwise.models import common, introspect
-from foldwise.runs.recipe import Recipe
-from foldwise.settings import plain
+from foldwise.runs.recipe import Recipe, without_seeds
+from foldwise.settings import FitSettings, plain
 from foldwise.training import finetune, snapshots
 from foldwise.training.backend import set_seed, traced_step
 from foldwise.training.features import with_new_head
@@ -32,12 +32,15 @@ VERSION = 1  # enters the run key; raised by an edit that changes what a recipe 
 
 
 class Part:
-    """What is trained in one phase: a compiled model, and its step once it is traced."""
+    """What is trained in one phase: a compiled model, and its step once it is traced.
 
-    def __init__(self, model: keras.Model) -> None:
+    fit: the settings of the phase.
+    """
+
+    def __init__(self, model: keras.Model, fit: FitSettings) -> None:
         # else TensorFlow traces the training step twice: a first time to create the optimizer's variables
         model.optimizer.build(model.trainable_variables)
-        self.model = model
+        self.model, self.fit = model, fit
         self._initial = [_sparse(variable.numpy()) for variable in model.optimizer.variables]
         self._steps: dict[Any, Callable[..., tuple[Any, Any]]] = {}
 
@@ -80,7 +83,7 @@ class Network:
         fit = replace(fit, snapshots=recipe.fit.snapshots if is_last else 1)
         shares = finetune.learning_rate_shares(model, recipe.finetune)
         trained.compile(optimizer(fit, n_steps, trained.trainable_variables, shares), loss_of(recipe.fit, self._task))
-        self._parts[key] = Part(trained)
+        self._parts[key] = Part(trained, fit)
         return self._parts[key]
 
 
@@ -110,10 +113,9 @@ def network(recipe: Recipe, dataset: Dataset, source: Source, seed: tuple[int, i
 
     One network is kept in a process, until another recipe, or other data, needs one.
     """
-    fit = replace(recipe.fit, seed=0, n_seeds=1, refit=False, refit_seeds=1)
     shape = [*dataset.train.images.shape[1:], len(dataset.targets)]
     data = [dataset.data_key, shape, source.stored_views, repr(structure_of(dataset))]
-    key = repr([plain(replace(recipe, fit=fit)), data])
+    key = repr([plain(replace(recipe, fit=without_seeds(recipe.fit))), data])
     if key not in _last:
         _last.clear()  # before another is built: both may not fit into memory
         keras.backend.clear_session()  # not for each fold: TensorFlow would optimise all graphs anew

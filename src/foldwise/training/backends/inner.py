@@ -27,3 +27,16 @@ def changed_outputs(layers: list[keras.Layer], change: Callable[[int, Any], Any]
     finally:
         for layer in layers:
             del layer.call
+
+
+@contextlib.contextmanager
+def kept_outputs(layers: list[keras.Layer]) -> Iterator[dict[int, Any]]:
+    """In a `with` block, keep the output of each layer by its number."""
+    kept: dict[int, Any] = {}
+
+    def keep(number: int, output: Any) -> Any:
+        kept[number] = output
+        return output
+
+    with changed_outputs(layers, keep):
+        yield kept

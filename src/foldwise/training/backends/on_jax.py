@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from foldwise.training.backends.alone import import_keras
-from foldwise.training.backends.inner import changed_outputs
+from foldwise.training.backends.inner import changed_outputs, kept_outputs
 from foldwise.training.backends.scale import scaled_by
 
 if TYPE_CHECKING:
@@ -153,12 +153,7 @@ def maps_and_gradients(
     import jax
     import jax.numpy as jnp
 
-    kept: dict[int, Any] = {}
     probes: list[Any] = []
-
-    def keep(number: int, output: Any) -> Any:
-        kept[number] = output
-        return output
 
     def add_probe(number: int, output: Any) -> Any:
         return output + probes[number]
@@ -169,7 +164,7 @@ def maps_and_gradients(
         return jnp.sum(outputs.astype("float32") * weights)
 
     tensors = [jnp.asarray(one, given.dtype) for one, given in zip(inputs, model.inputs, strict=True)]
-    with changed_outputs(layers, keep):
+    with kept_outputs(layers) as kept:
         total([])
     with changed_outputs(layers, add_probe):
         gradients = jax.grad(total)([jnp.zeros_like(kept[number]) for number in range(len(layers))])

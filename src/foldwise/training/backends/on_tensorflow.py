@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from foldwise.processes import spread_new_threads
-from foldwise.training.backends.inner import changed_outputs
+from foldwise.training.backends.inner import kept_outputs
 from foldwise.training.backends.scale import scaled_by
 
 if TYPE_CHECKING:
@@ -118,13 +118,7 @@ def maps_and_gradients(
     """Return what `foldwise.training.backend.maps_and_gradients` describes."""
     import tensorflow as tf
 
-    kept: dict[int, Any] = {}
-
-    def keep(number: int, output: Any) -> Any:
-        kept[number] = output
-        return output
-
-    with changed_outputs(layers, keep), tf.GradientTape() as tape:
+    with kept_outputs(layers) as kept, tf.GradientTape() as tape:
         tensors = [tf.constant(one, given.dtype) for one, given in zip(inputs, model.inputs, strict=True)]
         tape.watch(tensors[0])
         outputs = model(tensors[0] if len(tensors) == 1 else tensors, training=False)

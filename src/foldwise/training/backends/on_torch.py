@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from foldwise.training.backends.alone import import_keras
-from foldwise.training.backends.inner import changed_outputs
+from foldwise.training.backends.inner import kept_outputs
 
 if TYPE_CHECKING:
     import keras
@@ -92,14 +92,8 @@ def maps_and_gradients(
     import keras
     import torch
 
-    kept: dict[int, Any] = {}
-
-    def keep(number: int, output: Any) -> Any:
-        kept[number] = output
-        return output
-
     tensors = [keras.ops.convert_to_tensor(one, given.dtype) for one, given in zip(inputs, model.inputs, strict=True)]
-    with changed_outputs(layers, keep), torch.enable_grad():
+    with kept_outputs(layers) as kept, torch.enable_grad():
         tensors[0].requires_grad_()
         outputs = model(tensors[0] if len(tensors) == 1 else tensors, training=False)
         total = (outputs * keras.ops.convert_to_tensor(weights)).sum()
