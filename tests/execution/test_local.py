@@ -1,8 +1,12 @@
 """How many folds are trained at once, with how many threads, and what an error of one becomes."""
 
+import os
+import signal
+import time
 from concurrent.futures.process import BrokenProcessPool
 
 import pytest
+from helpers import killed
 
 from foldwise import devices
 from foldwise.errors import ConfigError, FoldwiseError
@@ -95,3 +99,50 @@ def test_an_error_of_a_worker_names_the_fold_and_what_to_do(error, message):
 
 def test_a_fold_without_an_error_raises_none():
     assert local.raise_named(None, "mlp-1 fold 0") is None
+
+
+def the_line():
+    """A task without a fault, and the error that names it."""
+    return pytest.raises(FoldwiseError, match=r"^mlp-1 fold \d: a worker process was killed.*finished folds are kept$")
+
+
+@pytest.fixture
+def pool(monkeypatch):
+    """A pool of one worker that loads no backend."""
+    monkeypatch.setattr(local, "_start", killed.start)
+    return lambda: local.LocalPool(ExecutionSettings(workers=1), 3, killed.work)
+
+
+@pytest.mark.parametrize("moment", ["before the first report", "between reports", "in the last report"])
+def test_a_worker_killed_in_a_task_is_one_line(pool, moment):
+    with the_line(), pool() as workers:
+        for number in range(3):
+            workers.submit(number, killed.Task(f"mlp-1 fold {number}", moment if number == 1 else ""))
+        list(workers.as_completed(lambda *_: None))
+
+
+@pytest.mark.parametrize("start", [killed.start_and_die, killed.start])
+def test_a_worker_killed_while_tasks_are_submitted_is_one_line(monkeypatch, pool, start):
+    monkeypatch.setattr(local, "_start", start)
+    with the_line(), pool() as workers:
+        workers.submit(0, killed.Task("mlp-1 fold 0", "before the first report"))
+        wait_until_broken(workers)
+        workers.submit(1, killed.Task("mlp-1 fold 1"))
+
+
+def test_an_idle_worker_killed_between_tasks_is_one_line(pool):
+    with the_line(), pool() as workers:
+        workers.submit(0, killed.Task("mlp-1 fold 0"))
+        assert len(list(workers.as_completed(lambda *_: None))) == 1
+        (process,) = workers._pool._processes.values()
+        os.kill(process.pid, signal.SIGKILL)
+        wait_until_broken(workers)
+        workers.submit(1, killed.Task("mlp-1 fold 1"))
+
+
+def wait_until_broken(workers):
+    """Wait until the pool has seen that its worker is gone."""
+    end = time.monotonic() + 30
+    while not workers._pool._broken:
+        assert time.monotonic() < end
+        time.sleep(0.01)

@@ -91,8 +91,14 @@ class LocalPool:
         self._pool.shutdown(wait=True, cancel_futures=stop)
 
     def submit(self, number: int, task: Any) -> None:
-        """Queue a task, whose reports come with its number."""
-        self._tasks[self._pool.submit(_do, self._work, number, task, self._needs_gpu)] = task
+        """Queue a task, whose reports come with its number.
+
+        Raises FoldwiseError when a worker was killed while it started.
+        """
+        try:
+            self._tasks[self._pool.submit(_do, self._work, number, task, self._needs_gpu)] = task
+        except BrokenProcessPool as error:
+            raise_named(error, task.name)
 
     def as_completed(self, report: Callable[..., None], until: float | None = None) -> Iterator[Any]:
         """Yield the tasks as they are finished, until a time on the clock of `time.monotonic`, if that is set.

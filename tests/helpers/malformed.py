@@ -1,0 +1,38 @@
+"""Malformed inputs: how each is written, the command that meets it, and what is shown."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from foldwise.__main__ import main
+
+
+class Case(NamedTuple):
+    """One malformed input.
+
+    name: what is wrong, in a few words: the row of the table in docs/reliability.md.
+    write: writes the input below an empty folder, which becomes `root` of the command.
+    command: the stage and its words; {root} is replaced by the folder.
+    message: a part of the line that is shown.
+    status: the exit status: 1 the work failed, 2 the command is wrong, 0 the input is skipped with a line.
+    """
+
+    name: str
+    write: Callable[[Path], object]
+    command: str
+    message: str
+    status: int = 1
+
+
+def check(case: Case, root: Path, capsys) -> None:
+    """Run the command of a case in this process: no traceback, the expected line, and no file outside its root."""
+    root = root / "root"
+    root.mkdir()
+    case.write(root)
+    around = sorted(root.parent.iterdir())
+    status = main([word.replace("{root}", str(root)) for word in case.command.split()] + [f"root={root}"])
+    shown = capsys.readouterr().err
+    assert case.message in shown, shown
+    assert status == case.status
+    assert sorted(root.parent.iterdir()) == around
+    assert not list(root.rglob(".*.partial-*"))
