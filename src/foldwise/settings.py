@@ -105,7 +105,9 @@ class FitSettings:
     """How a network is trained.
 
     epochs: passes over the training rows.
-    batch_size: rows of one step.
+    batch_size: rows of one batch.
+    accumulate: batches whose gradients are averaged for one step of the optimizer: the memory of a small batch, the
+        step of a large one.
     optimizer: its name in keras.optimizers, in small letters.
     learning_rate: at its highest, after the warm-up.
     weight_decay: decoupled from the gradient (AdamW).
@@ -147,6 +149,7 @@ class FitSettings:
     refit: bool = False
     refit_seeds: Count = 3
     snapshots: Count = 1
+    accumulate: Count = 1
 
 
 @dataclass

@@ -28,10 +28,10 @@ def augmented(name, images, seeds, **options):
     return pipelines.build(name, options, rows)({"images": images}, rows.labels, seeds)[0]["images"]
 
 
-def epochs_of(settings, epochs=1, n=64, seed=(0, 0), batch_size=16, shape=(12, 12, 2)):
+def epochs_of(settings, epochs=1, n=64, seed=(0, 0), batch_size=16, shape=(12, 12, 2), threads=1):
     """The images of some epochs, put back into the order of the rows."""
     images = np.random.default_rng(1).normal(-20, 5, size=(n, *shape)).astype(np.float32)
-    batches = Batches(training_rows(images), batch_size, settings, seed)
+    batches = Batches(training_rows(images), batch_size, settings, seed, threads=threads)
     seen = []
     for epoch in range(epochs):
         together = np.concatenate([batch[0] for _, _, batch in batches.between(epoch, epoch + 1)])
@@ -70,6 +70,20 @@ def test_a_sample_does_not_depend_on_its_batch(name):
     _, small = epochs_of(AugmentSettings(name), batch_size=5)
     _, large = epochs_of(AugmentSettings(name), batch_size=64)
     assert (small[0] == large[0]).all()
+
+
+@pytest.mark.parametrize("name", augment.__all__)
+def test_threads_change_no_bit(name):
+    settings = AugmentSettings(name, mixup=0.0 if name == "body" else 0.4)
+    _, one = epochs_of(settings, epochs=2, batch_size=3)
+    _, four = epochs_of(settings, epochs=2, batch_size=3, threads=4)
+    assert all((a == b).all() for a, b in zip(one, four, strict=True))
+
+
+def test_an_augmentation_with_a_random_state_has_one_thread():
+    rows = training_rows(np.zeros((4, 12, 12, 3), np.uint8))
+    threads = {name: Batches(rows, 2, AugmentSettings(name), (0, 0), threads=4).threads for name in augment.__all__}
+    assert threads == {"body": 1, "digits": 4, "flips": 4, "none": 4, "radar": 4, "transforms": 1}
 
 
 @pytest.mark.parametrize("name", augment.__all__)

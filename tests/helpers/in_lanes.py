@@ -1,6 +1,10 @@
-"""What the tests of lanes train, in a process on JAX: python in_lanes.py FOLDER, where computed.npz is written."""
+"""What the tests of lanes train, in a process on JAX: python in_lanes.py FOLDER, where computed.npz is written.
+
+At its end the process kills itself among lanes.
+"""
 
 import os
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +23,7 @@ CASES = {
         {"ema": 0.9, "weight_decay": 0.01, "decayed": "matrices", "snapshots": 2, "warmup_epochs": 0.5},
     ),
     "class weights": ("mlp", {}, {"dropout": 0.0}, {"class_weights": True, "schedule": "constant", "optimizer": "sgd"}),
-    "smoothing": ("logistic_regression", {}, {}, {"label_smoothing": 0.1, "loss": "focal"}),
+    "smoothing": ("logistic_regression", {}, {}, {"label_smoothing": 0.1, "loss": "focal", "accumulate": 2}),
     "head": (HEAD, {}, {}, {}),
 }
 # interpolated, and noise of another generator than the CPU's
@@ -133,6 +137,26 @@ def train_folds_together(folder):
     reports = []
     train_any(queued[0], lambda *report: reports.append(report))
     (folder / "reports.txt").write_text("\n".join(" ".join(map(str, report)) for report in reports))
+    be_killed_among_lanes(queued[0], folder / "killed")
+
+
+def be_killed_among_lanes(task, runs_dir):
+    """Train the same lanes into other folders, two at a time, and be killed when the second folder is renamed."""
+    from foldwise.execution.lanes import train_together
+    from foldwise.runs import store
+
+    tasks = [replace(one, run=store.open_run(runs_dir, one.recipe)) for one in task.tasks]
+    renames, rename = [], Path.replace
+
+    def counted(self, target):
+        if Path(target).name.startswith(("fold_", "refit")):
+            renames.append(target)
+            if len(renames) == 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return rename(self, target)
+
+    Path.replace = counted
+    train_together(replace(task, tasks=tuple(tasks), most=2), lambda *_: None)
 
 
 if __name__ == "__main__":

@@ -121,6 +121,7 @@ def test_a_new_option_of_a_split_or_a_reader_at_its_default_changes_no_key(monke
                 "refit": False,
                 "refit_seeds": 3,
                 "snapshots": 1,
+                "accumulate": 1,
             },
         ),
         (

@@ -1,5 +1,6 @@
 """A lane among others is the lane alone, and both are the plain training."""
 
+import signal
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -20,7 +21,7 @@ def folder(tmp_path_factory):
     def make(folder):
         command = [sys.executable, in_lanes.__file__, str(folder)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == -signal.SIGKILL, done.stderr
 
     return made_once(tmp_path_factory, "lanes", make)
 
@@ -63,3 +64,13 @@ def test_folds_that_train_together_write_their_folders(folder):
         reports[0] == "images 240"
     )  # 2 epochs: 12 images of five folds, one with two seeds, and 24 of the refit with two
     assert reports[-1].startswith("done")
+
+
+def test_a_kill_among_lanes_loses_those_alone_that_had_no_folder(folder):
+    """Two lanes train at a time; the process was killed when it renamed the second folder."""
+    (first,) = [path for path in folder.glob("killed/*/*") if path.is_dir() and path.name[0] != "."]
+    undisturbed = folder / "runs" / first.relative_to(folder / "killed")
+    for name in ("held_out.parquet", "test.parquet"):
+        pd.testing.assert_frame_equal(
+            pd.read_parquet(first / name), pd.read_parquet(undisturbed / name), check_exact=False, atol=1e-5, rtol=0
+        )

@@ -1,4 +1,4 @@
-"""Training batches: sampled, augmented and mixed on a thread while the step before computes."""
+"""Training batches: sampled, augmented and mixed on threads while the steps before compute."""
 
 import math
 from collections import deque
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from foldwise.augment import mix, pipelines
+from foldwise.augment.fused import Fused
 from foldwise.augment.training_rows import TrainingRows
 from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.settings import AugmentSettings
@@ -26,6 +27,8 @@ class Batches:
 
     names: what the model takes, in its order: `images`, and names of `rows.inputs`.
     stored_views: whether `rows.images` are features (n, v, d) of v views, of which each epoch samples one.
+    threads: on which batches are built, each by one of them, and as many ahead. They change no bit. An augmentation
+        with a random state of its own has one thread.
     """
 
     def __init__(
@@ -36,6 +39,7 @@ class Batches:
         seed: tuple[int, ...],
         names: Sequence[str] = ("images",),
         stored_views: bool = False,
+        threads: int = 1,
     ) -> None:
         self.rows, self.batch_size, self.settings, self.seed = rows, batch_size, settings, seed
         self.names, self.stored_views = names, stored_views
@@ -47,7 +51,9 @@ class Batches:
                 "mixes with competition.options.layout=region or scan)"
             )
         self.augment = pipelines.build(settings.name, settings.options, rows)
-        self._thread = ThreadPoolExecutor(1)  # one: a pipeline of albumentations holds one random state
+        # a pipeline of albumentations holds one random state
+        self.threads = threads if isinstance(self.augment, Fused) else 1
+        self._pool = ThreadPoolExecutor(self.threads)
 
     def __len__(self) -> int:
         return math.ceil(len(self.rows.positions) / self.batch_size)
@@ -57,7 +63,7 @@ class Batches:
         return order(self.seed, epoch, len(self.rows.positions))
 
     def between(self, first: int, last: int) -> Iterator[tuple[int, int, tuple[Any, ...]]]:
-        """Yield (epoch, number, batch) for the epochs `first` to `last` - 1; one batch is built ahead.
+        """Yield (epoch, number, batch) for the epochs `first` to `last` - 1; batches are built ahead.
 
         A batch is (inputs, labels) or (inputs, labels, weights); inputs are the images alone, or a tuple of arrays.
 
@@ -68,11 +74,11 @@ class Batches:
             order, seeds = self.order(epoch)
             for number in range(len(self)):
                 part = slice(number * self.batch_size, (number + 1) * self.batch_size)
-                batch = self._thread.submit(self._build, order[part], seeds[part], (epoch + 1, number))
+                batch = self._pool.submit(self._build, order[part], seeds[part], (epoch + 1, number))
                 ahead.append((epoch, number, batch))
-                if len(ahead) > 1:
+                if len(ahead) > self.threads:
                     yield _built(*ahead.popleft())
-        if ahead:
+        while ahead:
             yield _built(*ahead.popleft())
 
     def _build(self, chosen: np.ndarray, seeds: np.ndarray, batch_seed: tuple[int, int]) -> tuple[Any, ...]:

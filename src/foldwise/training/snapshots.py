@@ -27,7 +27,7 @@ class Cycles(keras.optimizers.schedules.LearningRateSchedule):
     ends: of the cycles, in epochs.
     """
 
-    def __init__(self, rate: float, ends: list[int], steps_per_epoch: int, warmup_epochs: float = 0.0) -> None:
+    def __init__(self, rate: float, ends: list[int], steps_per_epoch: float, warmup_epochs: float = 0.0) -> None:
         self.rate, self.ends, self.steps, self.warmup_epochs = rate, ends, steps_per_epoch, warmup_epochs
         self.warmup = round(warmup_epochs * steps_per_epoch)
 
