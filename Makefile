@@ -15,7 +15,7 @@ MODELS_passenger_screening = multi_view model.options.fusion=concat,attention
 MODELS_statoil = logistic_regression,mlp,small_cnn
 MODELS = $(or $(MODELS_$(COMPETITION)),$(MODELS_statoil))
 TENSORFLOW := $(shell sed -n 's/^tensorflow-cpu\(==[0-9.]*\).*/\1/p' requirements.txt)
-JAX := $(shell sed -n 's/^jax\(==[0-9.]*\)$$/\1/p' requirements.lock)
+JAX := $(shell sed -n 's/^jax\(==[0-9.]*\).*/\1/p' requirements.lock)
 TORCH := torch==2.13.0
 BUILD = $(or $(BUILD_$(GPU)),$(error GPU=$(GPU): expected 1 (JAX), tensorflow or torch))
 BUILD_1 = 'jax[cuda12]$(JAX)'
@@ -41,7 +41,7 @@ $(error $(NAME)=$($(NAME)): make has no such variable; $(if $(HINT),$(HINT) Its,
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo check test oracle browser pictures lint download simulate prepare train score ensemble grade report preview predict bundle submit submissions doctor sweep bench notebooks lab clean
+.PHONY: help setup lock demo check test oracle audit browser pictures lint download simulate prepare train score ensemble grade report preview predict bundle submit submissions doctor sweep bench notebooks lab clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,14 +62,14 @@ setup: .venv/ready ## install everything into .venv (GPU=1: JAX for CUDA too; GP
 		|| { echo "Python 3.11, 3.12 or 3.13 is needed, and $(PYTHON) is not one; run make PYTHON=/path/to/python3.11"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
-	$(BIN)/uv pip sync --quiet --system-certs $(COMPILE) --python $(BIN)/python requirements.lock
+	$(BIN)/uv pip sync --quiet --system-certs --require-hashes $(COMPILE) --python $(BIN)/python requirements.lock
 	$(if $(filter tensorflow,$(GPU)),$(BIN)/uv pip uninstall --quiet --python $(BIN)/python tensorflow-cpu)
 	$(if $(GPU),$(BIN)/uv pip install --quiet --system-certs $(COMPILE) --python $(BIN)/python $(BUILD))
 	$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
 lock: ## resolve requirements.txt and the tools of development into requirements.lock
-	$(BIN)/uv pip compile --quiet --system-certs --universal --python-version 3.11 --no-header requirements.txt --group pyproject.toml:dev --output-file requirements.lock
+	$(BIN)/uv pip compile --quiet --system-certs --universal --generate-hashes --python-version 3.11 --no-header requirements.txt --group pyproject.toml:dev --output-file requirements.lock
 
 demo: export FOLDWISE_NEXT = off
 demo: setup ## from raw files to a graded submission and a report: several models, five folds
@@ -89,6 +89,9 @@ test: setup lint ## run every test
 oracle: setup ## install PyTorch and timm, against which converted networks are tested
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps timm==1.0.31
+
+audit: setup ## look up known vulnerabilities of everything in requirements.lock
+	$(BIN)/uv tool run --quiet --system-certs --python $(BIN)/python pip-audit==2.10.1 --disable-pip --require-hashes -r requirements.lock
 
 browser: setup ## install Playwright and axe, with which the report is tested in Chromium where that is installed
 	$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --group browser
