@@ -105,7 +105,7 @@ def undisturbed(tmp_path_factory):
 @pytest.fixture
 def foldwise_here(monkeypatch, capsys):
     """Run the command line in this process; return stdout."""
-    monkeypatch.setattr("foldwise.execution.queue.LocalPool", PoolHere)
+    monkeypatch.setattr("foldwise.execution.executors.LocalPool", PoolHere)
 
     def run(*words):
         assert main([str(word) for word in words]) == 0

@@ -131,6 +131,7 @@ class FitSettings:
 
     epochs: Count = 20
     batch_size: Count = 32
+    accumulate: Count = 1
     optimizer: Optimizer = "adamw"
     learning_rate: Positive = 1e-3
     weight_decay: NonNegative = 0.0
@@ -149,7 +150,6 @@ class FitSettings:
     refit: bool = False
     refit_seeds: Count = 3
     snapshots: Count = 1
-    accumulate: Count = 1
 
 
 @dataclass
@@ -263,6 +263,14 @@ class ExecutionSettings:
         as many as its memory takes).
     held_out_loss: record the loss of the held-out rows after each epoch in history.csv, for the learning curves; by the
         averages of fit.ema where there are; nothing is stopped or chosen by it. Not of folds that train in lanes.
+    executor: what trains the folds: local (worker processes of this machine), ray (a cluster, at RAY_ADDRESS, or
+        this machine) or slurm (a job for each fold, by submitit). Predictions are always made on this machine.
+    retries: of ray: how often a fold is started again whose worker or machine died.
+    gpus_per_fold: of ray and slurm. None: 1 where this machine has a GPU that the backend uses, else 0.
+    storage: of ray: shared (all machines see the folder `root`) or driver (data goes to the workers through Ray, and
+        results come back to this machine, which writes them).
+    slurm: parameters of submitit's executor, such as {slurm_partition: gpu, timeout_min: 240}; cluster: local runs the
+        jobs here.
     """
 
     workers: Count | None = None
@@ -271,6 +279,11 @@ class ExecutionSettings:
     backend: Literal["auto"] | Backend = "auto"
     lanes: Literal["auto", "off"] | Count = "auto"
     held_out_loss: bool = False
+    executor: Literal["local", "ray", "slurm"] = "local"
+    retries: Annotated[int, Field(ge=0)] = 3
+    gpus_per_fold: NonNegative | None = None
+    storage: Literal["shared", "driver"] = "shared"
+    slurm: Options = field(default_factory=dict)
 
 
 @dataclass

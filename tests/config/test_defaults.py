@@ -57,6 +57,8 @@ DIFFERENCES: dict[str, dict[str, Any]] = {
     "tracker/mlflow": {"kind": "mlflow"},
     "tracker/tensorboard": {"kind": "tensorboard"},
     "split/file": {"kind": "file"},
+    "execution/ray": {"executor": "ray"},
+    "execution/slurm": {"executor": "slurm"},
     "split/group": {"kind": "group"},
     "split/iterative": {"kind": "iterative"},
     "split/iterative_group": {"kind": "iterative_group"},

@@ -91,14 +91,9 @@ class ResourceExhaustedError(Exception):
     ],
 )
 def test_an_error_of_a_worker_names_the_fold_and_what_to_do(error, message):
-    with pytest.raises(FoldwiseError) as raised:
-        local.raise_named(error, "mlp-1 fold 0")
-    assert str(raised.value) == message
-    assert type(raised.value) is (ConfigError if isinstance(error, ConfigError) else FoldwiseError)
-
-
-def test_a_fold_without_an_error_raises_none():
-    assert local.raise_named(None, "mlp-1 fold 0") is None
+    named = local.named_error(error, "mlp-1 fold 0")
+    assert str(named) == message
+    assert type(named) is (ConfigError if isinstance(error, ConfigError) else FoldwiseError)
 
 
 def the_line():

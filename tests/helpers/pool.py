@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
-from foldwise.execution.local import raise_named
+from foldwise.errors import FoldwiseError
+from foldwise.execution.local import named_error
 from foldwise.execution.task import FoldTask
 from foldwise.settings import Backend, ExecutionSettings
 
@@ -28,11 +29,14 @@ class PoolHere:
     def submit(self, number: int, task: FoldTask) -> None:
         self._tasks.append((number, task))
 
-    def as_completed(self, report: Callable[..., None], until: float | None = None) -> Iterator[FoldTask]:
+    def as_completed(
+        self, report: Callable[..., None], until: float | None = None
+    ) -> Iterator[tuple[FoldTask, FoldwiseError | None]]:
         for number, task in self._tasks:
+            failure = None
             try:
                 self._work(task, lambda kind, *values, number=number: report(kind, number, *values))
             except Exception as error:
-                raise_named(error, task.name)
+                failure = named_error(error, task.name)
             self.done.append(task.name)
-            yield task
+            yield task, failure

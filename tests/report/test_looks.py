@@ -6,7 +6,7 @@ from helpers.pool import PoolHere
 from helpers.tiny import make_recipe, train_here, write_data
 
 from foldwise.data import dataset
-from foldwise.execution import queue
+from foldwise.execution import executors
 from foldwise.report import looks, samples
 from foldwise.runs.store import Run
 from foldwise.settings import ExecutionSettings, ReportSettings
@@ -29,7 +29,7 @@ def test_the_decision_is_asked_for(task, y, p, outputs, signs):
 @pytest.mark.trains
 def test_each_row_is_explained_by_the_model_that_held_it_out(tmp_path, monkeypatch):
     """The folds hold out two rows in turn: fold 1 has row 2, fold 0 rows 0 and 5. Fold 1 is asked for the hardest."""
-    monkeypatch.setattr(queue, "LocalPool", PoolHere)
+    monkeypatch.setattr(executors, "LocalPool", PoolHere)
     data = dataset.read(write_data(tmp_path / "data"))
     recipe = make_recipe("small_cnn", {"filters": (4,)}, epochs=1)
     run = train_here(recipe, data.path, tmp_path / "runs")

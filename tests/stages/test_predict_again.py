@@ -25,7 +25,7 @@ SCANS = ("competition=passenger_screening", "source.n_train=10", "source.n_test=
 @pytest.fixture
 def done(monkeypatch):
     """The names of the tasks that were done, in this process."""
-    monkeypatch.setattr("foldwise.execution.queue.LocalPool", PoolHere)
+    monkeypatch.setattr("foldwise.execution.executors.LocalPool", PoolHere)
     monkeypatch.setattr(PoolHere, "done", [])
     return PoolHere.done
 

@@ -104,10 +104,11 @@ def program_key(task: FoldTask) -> str:
 
 
 def train_any(task: Queued, report: Report) -> None:
-    """Train a fold, or folds together, and write their folders."""
-    if isinstance(task, LaneTask):
-        train_together(task, report)
-    else:
+    """Train a fold, or folds together, and write their folders; not those that another process wrote meanwhile."""
+    missing = tuple(one for one in task.tasks if not one.run.fold_path(one.fold_number).is_dir())
+    if isinstance(task, LaneTask) and missing:
+        train_together(replace(task, tasks=missing), report)
+    elif missing:
         train_one(task, report)
 
 

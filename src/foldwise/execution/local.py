@@ -97,16 +97,18 @@ class LocalPool:
         """
         try:
             self._tasks[self._pool.submit(_do, self._work, number, task, self._needs_gpu)] = task
-        except BrokenProcessPool as error:
-            raise_named(error, task.name)
+        except BrokenProcessPool:
+            raise killed_error(task.name) from None
 
-    def as_completed(self, report: Callable[..., None], until: float | None = None) -> Iterator[Any]:
-        """Yield the tasks as they are finished, until a time on the clock of `time.monotonic`, if that is set.
+    def as_completed(
+        self, report: Callable[..., None], until: float | None = None
+    ) -> Iterator[tuple[Any, FoldwiseError | None]]:
+        """Yield the tasks as they end, each with its error or None, until a time on the clock of `time.monotonic`.
 
         report: is called here with what the workers report meanwhile: ("device", name), and that of
             `foldwise.execution.task.Report` with the number of the task after the first word.
 
-        Raises FoldwiseError, naming the fold, when one fails.
+        Raises FoldwiseError, naming a fold, when a worker was killed: the others end with it.
         """
         pending = set(self._tasks)
         while pending:
@@ -118,30 +120,43 @@ class LocalPool:
                 except queue.Empty:
                     break
             for future in done:
-                raise_named(future.exception(), self._tasks[future].name)
-                yield self._tasks[future]
+                task, error = self._tasks[future], future.exception()
+                named = None if error is None else named_error(error, task.name)
+                if named is not None and isinstance(error, BrokenProcessPool):
+                    raise named
+                yield task, named
             if pending and until is not None and time.monotonic() >= until:
                 self._is_late = True
                 return
 
 
-def raise_named(error: BaseException | None, name: str) -> None:
-    """Raise the error of a worker, if there is one, as a FoldwiseError that names the fold and gives advice."""
-    if error is None:
-        return
+def named_error(error: BaseException, name: str) -> FoldwiseError:
+    """Return the error of a worker as a FoldwiseError that names the fold and gives advice; raise what is none."""
     if isinstance(error, BrokenProcessPool):
-        raise FoldwiseError(
-            f"{name}: a worker process was killed, most likely for want of memory; lower fit.batch_size or "
-            "execution.workers and run the same command again: finished folds are kept"
-        ) from None
+        return killed_error(name)
     if isinstance(error, FoldwiseError):
-        raise type(error)(f"{name}: {error}") from None
+        return type(error)(f"{name}: {error}")
     if not isinstance(error, Exception):
         raise error
     memory = backend.is_out_of_memory(error)
     advice = ": memory ran out; lower fit.batch_size, model.options.side or execution.workers" if memory else ""
-    # whatever the backend raises; its traceback is kept for HYDRA_FULL_ERROR=1
-    raise FoldwiseError(f"{name}{advice}: {type(error).__name__}: {error}") from error
+    named = FoldwiseError(f"{name}{advice}: {type(error).__name__}: {error}")
+    named.__cause__ = error  # whatever the backend raises; its traceback is kept for HYDRA_FULL_ERROR=1
+    return named
+
+
+def killed_error(name: str) -> FoldwiseError:
+    """Return the error of a fold whose worker was killed."""
+    return FoldwiseError(
+        f"{name}: a worker process was killed, most likely for want of memory; lower fit.batch_size or "
+        "execution.workers and run the same command again: finished folds are kept"
+    )
+
+
+def check_gpu(name: Backend) -> None:
+    """Raise FoldwiseError in a worker whose backend does not use the GPU of its machine."""
+    if not backend.has_gpu():
+        raise FoldwiseError(GPU_UNUSED.format(NAMES[name], name))
 
 
 _reports: Any = None  # in a worker process: its queue to the parent, which a task cannot carry
@@ -162,9 +177,8 @@ def _start(reports: Any, own_gpus: Any, threads: int, name: Backend) -> None:
 
 def _do(work: Callable[[Any, Report], None], number: int, task: Any, needs_gpu: bool) -> None:
     """Do the work of a task in a worker process."""
-    if needs_gpu and not backend.has_gpu():  # not in `_start`: an error there would be hidden
-        backend_name = task.recipe.backend
-        raise FoldwiseError(GPU_UNUSED.format(NAMES[backend_name], backend_name))
+    if needs_gpu:
+        check_gpu(task.recipe.backend)  # not in `_start`: an error there would be hidden
     work(task, partial(_report, number))
 
 
