@@ -41,7 +41,7 @@ $(error $(NAME)=$($(NAME)): make has no such variable; $(if $(HINT),$(HINT) Its,
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo check test oracle browser pictures lint download simulate prepare train score ensemble grade report preview predict bundle submit submissions doctor sweep bench notebooks lab clean
+.PHONY: help setup lock demo check test oracle browser pictures lint download simulate prepare train score ensemble grade report preview predict bundle submit submissions doctor verify sweep bench notebooks lab clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -129,6 +129,8 @@ submissions: setup ## compare nested scores with those on Kaggle
 	$(FOLDWISE) submissions $(WORDS)
 doctor: setup ## check the machine, the credentials and the way into the competition
 	$(FOLDWISE) doctor $(WORDS)
+verify: setup ## compare prepared data, runs and submissions with their checksums
+	$(FOLDWISE) verify $(WORDS)
 sweep: setup ## train every combination of conf/sweep/$(SWEEP).yaml
 	$(FOLDWISE) train -m sweep=$(SWEEP) $(WORDS)
 bench: setup ## measure foldwise against what a user would use instead

@@ -8,6 +8,13 @@ class FoldwiseError(Exception):
     """The work failed: bad input, a missing file, a dead worker. Exit status 1."""
 
 
+class Damaged(FoldwiseError):
+    """A file that foldwise wrote is damaged, changed or missing. Where there are others, the work goes on without it.
+
+    The message is "FILE WHAT; REPAIR".
+    """
+
+
 class ConfigError(FoldwiseError):
     """The command or the configuration is wrong; nothing was read. Exit status 2."""
 

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 from collections import deque
@@ -72,6 +73,32 @@ def _thread_pools(loaded: frozenset[str]) -> Any:
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()
+
+
+class Terminated(KeyboardInterrupt):
+    """This process was sent SIGTERM. It ends as by Ctrl-C: what is written half is removed, and workers are ended."""
+
+
+@contextlib.contextmanager
+def as_interrupt() -> Iterator[None]:
+    """Raise Terminated where SIGTERM arrives in a block, in the main thread; further ones are ignored.
+
+    A process that ignores SIGTERM, or handles it already, is left as it is.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def end(number: int, frame: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def die_with_parent() -> None:

@@ -18,12 +18,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from foldwise.errors import FoldwiseError
+from foldwise.errors import Damaged, FoldwiseError
 
 log = logging.getLogger(__name__)
 
 RENAMES = 100  # tries to put a folder in the place of one that other processes replace at the same time
 OLD = 7 * 24 * 3600  # seconds without a change after which what another machine wrote is left over
+REASON = 160  # letters of a parser's message that are shown
 WAIT_QUIETLY = 1.0  # seconds of waiting for another process that are not worth a line
 
 # what Finder, Explorer, file servers and notebooks leave in folders, in small letters; no data of anybody
@@ -97,7 +98,12 @@ def _rename_folder(aside: Path, path: Path, old: Path | None) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, completely or not at all; NaN and infinity raise ValueError."""
     with written_aside(path) as aside:
-        aside.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
+        aside.write_text(json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """Return `value` as `write_json` writes it; NaN and infinity raise ValueError."""
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"
 
 
 def content_key(value: Any) -> str:
@@ -162,6 +168,35 @@ def clear_csv_errors(name: str) -> Iterator[None]:
 
 
 _numbers = itertools.count()  # of the temporary paths of this process
+
+
+@contextmanager
+def readable(path: Path, repair: str) -> Iterator[None]:
+    """Turn what a damaged file raises when a block reads it into the error Damaged, which names it.
+
+    repair: how to get rid of it or to make it again, for the message. Errors of the system (no permission, a broken
+    disk) and want of memory pass as they are: the file may be whole.
+    """
+    try:
+        yield
+    except (FoldwiseError, MemoryError):
+        raise
+    except FileNotFoundError:
+        raise Damaged(f"{path} is missing; {repair}") from None
+    except Exception as error:  # readers of JSON, YAML, parquet and arrays raise whatever their parsers meet
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise Damaged(f"{path} is damaged ({reason[:REASON]}); {repair}") from None
+
+
+def read_json(path: Path, repair: str) -> dict[str, Any]:
+    """Read a JSON object; raise Damaged, with the advice `repair`, where the file holds none."""
+    with readable(path, repair):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise TypeError(f"expected a JSON object, found {type(found).__name__}")
+    return found
 
 
 def _is_left_over(partial: Path) -> bool:
