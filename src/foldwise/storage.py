@@ -182,12 +182,12 @@ def readable(path: Path, repair: str) -> Iterator[None]:
     except (FoldwiseError, MemoryError):
         raise
     except FileNotFoundError:
-        raise Damaged(f"{path} is missing; {repair}") from None
+        raise Damaged(path, "is missing", repair) from None
     except Exception as error:  # readers of JSON, YAML, parquet and arrays raise whatever their parsers meet
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise Damaged(f"{path} is damaged ({reason[:REASON]}); {repair}") from None
+        reason = " ".join(f"{type(error).__name__}: {error}".replace(str(path), path.name).split())
+        raise Damaged(path, f"is damaged ({reason[:REASON]})", repair) from None
 
 
 def read_json(path: Path, repair: str) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from foldwise.storage import read_json, readable, sha256, write_json, written_as
 log = logging.getLogger(__name__)
 
 OTHER = "other"  # the split key of imported predictions that were made on folds of their own
+CHANGED = "was changed since foldwise wrote it"
 T = TypeVar("T")
 REFIT = -1  # the number of the fit on all rows, among those of the folds
 
@@ -47,7 +48,7 @@ class Run:
             text = path.read_text(encoding="utf-8")
             loaded = parse_recipe(text)
         if checksums.of_file(path) not in (None, hashlib.sha256(text.encode()).hexdigest()):
-            raise Damaged(f"{path} was changed since foldwise wrote it; {remake_run(self)}")
+            raise Damaged(path, CHANGED, remake_run(self))
         return loaded
 
     @property
@@ -57,9 +58,9 @@ class Run:
         again = f"`rm {path}` removes it, and `foldwise score` computes it again"
         loaded = read_json(path, again)
         if checksums.of_file(path) not in (None, sha256(path)):
-            raise Damaged(f"{path} was changed since foldwise wrote it; {again}")
+            raise Damaged(path, CHANGED, again)
         if found := wrong_report(loaded, self.name):
-            raise Damaged(f"{path} {found}; {again}")
+            raise Damaged(path, found, again)
         return loaded
 
     @property
@@ -190,7 +191,7 @@ def check_owner(run: Run, fit: int) -> None:
     """Raise Damaged where the folder of a fit was written for another run or fold, as its checksums say."""
     listed = run.fold_path(fit) / f"{checksums.NAME}.json"
     if listed.is_file() and (owner := checksums.stored(listed).get("of")) not in (None, _owner(run, fit)):
-        raise Damaged(f"{run.fold_path(fit)} is a copy of {owner}; {remake_fit(run, fit)}")
+        raise Damaged(run.fold_path(fit), f"is a copy of {owner}", remake_fit(run, fit))
 
 
 def _owner(run: Run, fit: int) -> str:
@@ -209,11 +210,11 @@ def held_out(run: Run, folds: pd.DataFrame) -> pd.DataFrame:
     if run.is_approximate:
         folds = pooled
     if pooled.duplicated(["id", "repeat"]).any() or len(pooled) != len(folds):
-        raise Damaged(_no_partition(run, f"{len(pooled)} predictions for {len(folds)} held-out rows"))
+        raise _no_partition(run, f"{len(pooled)} predictions for {len(folds)} held-out rows")
     joined = folds[keys].merge(pooled, on=keys, how="left")  # one to one: neither has a row twice
     lost = joined[joined.isna().any(axis=1)]
     if len(lost):
-        raise Damaged(_no_partition(run, f"{lost['id'].iloc[0]!r} was not predicted by the fold that held it out"))
+        raise _no_partition(run, f"{lost['id'].iloc[0]!r} was not predicted by the fold that held it out")
     return joined
 
 
@@ -275,7 +276,7 @@ def _predictions(run: Run, fit: int, name: str, keys: list[str], folder: Path | 
 def _check_targets(table: pd.DataFrame, targets: list[str], run: Run, name: str, task: Task | None) -> None:
     """Raise Damaged unless a table of predictions has the targets, with values that the task may have."""
     if found := wrong_predictions(table, targets, task):
-        raise Damaged(f"{run.path}: {name} {found}; {remake_run(run)}")
+        raise Damaged(run.path / name, found, remake_run(run))
 
 
 def aligned(predictions: pd.DataFrame, ids: pd.Series, name: str) -> np.ndarray:
@@ -345,7 +346,5 @@ def fold_reports(run: Run) -> Iterator[dict[str, Any]]:
         yield about
 
 
-def _no_partition(run: Run, what: str) -> str:
-    return (
-        f"{run.path}: the held-out predictions are no partition of the data: {what}. Remove that folder and train again"
-    )
+def _no_partition(run: Run, what: str) -> Damaged:
+    return Damaged(run.path, f"holds held-out predictions that are no partition of the data: {what}", remake_run(run))

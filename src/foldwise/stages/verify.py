@@ -100,8 +100,7 @@ def _compared(listed: Path, run: Run | None, fit: int | None) -> tuple[list[Wron
         differing = list(checksums.wrong_files(listed, may_be_absent=is_of_folds or (run is not None and fit is None)))
         n_files = len(checksums.stored(listed)["files"])
     except Damaged as error:
-        text = str(error)
-        return [(listed, text.removeprefix(f"{listed} ").partition("; ")[0], text.partition("; ")[2])], 0
+        return [(listed, error.what, error.repair)], 0
     found = []
     for path, what in differing:
         if run is None and is_of_folds:
@@ -132,11 +131,7 @@ def _unreadable(run: Run | None, fit: int | None) -> list[Wrong]:
             if (run.path / "run.json").is_file():
                 run.report  # noqa: B018
     except Damaged as error:
-        text = str(error)
-        path = Path(text.split(" ")[0])
-        if "was changed since" in text:  # the checksums have found it
-            return []
-        return [(path, text.removeprefix(f"{path} ").partition("; ")[0], text.partition("; ")[2])]
+        return [(Path(str(error.path)), error.what, error.repair)]
     return []
 
 
