@@ -29,12 +29,12 @@ def main() -> int:
         place = scenes.Place(Path(folder))
         quick = given.quick
         groups = {
-            "changes": lambda: scenes.at_changes(place, 1 if quick else 25),
+            "changes": lambda: scenes.at_changes(place, 2 if quick else 25, not quick),
             "read": lambda: scenes.read_only(place),
-            "deleted": lambda: scenes.deleted(place, 15 if quick else 1),
+            "deleted": lambda: scenes.deleted(place, 30 if quick else 1),
             "races": lambda: scenes.races(place, 1 if quick else 20),
             "workers": lambda: scenes.workers(place, MOMENTS[1:3] if quick else MOMENTS),
-            "stages": lambda: scenes.stages(place, 0 if quick else 8),
+            "stages": lambda: scenes.stages(place, 1 if quick else 8),
         }
         for name, group in groups.items():
             if name.startswith(given.only):

@@ -169,14 +169,19 @@ def bits(root: Path) -> dict[str, str]:
     }
 
 
-def at_changes(place: Place, most: int) -> Iterator[Row]:
-    """Yield rows of faults at every change that a command makes, or at so many of them at most, all along it."""
+def at_changes(place: Place, most: int, all_kinds: bool) -> Iterator[Row]:
+    """Yield rows of faults at every change that a command makes, or at so many of them at most, all along it.
+
+    all_kinds: of faults for each command; else one that is another for each.
+    """
     for number, name in enumerate(("prepare", "prepare over another source", "folds", "import", "ensemble")):
         place.reset(place._before(name))
         work = place.work(place.commands[name])
         n = run(work, place.root, place.output).changes
         for kind, (fault_name, fault) in enumerate(CHANGES.items()):
             row = Row(fault_name, name)
+            if not all_kinds and kind != number % len(CHANGES):
+                continue
             n_tried = min(most, n)
             shift = (number + kind / len(CHANGES)) % 1  # another fault comes at other moments
             for moment in sorted({1 + int((i + shift) * n / n_tried) for i in range(n_tried)}):
