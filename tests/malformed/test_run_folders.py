@@ -114,7 +114,11 @@ FOLDS = [
         unscored(bytes_of("fold_0/fold.json", b"{")),
         "/fold.json is damaged (JSONDecodeError",
     ),
-    ("fold.json without a device", unscored(bytes_of("fold_0/fold.json", b"{}")), "/fold.json is damaged (KeyError"),
+    (
+        "fold.json without a device",
+        unscored(bytes_of("fold_0/fold.json", b"{}")),
+        "/fold.json is damaged (ValueError: 'seconds' is missing)",
+    ),
     ("a fold of another run", fold_of_another, f" is a copy of {NAMES[1]}/fold_0"),
     (
         "checksums.json that is no JSON",

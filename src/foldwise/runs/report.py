@@ -36,7 +36,7 @@ def pseudo_effect(run: Run, dataset: Dataset, folds: pd.DataFrame, ours: Score) 
     theirs = objective.score_answers(ours.metric, _labels(dataset), p, dataset.task, dataset.train.groups)
     return {
         "runs": names,
-        "n_images": [about["pseudo_images"] for about in store.fold_reports(run)],
+        "n_images": [about["pseudo_images"] for about in store.fold_reports(run, "pseudo_images")],
         ours.metric: theirs.value,
         **compare_runs.score_difference(ours, theirs),
     }
@@ -143,7 +143,7 @@ def report_of(run: Run, dataset: Dataset, folds: pd.DataFrame) -> dict[str, Any]
     predicted = store.out_of_fold(run, folds, ids, targets, task)
     labels, usual = _labels(dataset), metrics.usual_metric(task)
     score = objective.score_answers(usual, labels, predicted, task, dataset.train.groups)
-    reports = list(store.fold_reports(run))
+    reports = list(store.fold_reports(run, "seconds", "versions", "device"))
     report = {
         "competition": run.recipe["competition"]["name"],
         "model": run.recipe["model"]["name"],

@@ -336,13 +336,17 @@ def write_fold(
         checksums.write(aside, of=_owner(run, fold_number))
 
 
-def fold_reports(run: Run) -> Iterator[dict[str, Any]]:
-    """The `fold.json` of every finished fit: seconds, images_per_second, device."""
+def fold_reports(run: Run, *keys: str) -> Iterator[dict[str, Any]]:
+    """The `fold.json` of every finished fit, which must have some keys: seconds, images_per_second, device.
+
+    Raises Damaged where one has not.
+    """
     for fit in run.fits:
         path, again = run.fold_path(fit) / "fold.json", remake_fit(run, fit)
         about = read_json(path, again)
         with readable(path, again):
-            about["versions"], about["device"], float(about["seconds"])
+            if absent := [key for key in keys if key not in about]:
+                raise ValueError(f"{absent[0]!r} is missing")
         yield about
 
 
