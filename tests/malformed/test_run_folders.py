@@ -209,3 +209,25 @@ def test_a_damaged_fold_names_the_command_that_makes_it_again(tmp_path, capsys, 
         capsys,
         caplog,
     )
+
+
+@pytest.mark.parametrize(("members", "status"), [("all", 0), (f"[{BAD}]", 1)])
+def test_files_are_blended_without_a_damaged_run(tmp_path, capsys, caplog, members, status) -> None:
+    damaged = table_of("test.parquet", first_value(np.inf))
+
+    def write(root):
+        damaged(root)
+        test = pd.read_parquet(root / RUNS / NAMES[1] / "fold_0" / "test.parquet")
+        (root / "theirs").mkdir()
+        test.to_csv(root / "theirs" / "a.csv", index=False)
+
+    words = f"ensemble {WORDS} ensemble=files ensemble.options.folder={{root}}/theirs ensemble.options.runs=true"
+    case = Case("files", write, f"{words} ensemble.members={members}", "test.parquet goes from", status)
+    check(case, tmp_path, capsys, caplog)
+
+
+def test_pairs_are_compared_without_a_damaged_run(tmp_path, capsys, caplog) -> None:
+    write = bytes_of("fold_0/held_out.parquet", b"")
+    check(
+        Case("pairs", write, f"score {WORDS} details=true", "/held_out.parquet is damaged", 0), tmp_path, capsys, caplog
+    )

@@ -175,7 +175,9 @@ def details(settings: Settings, reports: list[dict[str, Any]]) -> str:
     scored, folds = read_scored(prepared(settings), settings.split)
     members = runs_of(settings.runs_dir, reports)
     with tempfile.TemporaryDirectory() as folder:
-        rows, _, problem = stacked(members, scored, folds, Path(folder))
+        damaged: list[store.Run] = []
+        rows, _, problem = stacked(members, scored, folds, Path(folder), damaged=damaged)
+        members = [run for run in members if run not in damaged]
         problem = replace(problem, metric=settings.competition.metric)
         table = compare_runs.table([run.name for run in members], rows, problem)
     return table + effects
