@@ -272,3 +272,11 @@ def test_own_files_are_those_that_are_not_foreign(tmp_path):
     (tmp_path / "loop").symlink_to(tmp_path)
     found = sorted((name, status.st_size) for name, status in own_files(tmp_path))
     assert found == [("a/b/7.png", 5), ("linked.csv", 5), ("train.csv", 5)]
+
+
+def test_what_was_replaced_is_removed_by_the_next_command_that_looks(tmp_path: Path, dead_pid: int) -> None:
+    """A process may be killed when the new folder is in its place and the old one is not removed yet."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / f".a.partial-{storage._host()}-{dead_pid}-1-0-old").mkdir()
+    storage.remove_left_over(tmp_path / "a")
+    assert left_in(tmp_path) == ["a"]

@@ -101,6 +101,22 @@ def as_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
+@contextlib.contextmanager
+def no_interrupts() -> Iterator[None]:
+    """Let processes that start in the block never get a Ctrl-C, which a terminal sends to all that belong to a command.
+
+    The process that has started them ends them. A Ctrl-C during the block comes after it.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # another system
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def die_with_parent() -> None:
     """End this process when its parent is gone, however it died."""
     parent = multiprocessing.parent_process()
@@ -123,7 +139,7 @@ def in_processes(function: Callable[[T], R], tasks: Iterable[T], processes: int)
     pending: deque[Future[R]] = deque()
     try:
         for task in tasks:
-            with _environment():  # processes start as tasks come
+            with _environment(), no_interrupts():  # processes start as tasks come
                 pending.append(pool.submit(function, task))
             if len(pending) >= AHEAD * processes:
                 yield pending.popleft().result()

@@ -57,9 +57,7 @@ def written_aside(path: Path, replace_folder: bool = False) -> Iterator[Path]:
     is kept and ours is dropped, since both were made from the same key; unless `replace_folder`, where the last wins.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    for other in path.parent.glob(f".{glob.escape(path.name)}.partial-*"):
-        if _is_left_over(other):
-            _remove(other)
+    remove_left_over(path)
     own = f"{_host()}-{os.getpid()}-{_started(os.getpid())}-{next(_numbers)}"
     aside = path.parent / f".{path.name}.partial-{own}"
     old = path.parent / f".{path.name}.partial-{own}-old"
@@ -72,6 +70,13 @@ def written_aside(path: Path, replace_folder: bool = False) -> Iterator[Path]:
     finally:
         _remove(aside)
         _remove(old)
+
+
+def remove_left_over(path: Path) -> None:
+    """Remove what killed processes left beside a path: halves, or what was there before they replaced it."""
+    for other in path.parent.glob(f".{glob.escape(path.name)}.partial-*"):
+        if _is_left_over(other):
+            _remove(other)
 
 
 def _rename_folder(aside: Path, path: Path, old: Path | None) -> None:

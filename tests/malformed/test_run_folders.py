@@ -27,7 +27,7 @@ def bytes_of(name, data, bare=False):
         path = make_root(root) / RUNS / BAD / name
         path.write_bytes(data(path.read_bytes()) if callable(data) else data)
         if bare:
-            path.with_name("checksums.json").unlink()
+            path.with_name(f"checksums_{path.stem}.json").unlink()
 
     return write
 

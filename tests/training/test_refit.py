@@ -22,7 +22,7 @@ def test_the_refit_trains_on_all_rows_and_makes_the_test_predictions(tmp_path):
     data = write_data(tmp_path / "data")
     run = train_here(make_recipe(refit=True, refit_seeds=2), data, tmp_path / "runs")
     assert sorted(path.name for path in run.path.iterdir()) == [
-        "checksums.json",
+        "checksums_recipe.json",
         "fold_0",
         "fold_1",
         "recipe.yaml",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +11,27 @@ from foldwise.storage import read_json, sha256, write_json
 NAME = "checksums"  # of the files that hold them: checksums.json, and checksums_<name>.json of files that come later
 
 
-def write(folder: Path, files: Iterable[Path] | None = None, name: str = NAME, **about: Any) -> None:
-    """Write `<name>.json` into a folder: `files`, the SHA-256 of each file by its name.
+def write(folder: Path, **about: Any) -> None:
+    """Write `checksums.json` into a folder that is complete but for that: the SHA-256 of each of its files.
 
-    files: all of the folder by default. A file that still has a temporary name is given by `add` instead.
     about: what else it holds, such as `of`, whose folder it is.
     """
-    listed = sorted(folder.iterdir()) if files is None else files
-    add(folder, {path.name: sha256(path) for path in listed if not path.name.startswith(NAME)}, name, **about)
+    digests = {path.name: sha256(path) for path in sorted(folder.iterdir()) if not path.name.startswith(NAME)}
+    write_json(folder / f"{NAME}.json", {**about, "files": digests})
 
 
-def add(folder: Path, digests: dict[str, str], name: str = NAME, **about: Any) -> None:
-    """Write SHA-256 digests into `<name>.json`, beside those of other files that it holds already."""
-    path = folder / f"{name}.json"
-    known = stored(path) if path.is_file() else {}
-    write_json(path, {**about, "files": {**known.get("files", {}), **digests}})
+def write_one(path: Path, digest: str) -> None:
+    """Write the SHA-256 of a file that comes into a folder later; each has a file of its own, `listed_in`."""
+    write_json(listed_in(path), {"files": {path.name: digest}})
+
+
+def listed_in(path: Path) -> Path:
+    """Return the file that holds the checksum of a file that came into its folder later.
+
+    >>> listed_in(Path("mlp-0123/run.json")).as_posix()
+    'mlp-0123/checksums_run.json'
+    """
+    return path.with_name(f"{NAME}_{path.stem}.json")
 
 
 def stored(path: Path) -> dict[str, Any]:
@@ -37,11 +43,10 @@ def stored(path: Path) -> dict[str, Any]:
 
 
 def of_file(path: Path) -> str | None:
-    """Return the SHA-256 that `checksums.json` holds of a file next to it; None where it holds none."""
-    listed = path.parent / f"{NAME}.json"
-    if not listed.is_file():
+    """Return the SHA-256 of a file that came into its folder later, where it was written; else None."""
+    if not listed_in(path).is_file():
         return None
-    digest = stored(listed)["files"].get(path.name)
+    digest = stored(listed_in(path))["files"].get(path.name)
     return None if digest is None else str(digest)
 
 

@@ -45,7 +45,7 @@ def write_folds(dataset: Dataset, split: SplitSettings) -> pd.DataFrame:
             balance.to_csv(aside, index=False)
         with written_aside(path) as aside:
             table.to_parquet(aside, index=False)
-            checksums.add(path.parent, {path.name: sha256(aside)}, f"{checksums.NAME}_{path.stem}")
+            checksums.write_one(path, sha256(aside))
         log.info("folds written to %s%s", path, _shown(balance))
         _log_rare(table, dataset, split)
     return table

@@ -131,7 +131,7 @@ def write_report(run: Run, dataset: Dataset, folds: pd.DataFrame) -> dict[str, A
     report = report_of(run, dataset, folds)
     with written_aside(path) as aside:
         aside.write_text(json_text(report))
-        checksums.add(run.path, {path.name: sha256(aside)})
+        checksums.write_one(path, sha256(aside))
     return report
 
 

@@ -151,7 +151,7 @@ def write_recipe(run: Run, recipe: Any) -> None:
     text = yaml.safe_dump(recipe, sort_keys=False)
     with written_aside(run.path / "recipe.yaml") as aside:
         aside.write_text(text, encoding="utf-8")
-        checksums.add(run.path, {"recipe.yaml": sha256(aside)})
+        checksums.write_one(run.path / "recipe.yaml", sha256(aside))
 
 
 def take_folds(run: Run, other: Run) -> None:
@@ -161,8 +161,8 @@ def take_folds(run: Run, other: Run) -> None:
             check_owner(other, fit)
             with written_aside(run.fold_path(fit)) as aside:
                 shutil.copytree(other.path / f"fold_{fit}", aside)
-                if (aside / f"{checksums.NAME}.json").is_file():
-                    checksums.add(aside, {}, of=_owner(run, fit))
+                if (listed := aside / f"{checksums.NAME}.json").is_file():
+                    write_json(listed, checksums.stored(listed) | {"of": _owner(run, fit)})
 
 
 def all_runs(runs_dir: Path) -> list[Run]:

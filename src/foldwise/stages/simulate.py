@@ -10,7 +10,7 @@ from foldwise.config.check import generator
 from foldwise.errors import FoldwiseError
 from foldwise.plugins import default_options
 from foldwise.settings import Settings, differences, plain
-from foldwise.storage import one_at_a_time, own_files, read_json, write_json, written_aside
+from foldwise.storage import one_at_a_time, own_files, read_json, remove_left_over, write_json, written_aside
 
 log = logging.getLogger(__name__)
 
@@ -140,6 +140,7 @@ def _unchanged(settings: Settings) -> Path:
     The answers are not looked at: they decide no prediction.
     """
     raw_dir, found = settings.raw_dir, _mark(settings)
+    remove_left_over(raw_dir)  # a process may have been killed after it had replaced the folder
     sizes = _sizes(raw_dir)
     for name, size in (found or {"files": {}})["files"].items():
         if name != "solution.csv" and sizes.get(name) != size:

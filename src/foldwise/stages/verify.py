@@ -34,7 +34,8 @@ def verify(settings: Settings) -> dict[str, Any]:
     n_files = 0
     for folder, run, fit in folders:
         listed = sorted(folder.glob(f"{checksums.NAME}*.json"))
-        if not any(one.name == f"{checksums.NAME}.json" for one in listed):
+        own = f"{checksums.NAME}.json" if run is None or fit is not None else f"{checksums.NAME}_recipe.json"
+        if not any(one.name == own for one in listed):
             bare.append(folder)
         for one in listed:
             found, n = _compared(one, run, fit)
@@ -94,16 +95,15 @@ def _runs(settings: Settings) -> Iterator[tuple[Path, Run, int | None]]:
 def _compared(listed: Path, run: Run | None, fit: int | None) -> tuple[list[Wrong], int]:
     """Return what differs from a file of checksums, and how many files it lists."""
     folder = listed.parent
-    is_of_folds = listed.name != f"{checksums.NAME}.json"
+    came_later = listed.name != f"{checksums.NAME}.json"  # then its checksum was written before it was
     try:
-        # checksums of a run's own files, and of folds, are written before the files are
-        differing = list(checksums.wrong_files(listed, may_be_absent=is_of_folds or (run is not None and fit is None)))
+        differing = list(checksums.wrong_files(listed, may_be_absent=came_later))
         n_files = len(checksums.stored(listed)["files"])
     except Damaged as error:
         return [(listed, error.what, error.repair)], 0
     found = []
     for path, what in differing:
-        if run is None and is_of_folds:
+        if run is None and came_later:
             repair = f"`rm {path}` removes it, and `foldwise folds` with the same settings makes it again"
         elif run is None:
             repair = datasets.repair(folder)
