@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from foldwise import __main__ as command_line
+from foldwise.errors import FoldwiseError
 from foldwise.storage import written_aside
 
 SLOW = """
@@ -49,6 +50,23 @@ def test_a_signal_ends_a_command_with_a_line(monkeypatch, capsys, tmp_path: Path
     assert capsys.readouterr().err == f"{line}\n"
     assert list(tmp_path.iterdir()) == []
     assert signal.getsignal(signal.SIGTERM) == before[1]
+
+
+@pytest.mark.parametrize("error", [UnboundLocalError, OSError, FoldwiseError])
+def test_an_error_of_a_library_that_is_interrupted_is_an_interrupt(monkeypatch, capsys, error) -> None:
+    """Hydra closes a file in a `finally` that an interrupt has kept it from opening."""
+
+    def ended(words) -> int:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+        finally:
+            raise error("a file that is not open")
+        return 0
+
+    monkeypatch.setattr(command_line, "_run", ended)
+    assert command_line.main(["train"]) == 143
+    assert capsys.readouterr().err == f"ended by SIGTERM; {GO_ON}\n"
 
 
 def test_a_second_sigterm_does_not_disturb_the_end(monkeypatch, tmp_path: Path) -> None:

@@ -54,16 +54,23 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with as_interrupt():
             return _run(arguments)
-    except (FoldwiseError, OSError) as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+    except (Exception, KeyboardInterrupt) as error:
+        if (interrupt := _interrupt_of(error)) is not None:
+            ended = isinstance(interrupt, Terminated)
+            how = "ended by SIGTERM" if ended else "interrupted"
+            print(f"{how}; finished folds are kept, and the same command goes on from there", file=sys.stderr)
+            return 143 if ended else 130
+        if not isinstance(error, FoldwiseError | OSError) or os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError) else 1
-    except KeyboardInterrupt as error:
-        ended = isinstance(error, Terminated)
-        how = "ended by SIGTERM" if ended else "interrupted"
-        print(f"{how}; finished folds are kept, and the same command goes on from there", file=sys.stderr)
-        return 143 if ended else 130
+
+
+def _interrupt_of(error: BaseException | None) -> KeyboardInterrupt | None:
+    """Return the interrupt that an error is, or that was being handled when it came: libraries may fail in that."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error
 
 
 def _run(arguments: list[str]) -> int:

@@ -247,11 +247,12 @@ def _is_alive(pid: int) -> bool:
 
 def _remove(path: Path) -> None:
     """Remove a temporary file or folder, where it is there; another process may remove it at the same time."""
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with contextlib.suppress(OSError):
-            path.unlink()
+    for _ in range(2):  # an error of the disk may be over
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 @contextmanager
