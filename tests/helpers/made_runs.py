@@ -1,5 +1,6 @@
 """A root with prepared data and two scored runs of given predictions: nothing is trained."""
 
+import atexit
 import shutil
 from functools import cache
 from pathlib import Path
@@ -31,6 +32,7 @@ def make_root(root: Path) -> Path:
 @cache
 def _template() -> Path:
     root = Path(mkdtemp(prefix="foldwise-made-"))
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
     settings = configure(*WORDS.split(), f"root={root}")
     data = prepare(settings)
     folds = write_folds(data, settings.split)
