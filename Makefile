@@ -41,7 +41,7 @@ $(error $(NAME)=$($(NAME)): make has no such variable; $(if $(HINT),$(HINT) Its,
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo check test oracle audit browser pictures lint download simulate prepare train score ensemble grade report preview predict bundle submit submissions doctor sweep bench notebooks lab clean
+.PHONY: help setup lock demo check test chaos oracle audit browser pictures lint download simulate prepare train score ensemble grade report preview predict bundle submit submissions doctor verify sweep bench notebooks lab clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -85,6 +85,9 @@ check: setup lint ## check style and types, and run the tests that train nothing
 
 test: setup lint ## run every test
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal $(ARGS)
+
+chaos: setup ## kill, starve and race commands at every moment, and compare what they end in (ARGS=--quick: a part)
+	$(BIN)/python tests/chaos $(ARGS)
 
 oracle: setup ## install PyTorch and timm, against which converted networks are tested
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
@@ -132,6 +135,8 @@ submissions: setup ## compare nested scores with those on Kaggle
 	$(FOLDWISE) submissions $(WORDS)
 doctor: setup ## check the machine, the credentials and the way into the competition
 	$(FOLDWISE) doctor $(WORDS)
+verify: setup ## compare prepared data, runs and submissions with their checksums
+	$(FOLDWISE) verify $(WORDS)
 sweep: setup ## train every combination of conf/sweep/$(SWEEP).yaml
 	$(FOLDWISE) train -m sweep=$(SWEEP) $(WORDS)
 bench: setup ## measure foldwise against what a user would use instead

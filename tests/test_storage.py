@@ -2,15 +2,18 @@
 
 import math
 import os
+import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from helpers.raw_files import contents, left_in
 
+from foldwise import storage
 from foldwise.errors import FoldwiseError
 from foldwise.storage import (
     clear_csv_errors,
@@ -85,6 +88,67 @@ def test_what_the_dead_left_is_removed_and_what_the_living_write_is_kept(tmp_pat
         aside.write_text("whole")
     assert left_in(tmp_path) == [f".a.partial-{os.getppid()}", f".b.partial-{dead_pid}", "a"]
     assert (tmp_path / "a").read_text() == "whole"
+
+
+@pytest.mark.parametrize(
+    ("owner", "age", "kept"),
+    [
+        ("{host}-{pid}-{started}-0", 0, True),  # a process that lives
+        ("{host}-{pid}-1-0", 0, False),  # its id was another one's before
+        ("{host}-{dead}-{started}-0", 0, False),
+        ("{host}-{dead}-{started}-0-old", 0, False),
+        ("elsewhere-{dead}-1-0", 3600, True),  # another machine's process may live
+        ("elsewhere-{dead}-1-0", 8 * 24 * 3600, False),
+        ("notes", 0, True),  # no name of ours
+    ],
+)
+def test_a_temporary_path_belongs_to_a_process_of_a_machine(tmp_path, dead_pid, owner, age, kept) -> None:
+    pid = os.getppid()
+    about = {"host": storage._host(), "pid": pid, "started": storage._started(pid), "dead": dead_pid}
+    other = tmp_path / f".a.partial-{owner.format(**about)}"
+    other.mkdir()
+    os.utime(other, (time.time() - age,) * 2)
+    write_json(tmp_path / "a", [])
+    assert other.is_dir() == kept
+
+
+def test_two_blocks_of_one_process_write_one_path(tmp_path: Path) -> None:
+    with written_aside(tmp_path / "a") as first, written_aside(tmp_path / "a") as second:
+        assert first != second
+        first.write_text("1")
+        second.write_text("2")
+    assert contents(tmp_path) == {"a": b"1"}  # the outer one ends last
+
+
+def test_leftovers_that_another_process_removes_at_the_same_time_are_no_error(tmp_path, monkeypatch, dead_pid) -> None:
+    (tmp_path / f".a.partial-{dead_pid}").mkdir()
+    (tmp_path / f".a.partial-{dead_pid}" / "half").write_text("h")
+    remove = shutil.rmtree
+
+    def race(path, ignore_errors=False):
+        remove(path)
+        remove(path, ignore_errors=ignore_errors)
+
+    monkeypatch.setattr(shutil, "rmtree", race)
+    write_json(tmp_path / "a", [])
+    assert left_in(tmp_path) == ["a"]
+
+
+def test_a_folder_comes_back_where_its_replacement_cannot_be_renamed(tmp_path, monkeypatch) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "1").write_text("old")
+    replace = Path.replace
+
+    def fail(path, target):
+        if target == tmp_path / "a" and "-old" not in path.name:
+            raise OSError(5, "Input/output error")
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(OSError, match="Input/output"), written_aside(tmp_path / "a", replace_folder=True) as aside:
+        aside.mkdir()
+    assert contents(tmp_path) == {"a/1": b"old"}
+    assert left_in(tmp_path) == ["a"]
 
 
 def test_killed_between_the_two_renames_of_a_replacement(tmp_path: Path, dead_pid: int) -> None:
@@ -208,3 +272,11 @@ def test_own_files_are_those_that_are_not_foreign(tmp_path):
     (tmp_path / "loop").symlink_to(tmp_path)
     found = sorted((name, status.st_size) for name, status in own_files(tmp_path))
     assert found == [("a/b/7.png", 5), ("linked.csv", 5), ("train.csv", 5)]
+
+
+def test_what_was_replaced_is_removed_by_the_next_command_that_looks(tmp_path: Path, dead_pid: int) -> None:
+    """A process may be killed when the new folder is in its place and the old one is not removed yet."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / f".a.partial-{storage._host()}-{dead_pid}-1-0-old").mkdir()
+    storage.remove_left_over(tmp_path / "a")
+    assert left_in(tmp_path) == ["a"]

@@ -21,6 +21,7 @@ from foldwise.config.yaml_options import yaml_options
 from foldwise.errors import ConfigError, FoldwiseError, choices
 from foldwise.messages import Messages
 from foldwise.pipeline import Stage, resolve
+from foldwise.processes import Terminated, as_interrupt
 from foldwise.settings import Settings, plain
 
 USAGE = """\
@@ -44,19 +45,32 @@ example: foldwise train competition=statoil model=small_cnn fit.epochs=40
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one stage; return the exit status: 0 done, 1 the work failed, 2 the command is wrong, 130 interrupted."""
+    """Run one stage; return the exit status: 0 done, 1 the work failed, 2 the command is wrong, 130 or 143 ended.
+
+    130 is that of Ctrl-C, 143 that of SIGTERM.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[Messages()])
     try:
-        return _run(arguments)
-    except (FoldwiseError, OSError) as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+        with as_interrupt():
+            return _run(arguments)
+    except (Exception, KeyboardInterrupt) as error:
+        if (interrupt := _interrupt_of(error)) is not None:
+            ended = isinstance(interrupt, Terminated)
+            how = "ended by SIGTERM" if ended else "interrupted"
+            print(f"{how}; finished folds are kept, and the same command goes on from there", file=sys.stderr)
+            return 143 if ended else 130
+        if not isinstance(error, FoldwiseError | OSError) or os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError) else 1
-    except KeyboardInterrupt:
-        print("interrupted; finished folds are kept, and the same command goes on from there", file=sys.stderr)
-        return 130
+
+
+def _interrupt_of(error: BaseException | None) -> KeyboardInterrupt | None:
+    """Return the interrupt that an error is, or that was being handled when it came: libraries may fail in that."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error
 
 
 def _run(arguments: list[str]) -> int:

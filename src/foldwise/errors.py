@@ -8,6 +8,17 @@ class FoldwiseError(Exception):
     """The work failed: bad input, a missing file, a dead worker. Exit status 1."""
 
 
+class Damaged(FoldwiseError):
+    """A file that foldwise wrote is damaged, changed or missing. Where there are others, the work goes on without it.
+
+    path, what, repair: the file, what is wrong with it, and how it is removed or made again; the message has all three.
+    """
+
+    def __init__(self, path: object, what: str = "", repair: str = "") -> None:
+        super().__init__(f"{path} {what}; {repair}" if what else path)
+        self.path, self.what, self.repair = path, what, repair
+
+
 class ConfigError(FoldwiseError):
     """The command or the configuration is wrong; nothing was read. Exit status 2."""
 

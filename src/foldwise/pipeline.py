@@ -15,6 +15,7 @@ predict             -> submissions/<blend>_<folder>.csv: new data, answered by t
 bundle              -> bundles/<blend>/: wheels, weights and a notebook, for prediction without network
 submit              -> kaggle, and a line in submissions/log.csv
 submissions         -> the scores of all of them in that log, nested against public and private
+(verify             -> the files that are not as they were written, by their checksums)
 (doctor             -> what keeps this machine or account from the competition)
 (inspect            -> a scan file's header, and a contact sheet of its views)
 
@@ -186,6 +187,13 @@ STAGES = {
         show="doctor:show",
         verdict="doctor:verdict",
         then=("download",),
+    ),
+    "verify": Stage(
+        "compare prepared data, runs and submissions with their checksums",
+        "verify:verify",
+        (*DATA, "format"),
+        show="verify:show",
+        verdict="verify:verdict",
     ),
     "inspect": Stage(
         "show a scan file: its header, and a PNG of its views (foldwise inspect FILE [PNG])",

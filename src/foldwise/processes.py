@@ -6,6 +6,7 @@ import contextlib
 import functools
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 from collections import deque
@@ -74,6 +75,48 @@ def _thread_pools(loaded: frozenset[str]) -> Any:
     return ThreadpoolController()
 
 
+class Terminated(KeyboardInterrupt):
+    """This process was sent SIGTERM. It ends as by Ctrl-C: what is written half is removed, and workers are ended."""
+
+
+@contextlib.contextmanager
+def as_interrupt() -> Iterator[None]:
+    """Raise Terminated where SIGTERM arrives in a block, in the main thread; further ones are ignored.
+
+    A process that ignores SIGTERM, or handles it already, is left as it is.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def end(number: int, frame: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def no_interrupts() -> Iterator[None]:
+    """Let processes that start in the block never get a Ctrl-C, which a terminal sends to all that belong to a command.
+
+    The process that has started them ends them. A Ctrl-C during the block comes after it.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # another system
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def die_with_parent() -> None:
     """End this process when its parent is gone, however it died."""
     parent = multiprocessing.parent_process()
@@ -96,7 +139,7 @@ def in_processes(function: Callable[[T], R], tasks: Iterable[T], processes: int)
     pending: deque[Future[R]] = deque()
     try:
         for task in tasks:
-            with _environment():  # processes start as tasks come
+            with _environment(), no_interrupts():  # processes start as tasks come
                 pending.append(pool.submit(function, task))
             if len(pending) >= AHEAD * processes:
                 yield pending.popleft().result()

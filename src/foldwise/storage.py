@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
+import itertools
 import json
+import logging
 import os
+import re
 import shutil
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from foldwise.errors import FoldwiseError
+from foldwise.errors import Damaged, FoldwiseError
+
+log = logging.getLogger(__name__)
+
+RENAMES = 100  # tries to put a folder in the place of one that other processes replace at the same time
+OLD = 7 * 24 * 3600  # seconds without a change after which what another machine wrote is left over
+REASON = 160  # letters of a parser's message that are shown
+WAIT_QUIETLY = 1.0  # seconds of waiting for another process that are not worth a line
 
 # what Finder, Explorer, file servers and notebooks leave in folders, in small letters; no data of anybody
 FOREIGN = {
@@ -38,37 +51,64 @@ FOREIGN = {
 def written_aside(path: Path, replace_folder: bool = False) -> Iterator[Path]:
     """Yield a temporary path next to `path` to write a file or a folder to; rename it to `path` when the block ends.
 
-    A block that raises, or a process that is killed, leaves `path` as it was. Leftovers of a killed process are removed
-    the next time the same path is written. A folder that exists by then (another process was faster) is kept and ours
-    is dropped, since both were made from the same key; unless `replace_folder`.
+    A block that raises, or a process that is killed, leaves `path` as it was. The temporary path is this block's own:
+    its name holds the machine, the process and a number. Leftovers of a killed process are removed the next time the
+    same path is written on its machine; see `_is_left_over`. A folder that exists by then (another process was faster)
+    is kept and ours is dropped, since both were made from the same key; unless `replace_folder`, where the last wins.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    for stale in path.parent.glob(f".{path.name}.partial-*"):
-        if not _is_alive(int(stale.name.rpartition("-")[2])):
-            _remove(stale)
-    aside = path.parent / f".{path.name}.partial-{os.getpid()}"
-    old = path.parent / f".{path.name}.partial-old-{os.getpid()}"
-    _remove(aside)
+    remove_left_over(path)
+    own = f"{_host()}-{os.getpid()}-{_started(os.getpid())}-{next(_numbers)}"
+    aside = path.parent / f".{path.name}.partial-{own}"
+    old = path.parent / f".{path.name}.partial-{own}-old"
     try:
         yield aside
-        if aside.is_dir() and path.is_dir():
-            if not replace_folder:
-                return
-            path.rename(old)
-        try:
+        if not aside.is_dir():
             aside.replace(path)
-        except OSError:
-            if replace_folder or not path.is_dir():
-                raise  # else another process was faster after all
+        else:
+            _rename_folder(aside, path, old if replace_folder else None)
     finally:
         _remove(aside)
         _remove(old)
 
 
+def remove_left_over(path: Path) -> None:
+    """Remove what killed processes left beside a path: halves, or what was there before they replaced it."""
+    for other in path.parent.glob(f".{glob.escape(path.name)}.partial-*"):
+        if _is_left_over(other):
+            _remove(other)
+
+
+def _rename_folder(aside: Path, path: Path, old: Path | None) -> None:
+    """Rename a folder to `path`; move a folder that is there to `old`, or keep it where that is None."""
+    for _ in range(RENAMES):
+        if path.is_dir():
+            if old is None:
+                return
+            _remove(old)
+            with contextlib.suppress(FileNotFoundError):  # another process has moved it
+                path.rename(old)
+        try:
+            aside.replace(path)
+            return
+        except OSError:
+            if path.is_dir() and aside.is_dir():
+                continue  # another process was faster after all
+            if old is not None and old.is_dir():
+                old.replace(path)
+            raise
+    raise FoldwiseError(f"{path}: other processes write it all the time; end them and run the same command again")
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, completely or not at all; NaN and infinity raise ValueError."""
     with written_aside(path) as aside:
-        aside.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
+        aside.write_text(json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """Return `value` as `write_json` writes it; NaN and infinity raise ValueError."""
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"
 
 
 def content_key(value: Any) -> str:
@@ -132,31 +172,108 @@ def clear_csv_errors(name: str) -> Iterator[None]:
         raise FoldwiseError(f"{name}: cannot be read as a CSV: {error}") from None
 
 
+_numbers = itertools.count()  # of the temporary paths of this process
+
+
+@contextmanager
+def readable(path: Path, repair: str) -> Iterator[None]:
+    """Turn what a damaged file raises when a block reads it into the error Damaged, which names it.
+
+    repair: how to get rid of it or to make it again, for the message. Errors of the system (no permission, a broken
+    disk) and want of memory pass as they are: the file may be whole.
+    """
+    try:
+        yield
+    except (FoldwiseError, MemoryError):
+        raise
+    except FileNotFoundError:
+        raise Damaged(path, "is missing", repair) from None
+    except Exception as error:  # readers of JSON, YAML, parquet and arrays raise whatever their parsers meet
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        reason = " ".join(f"{type(error).__name__}: {error}".replace(str(path), path.name).split())
+        raise Damaged(path, f"is damaged ({reason[:REASON]})", repair) from None
+
+
+def read_json(path: Path, repair: str) -> dict[str, Any]:
+    """Read a JSON object; raise Damaged, with the advice `repair`, where the file holds none."""
+    with readable(path, repair):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise TypeError(f"expected a JSON object, found {type(found).__name__}")
+    return found
+
+
+def _is_left_over(partial: Path) -> bool:
+    """Tell whether the process that wrote a temporary path is gone.
+
+    Ids of processes mean nothing on another machine, whose paths are kept until they are OLD. A process id that was
+    given anew has another time of start. Names of earlier versions hold the id of a process alone.
+    """
+    owner = re.fullmatch(r"(\w+)-(\d+)-(\d+)-\d+(-old)?", partial.name.rpartition(".partial-")[2])
+    if owner is None:
+        earlier = re.fullmatch(r"(?:old-)?(\d+)", partial.name.rpartition(".partial-")[2])
+        return earlier is not None and (int(earlier[1]) == os.getpid() or not _is_alive(int(earlier[1])))
+    host, pid, started, _ = owner.groups()
+    if host != _host():
+        with contextlib.suppress(OSError):  # it is gone by now
+            return time.time() - partial.stat().st_mtime > OLD
+        return False
+    return not _is_alive(int(pid)) or _started(int(pid)) != int(started)
+
+
+def _host() -> str:
+    """Return the name of this machine, with letters, digits and underscores alone."""
+    return re.sub(r"\W", "_", socket.gethostname(), flags=re.ASCII) or "_"
+
+
+def _started(pid: int) -> int:
+    """Return when a process started, in clock ticks since the machine did; 0 where the system does not tell."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
 def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True
-    return pid != os.getpid()
+    return True
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+    """Remove a temporary file or folder, where it is there; another process may remove it at the same time."""
+    for _ in range(2):  # an error of the disk may be over
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 @contextmanager
 def one_at_a_time(path: Path) -> Iterator[None]:
     """Let one process at a time enter the block, which makes `path`; the others wait.
 
-    A process that is killed frees the lock. Its file, `.<name>.lock` next to `path`, stays.
+    A process that is killed frees the lock. Its file, `.<name>.lock` next to `path`, stays. A file system without
+    locks is used without them.
     """
-    from filelock import FileLock  # a tenth of a second, which most commands do not need
+    from filelock import FileLock, Timeout  # a tenth of a second, which most commands do not need
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.parent / f".{path.name}.lock"):
+    lock = FileLock(path.parent / f".{path.name}.lock")
+    try:
+        lock.acquire(timeout=WAIT_QUIETLY)
+    except Timeout:
+        log.info("waiting for another process that works on %s", path)
+        lock.acquire()
+    except NotImplementedError:
+        log.warning("%s: this file system has no locks; run one command at a time on it", path.parent)
+    try:
         yield
+    finally:
+        lock.release()

@@ -141,3 +141,13 @@ def wait_until_broken(workers):
     while not workers._pool._broken:
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+def test_a_ctrl_c_of_the_terminal_reaches_no_worker(pool):
+    """It is sent to all processes of a command; a worker would print a traceback."""
+    with pool() as workers:
+        workers.submit(0, killed.Task("mlp-1 fold 0"))
+        (process,) = workers._pool._processes.values()
+        os.kill(process.pid, signal.SIGINT)
+        assert len(list(workers.as_completed(lambda *_: None))) == 1
+    assert process.exitcode == 0

@@ -24,14 +24,14 @@ class Case(NamedTuple):
     status: int = 1
 
 
-def check(case: Case, root: Path, capsys) -> None:
+def check(case: Case, root: Path, capsys, caplog=None) -> None:
     """Run the command of a case in this process: no traceback, the expected line, and no file outside its root."""
     root = root / "root"
     root.mkdir()
     case.write(root)
     around = sorted(root.parent.iterdir())
     status = main([word.replace("{root}", str(root)) for word in case.command.split()] + [f"root={root}"])
-    shown = capsys.readouterr().err
+    shown = capsys.readouterr().err + (caplog.text if caplog else "")  # pytest takes what is logged
     assert case.message in shown, shown
     assert status == case.status
     assert sorted(root.parent.iterdir()) == around

@@ -106,7 +106,7 @@ def test_folders_do_not_travel(run, tmp_path):
     inner = {"weights": str(mine)}
     recipe["model"]["options"] = {"weights": "imagenet", "backbone_options": inner, "side": 8}
     recipe["competition"]["options"] = {"persons": str(mine), "raw_url": "s3://bucket/scans", "group_pattern": "/a(.)/"}
-    (original.path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    store.write_recipe(original, recipe)
     packing.pack_run(Run(original.path), tmp_path / "packed", [0], False)
     text = (tmp_path / "packed" / original.name / "recipe.yaml").read_text()
     assert str(tmp_path) not in text

@@ -1,11 +1,15 @@
 """A run's predictions are aligned by id, and refused unless they are a partition."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from foldwise.errors import FoldwiseError
+from foldwise.data import checksums
+from foldwise.errors import Damaged, FoldwiseError
 from foldwise.runs import store
+from foldwise.runs.check_files import wrong_predictions
 from foldwise.runs.store import Run
 
 IDS = [f"r{i}" for i in range(6)]
@@ -82,3 +86,37 @@ def test_a_run_without_all_its_folds_is_not_finished(tmp_path):
     assert run.is_finished()
     (run.path / "fold_1").rename(run.path / ".fold_1.partial-1")
     assert run.missing() == [1]
+
+
+def test_folds_that_a_refit_takes_belong_to_its_run(tmp_path):
+    first = write_run(tmp_path, make_folds())
+    run = Run(tmp_path / "mlp-4567")
+    run.path.mkdir()
+    (run.path / "recipe.yaml").write_text((first.path / "recipe.yaml").read_text())
+    store.take_folds(run, first)
+    for fit in (0, 1):
+        store.check_owner(run, fit)
+        assert list(checksums.wrong_files(run.fold_path(fit) / "checksums.json")) == []
+    shutil.rmtree(run.fold_path(1))
+    shutil.copytree(run.fold_path(0), run.fold_path(1))
+    with pytest.raises(Damaged, match=r"mlp-4567/fold_1 is a copy of mlp-4567/fold_0; `rm -r .*fold_1` removes it"):
+        store.out_of_fold(run, make_folds(), pd.Series(IDS), ["y"])
+
+
+@pytest.mark.parametrize(
+    ("task", "values", "expected"),
+    [
+        ("binary", [0.0, 1.0], ""),
+        ("binary", [0.5, 2.0], "goes from 0.5 to 2, expected probabilities in [0, 1]"),
+        ("binary", [-0.1, 0.5], "goes from -0.1 to 0.5, expected probabilities in [0, 1]"),
+        ("multilabel", [0.5, np.inf], "goes from 0.5 to inf, expected probabilities in [0, 1]"),
+        ("multiclass", [0.5, 0.5], "has rows whose probabilities do not sum to 1, but to 0.5 more or less"),
+        ("regression", [-7.0, 300.0], ""),
+        ("regression", [1.0, np.nan], "goes from nan to nan, expected finite numbers"),
+        ("binary", ["a", "b"], "goes from nan to nan, expected probabilities in [0, 1]"),
+        (None, [5.0, 7.0], ""),
+    ],
+)
+def test_impossible_predictions_are_told(task, values, expected):
+    assert wrong_predictions(pd.DataFrame({"y": values}), ["y"], task) == expected
+    assert wrong_predictions(pd.DataFrame({"z": values}), ["y"], task) == "has no column 'y'"

@@ -27,7 +27,9 @@ def blended(settings):
         for name in members:
             run = one.runs_dir / name
             run.mkdir(parents=True)
-            (run / "recipe.yaml").write_text(yaml.safe_dump({"model": {"name": "mlp"}, **recipe}))
+            (run / "recipe.yaml").write_text(
+                yaml.safe_dump({"model": {"name": "mlp"}, "split": {"n_folds": 2, "repeats": 1}, **recipe})
+            )
         about = {"competition": "faces", "data_key": data.data_key, "members": [{"run": name} for name in members]}
         one.submissions_dir.mkdir(exist_ok=True)
         (one.submissions_dir / "faces_0.5_ab.json").write_text(json.dumps(about))

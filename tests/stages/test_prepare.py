@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from helpers.raw_files import (
 from foldwise.data import dataset
 from foldwise.errors import FoldwiseError
 from foldwise.stages.prepare import data_key, prepare
-from foldwise.stages.simulate import raw_files, simulate
+from foldwise.stages.simulate import simulate
 
 KAGGLE = ("competition=statoil", "source=kaggle")
 TINY = ("competition=statoil", "source.n_train=20", "source.n_test=12")
@@ -184,7 +185,7 @@ def test_a_generated_source_writes_its_raw_files_once(settings) -> None:
     one = settings(*TINY)
     prepare(one)
     before = times(one.raw_dir)
-    assert simulate(one) == raw_files(one) == one.raw_dir
+    assert simulate(one) == one.raw_dir
     prepare(one)
     assert times(one.raw_dir) == before
 
@@ -289,7 +290,8 @@ def test_killed_in_the_middle_and_run_again(settings, tmp_path: Path) -> None:
     assert child.wait() == -9
     (killed.raw_dir / "reached").unlink()
     (partial,) = left_in(killed.prepared_dir)
-    assert partial == f".{data_key(killed)}.partial-{child.pid}"
+    assert partial.startswith(f".{data_key(killed)}.partial-")
+    assert f"-{child.pid}-" in partial
     again, expected = prepare(killed), prepare(undisturbed)
     assert left_in(killed.prepared_dir) == [again.data_key]
     assert contents(again.path) == contents(expected.path)
@@ -338,3 +340,82 @@ def test_files_unpacked_over_a_simulation_are_not_replaced(settings) -> None:
     with pytest.raises(FoldwiseError, match="did not generate, and leaves them alone"):
         simulate(other)
     assert contents(other.raw_dir) == before
+
+
+# Several at once
+
+
+def test_two_sources_at_once_are_prepared_under_their_own_keys(settings, tmp_path: Path, monkeypatch) -> None:
+    words = [(*EIGHT, f"source.seed={seed}") for seed in (1, 2)]
+    expected = [contents(prepare(settings(*one, root=tmp_path / "alone")).path) for one in words]
+    first, second = (settings(*one, root=tmp_path / "together") for one in words)
+    write, other = dataset.write, threading.Thread(target=prepare, args=(second,))
+
+    def slow(records, path: Path, key: str, source_key: str) -> None:
+        if not other.ident:
+            other.start()
+            other.join(0.5)  # it would replace the raw files by now
+            assert other.is_alive()
+        write(records, path, key, source_key)
+
+    monkeypatch.setattr(dataset, "write", slow)
+    one = prepare(first)
+    other.join(60)
+    assert [contents(one.path), contents(second.prepared_dir / data_key(second))] == expected
+
+
+def test_files_of_the_host_that_change_while_they_are_read_are_an_error(settings, monkeypatch) -> None:
+    one = settings(*KAGGLE)
+    path = write_files(one.raw_dir, statoil_files()) / "train.json"
+    write = dataset.write
+
+    def changed(*given) -> None:
+        path.write_text(path.read_text().replace("-20.5", "-20.4"))
+        write(*given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(dataset, "write", changed)
+        with pytest.raises(FoldwiseError, match="files changed while they were read; run the same command again"):
+            prepare(one)
+    assert left_in(one.prepared_dir) == []
+    assert prepare(one).data_key == data_key(one)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"train.json": 3}', '{"train.json": [1, 2]}', "\0", "[" * 10**5])
+def test_damaged_digests_are_made_again(settings, caplog, text: str) -> None:
+    one = settings(*KAGGLE)
+    write_files(one.raw_dir, statoil_files())
+    data_key(one, keep_digests=True)
+    file = one.prepared_dir / "raw_digests.json"
+    whole = file.read_bytes()
+    file.write_text(text)
+    prepare(one)
+    assert file.read_bytes() == whole
+    (line,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert line.startswith(f"{file} is damaged")
+    assert line.endswith("all raw files are read to make it again")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"generator": "x", "version": 1, "options": {}, "files": 3}'])
+@pytest.mark.parametrize("words", [EIGHT, ("competition=digits_8x8", "source=kaggle")])
+def test_a_damaged_mark_of_generated_files_names_what_removes_them(settings, words, text: str) -> None:
+    simulate(settings(*EIGHT))
+    one = settings(*words)
+    (one.raw_dir / "source.json").write_text(text)
+    expected = (
+        rf"source.json is damaged \(.*\); `rm -r {one.raw_dir}` removes the generated files, and `foldwise simulate "
+        "competition=digits_8x8` writes them again"
+    )
+    for stage in (prepare, simulate):
+        with pytest.raises(FoldwiseError, match=expected):
+            stage(one)
+
+
+@pytest.mark.parametrize("change", ["is missing", "has 3 bytes, expected"])
+def test_a_generated_file_that_was_changed_is_not_prepared(settings, change: str) -> None:
+    one = settings(*EIGHT)
+    path = simulate(one) / "train.csv"
+    path.unlink() if change == "is missing" else path.write_text("a,b")
+    for stage in (prepare, simulate):
+        with pytest.raises(FoldwiseError, match=rf"train.csv was changed since it was generated: it {change}.*`rm -r"):
+            stage(one)

@@ -1,6 +1,7 @@
 """A regression, and ordered classes, from prepared data to a submission and its grade, without any training."""
 
 import types
+from contextlib import nullcontext
 
 import numpy as np
 import pandas as pd
@@ -138,7 +139,7 @@ def test_the_metric_of_another_task_is_refused_before_an_image_is_read(settings,
     made = records.Records("regression", ["y"], never(), never())
     reader = types.SimpleNamespace(read=lambda *_, **__: made)
     monkeypatch.setattr(prepare, "data_key", lambda *_, **__: "values")
-    monkeypatch.setattr(prepare, "raw_files", lambda _: one.raw_dir)
+    monkeypatch.setattr(prepare, "held_files", lambda _: nullcontext(one.raw_dir))
     monkeypatch.setattr(prepare, "competition_module", lambda _: reader)
     with pytest.raises(
         ConfigError, match=r"competition.metric=log_loss: the task is regression.*competition.metric=rmse"

@@ -40,7 +40,8 @@ def write_source(folder, probabilities, name="mlp-1", split_key="split", **recip
         table = pd.DataFrame(p, columns=[f"y{j}" for j in range(p.shape[1])])
         table.insert(0, "id", [f"t{i}" for i in range(len(p))])
         store.write_fold(source, fit, None, table.sample(frac=1, random_state=fit), table, [], {})
-    said = {"split_key": split_key, "split": {"n_folds": len(probabilities), "repeats": 1}} | recipe
+    split, model = {"n_folds": len(probabilities), "repeats": 1}, {"name": name.split("-")[0]}
+    said = {"split_key": split_key, "split": split, "model": model} | recipe
     (source.path / "recipe.yaml").write_text(yaml.safe_dump(said))
     return source
 

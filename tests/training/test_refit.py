@@ -21,14 +21,20 @@ from foldwise.training import fit
 def test_the_refit_trains_on_all_rows_and_makes_the_test_predictions(tmp_path):
     data = write_data(tmp_path / "data")
     run = train_here(make_recipe(refit=True, refit_seeds=2), data, tmp_path / "runs")
-    assert sorted(path.name for path in run.path.iterdir()) == ["fold_0", "fold_1", "recipe.yaml", "refit"]
+    assert sorted(path.name for path in run.path.iterdir()) == [
+        "checksums_recipe.json",
+        "fold_0",
+        "fold_1",
+        "recipe.yaml",
+        "refit",
+    ]
     there, folds = dataset.read(data), pd.read_parquet(data / "folds.parquet")
     nothing = np.zeros(len(IDS), bool)
     by_hand = [fit.train_fold(make_recipe(seed=seed), there, nothing, 2).test for seed in (0, 1)]
     predicted = store.test_predictions(run, there.test.table["id"], ["y"])
     assert predicted == pytest.approx((by_hand[0] + by_hand[1]) / 2)
     assert sorted(path.name for path in (run.path / "refit").iterdir()) == [
-        *("fold.json", "history.csv", "model.weights.h5", "model_1.weights.h5", "test.parquet")
+        *("checksums.json", "fold.json", "history.csv", "model.weights.h5", "model_1.weights.h5", "test.parquet")
     ]
     report = write_report(run, there, folds)
     assert report["test_predictions"] == "refit on all rows, seeds: 2"

@@ -33,6 +33,7 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         "predict competition=faces images=FOLDER sample=sample_submission.csv",
     ),
     "bundle": ("bundle competition=faces", "bundle competition=faces float16=true budget=80m"),
+    "verify": ("verify competition=faces", "verify competition=faces format=json"),
     "submit": (
         "submit competition=statoil source=kaggle dry_run=true",
         "submit competition=statoil source=kaggle message='first try'",

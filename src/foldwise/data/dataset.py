@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import numbers
 import shutil
@@ -15,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from foldwise.data import structure
+from foldwise.data import checksums, structure
 from foldwise.data.csv_files import read_csv
 from foldwise.data.records import Record, Records
 from foldwise.data.structure import Structure
 from foldwise.errors import FoldwiseError
 from foldwise.settings import Task
-from foldwise.storage import content_key, write_json
+from foldwise.storage import content_key, read_json, readable, write_json
 
 if TYPE_CHECKING:
     from pandas import DataFrame  # in a dataclass `pd.DataFrame` would make dataclasses look into pandas
@@ -178,6 +177,7 @@ def write(records: Records, path: Path, data_key: str, source_key: str = "") -> 
             **({"category_names": records.category_names} if records.category_names else {}),
         },
     )
+    checksums.write(path)
 
 
 def write_test(records: Records, path: Path, like: np.ndarray | None, other_ids: Iterable[str] = ()) -> DataFrame:
@@ -203,18 +203,35 @@ def write_no_test(path: Path, columns: DataFrame, like: np.ndarray | None) -> Da
 
 
 def read(path: Path) -> Dataset:
-    """Open the prepared data in `path`; images are memory-mapped, not read."""
-    about = json.loads((path / "dataset.json").read_text())
+    """Open the prepared data in `path`; images are memory-mapped, not read.
+
+    Raises Damaged, naming the file, where one is missing or cannot be read, or where tables and arrays do not fit.
+    """
+    about = read_json(path / "dataset.json", repair(path))
     train, test = read_split(path, "train"), read_split(path, "test")
     names: tuple[str, ...] = ("task", "targets", "auxiliary", "data_key", "ids_key")
-    values = {name: about[name] for name in names}
-    values |= {name: about[name] for name in ("ordered", "category_names") if name in about}  # else at their defaults
-    return Dataset(train, test, path=path, structure=structure.structure_from(about), **values)
+    with readable(path / "dataset.json", repair(path)):
+        values = {name: about[name] for name in names}
+        values |= {name: about[name] for name in ("ordered", "category_names") if name in about}  # else the defaults
+        known = structure.structure_from(about)
+        for name, split in (("train", train), ("test", test)):
+            wanted = len(split.images) * known.rows_per_image
+            if len(split.table) not in (wanted, about.get(f"n_{name}")) and len(split.images):
+                raise ValueError(f"{name}.parquet has {len(split.table)} rows, {name}.npy images of {wanted}")
+    return Dataset(train, test, path=path, structure=known, **values)
 
 
 def read_split(path: Path, name: str) -> Split:
-    """Open `<name>.npy` and `<name>.parquet` in a folder."""
-    return Split(np.load(path / f"{name}.npy", mmap_mode="r"), pd.read_parquet(path / f"{name}.parquet"))
+    """Open `<name>.npy` and `<name>.parquet` in a folder; raise Damaged where one of them cannot be read."""
+    with readable(path / f"{name}.npy", repair(path)):
+        images = np.load(path / f"{name}.npy", mmap_mode="r")
+    with readable(path / f"{name}.parquet", repair(path)):
+        return Split(images, pd.read_parquet(path / f"{name}.parquet"))
+
+
+def repair(path: Path) -> str:
+    """Return how prepared data in a folder are made again, for messages."""
+    return f"`rm -r {path}` removes that folder, and `foldwise prepare` with the same settings makes it again"
 
 
 def _stream(

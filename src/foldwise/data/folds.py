@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from foldwise.data import checksums
 from foldwise.data.assign_folds import assign_folds, class_names, classes_of_rows, count_of_rows, split_problem
 from foldwise.data.dataset import Dataset, Split
 from foldwise.data.fold_files import NEVER, read_fold_file
 from foldwise.data.near_duplicates import join_groups, near_duplicates
 from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.settings import SplitSettings, changed
-from foldwise.storage import content_key, written_aside
+from foldwise.storage import content_key, readable, sha256, written_aside
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ def write_folds(dataset: Dataset, split: SplitSettings) -> pd.DataFrame:
             balance.to_csv(aside, index=False)
         with written_aside(path) as aside:
             table.to_parquet(aside, index=False)
+            checksums.write_one(path, sha256(aside))
         log.info("folds written to %s%s", path, _shown(balance))
         _log_rare(table, dataset, split)
     return table
@@ -115,7 +117,14 @@ def _folds_at(path: Path, dataset: Dataset, split: SplitSettings) -> pd.DataFram
     """Return the folds that are written at `path`, or those that a split assigns."""
     if split.kind == "other":
         raise ConfigError("split.kind=other: only `foldwise import` takes predictions of other folds")
-    return pd.read_parquet(path) if path.is_file() else _assign_repeats(dataset, split)
+    return read_table(path) if path.is_file() else _assign_repeats(dataset, split)
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a table of folds that `write_folds` wrote; raise Damaged where it is none."""
+    with readable(path, f"`rm {path}` removes it, and `foldwise folds` with the same settings makes it again"):
+        table = pd.read_parquet(path)
+        return table[["id", "repeat", "fold"]]
 
 
 def _assign_repeats(dataset: Dataset, split: SplitSettings) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from typing import Any
 from foldwise.devices import usable_gpus
 from foldwise.errors import FoldwiseError
 from foldwise.execution.task import Report
-from foldwise.processes import cores, die_with_parent
+from foldwise.processes import cores, die_with_parent, no_interrupts
 from foldwise.settings import Backend, ExecutionSettings
 from foldwise.training import backend
 
@@ -96,7 +96,8 @@ class LocalPool:
         Raises FoldwiseError when a worker was killed while it started.
         """
         try:
-            self._tasks[self._pool.submit(_do, self._work, number, task, self._needs_gpu)] = task
+            with no_interrupts():  # a worker starts here
+                self._tasks[self._pool.submit(_do, self._work, number, task, self._needs_gpu)] = task
         except BrokenProcessPool:
             raise killed_error(task.name) from None
 

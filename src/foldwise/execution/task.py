@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from foldwise.data.dataset import Dataset, read
+from foldwise.data.folds import read_table
 from foldwise.runs import store
 from foldwise.runs.recipe import Recipe, stores_features, versions
 from foldwise.runs.store import REFIT, Run
@@ -163,10 +164,8 @@ def write_result(task: FoldTask, read_in: ReadTask, result: Any, seconds: float,
 
 def held_out_rows(task: FoldTask, dataset: Dataset) -> np.ndarray:
     """Return which training rows the fold holds out: bool (n,); none in a repeat after the last, as a refit has."""
-    import pandas as pd
-
     repeat, fold = divmod(task.number, task.recipe.split.n_folds)
-    folds = pd.read_parquet(task.folds)
+    folds = read_table(task.folds)
     ids = folds["id"][(folds["repeat"] == repeat) & (folds["fold"] == fold)]
     return np.asarray(dataset.train.table["id"].isin(ids))
 

@@ -39,8 +39,8 @@ def row_of(run: Run) -> dict[str, Any]:
         "minutes": report["seconds"] / 60 if report else None,
         "device": report.get("device"),
         "date": datetime.fromtimestamp(written).astimezone().isoformat(timespec="minutes"),
-        "data_key": run.recipe["data_key"],
-        "split_key": run.recipe["split_key"],
+        "data_key": run.recipe.get("data_key"),
+        "split_key": run.recipe.get("split_key"),
         "changes": changes(run.recipe),
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ import pandas as pd
 
 from foldwise.data.dataset import Dataset, Split
 from foldwise.data.folds import first_folds
-from foldwise.errors import FoldwiseError, choices
+from foldwise.errors import Damaged, FoldwiseError, choices
 from foldwise.runs import store
 from foldwise.runs.store import Run
 from foldwise.scoring.rows import Problem, Rows, make_rows
 from foldwise.settings import EnsembleSettings
+
+log = logging.getLogger(__name__)
 
 IN_MEMORY = 1e9  # bytes of predictions in float64; more are kept in a file, in float32
 
@@ -40,13 +43,17 @@ def stacked(
     dataset: Dataset,
     folds: pd.DataFrame,
     folder: Path,
-    predictions: Callable[[Run, pd.Series, list[str]], np.ndarray] = store.test_predictions,
+    predictions: Callable[[Run, pd.Series, list[str]], np.ndarray] | None = None,
+    damaged: list[Run] | None = None,
 ) -> tuple[Rows, Rows, Problem]:
     """Return the training and the test rows of all members and the problem; large ones lie in files in `folder`.
 
-    predictions: return those of a run for test ids and targets, (n_test, k).
+    predictions: return those of a run for test ids and targets, (n_test, k); None: those that were written in training.
+    damaged: takes the members whose predictions cannot be used, which are left out with a line; None: they are errors.
+
+    Raises Damaged for such a member, or where none is left.
     """
-    targets, splits = dataset.targets, (dataset.train, dataset.test)
+    targets, splits, task = dataset.targets, (dataset.train, dataset.test), dataset.task
     sizes = [len(split.table) * len(targets) * len(members) * 8 for split in splits]
     kind = np.float64 if dataset.task == "regression" else np.float32  # values may be large, and differ by little
     stacks = [
@@ -55,12 +62,23 @@ def stacked(
         else np.lib.format.open_memmap(folder / f"{i}.npy", "w+", kind, (len(members), len(split.table), len(targets)))
         for i, split in enumerate(splits)
     ]
-    for j, run in enumerate(members):
-        stacks[0][j] = store.out_of_fold(run, folds, dataset.train.table["id"], targets)
-        stacks[1][j] = predictions(run, dataset.test.table["id"], targets)
+    n = 0
+    for run in members:
+        try:
+            stacks[0][n] = store.out_of_fold(run, folds, dataset.train.table["id"], targets, task)
+            if predictions is None:
+                stacks[1][n] = store.test_predictions(run, dataset.test.table["id"], targets, task=task)
+            else:
+                stacks[1][n] = predictions(run, dataset.test.table["id"], targets)
+            n += 1
+        except Damaged as error:
+            if damaged is None or len(damaged) + 1 == len(members):
+                raise
+            log.warning("%s is left out: %s", run.name, error)
+            damaged.append(run)
     fold_of = first_folds(folds, dataset.train.table["id"])
-    train = make_rows(stacks[0], inputs_of(dataset.train, targets), dataset.labels, fold_of)
-    test = make_rows(stacks[1], inputs_of(dataset.test, targets))
+    train = make_rows(stacks[0][:n], inputs_of(dataset.train, targets), dataset.labels, fold_of)
+    test = make_rows(stacks[1][:n], inputs_of(dataset.test, targets))
     column = next(iter(dataset.auxiliary), "group" if "group" in dataset.train.table else None)
     return train, test, Problem(dataset.task, test=test.scored_rows(), column=column)
 
@@ -85,7 +103,7 @@ def labelling_runs(runs_dir: Path, names: Iterable[str], split_key: str) -> list
                 f"pseudo.runs={source.name}: it was imported, and its test predictions may come from models that saw "
                 "the held-out rows; name a run that was trained here"
             )
-        if source.recipe["split_key"] != split_key:
+        if source.recipe.get("split_key") != split_key:
             raise FoldwiseError(
                 f"pseudo.runs={source.name}: its split is {source.recipe['split_key']}, expected {split_key}: on "
                 "other folds its models saw rows that are held out here"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from foldwise.data import checksums
 from foldwise.data.dataset import Dataset
 from foldwise.data.folds import first_folds
+from foldwise.errors import Damaged
 from foldwise.runs import store
 from foldwise.runs.members import labelling_runs
 from foldwise.runs.store import Run
@@ -17,7 +20,9 @@ from foldwise.scoring.metrics import METRICS, as_text
 from foldwise.scoring.objective import Score
 from foldwise.scoring.rows import Problem, Rows, make_rows
 from foldwise.settings import Metric, Settings, Task
-from foldwise.storage import write_json
+from foldwise.storage import json_text, sha256, written_aside
+
+log = logging.getLogger(__name__)
 
 
 def pseudo_effect(run: Run, dataset: Dataset, folds: pd.DataFrame, ours: Score) -> dict[str, Any]:
@@ -31,7 +36,7 @@ def pseudo_effect(run: Run, dataset: Dataset, folds: pd.DataFrame, ours: Score) 
     theirs = objective.score_answers(ours.metric, _labels(dataset), p, dataset.task, dataset.train.groups)
     return {
         "runs": names,
-        "n_images": [about["pseudo_images"] for about in store.fold_reports(run)],
+        "n_images": [about["pseudo_images"] for about in store.fold_reports(run, "pseudo_images")],
         ours.metric: theirs.value,
         **compare_runs.score_difference(ours, theirs),
     }
@@ -86,7 +91,7 @@ def _requested(run: Run, dataset: Dataset, folds: pd.DataFrame, settings: Settin
     if metric == usual and not more and column is None:
         return {}
     table, labels = dataset.train.table, dataset.labels
-    predicted = store.out_of_fold(run, folds, table["id"], dataset.targets)
+    predicted = store.out_of_fold(run, folds, table["id"], dataset.targets, dataset.task)
     found: dict[str, Any] = {}
     if column is not None:
         losses = metrics.usual_losses(_labels(dataset), predicted, dataset.task)
@@ -115,10 +120,18 @@ def _measured(rows: Rows, task: Task, metric: Metric, more: list[Metric]) -> dic
 
 
 def write_report(run: Run, dataset: Dataset, folds: pd.DataFrame) -> dict[str, Any]:
-    """Return the report of a finished run, and write it to `run.json` where that is not there yet."""
+    """Return the report of a finished run, and write it to `run.json` where that is not there yet, or is damaged."""
+    path = run.path / "run.json"
+    if path.is_file():
+        try:
+            return run.report
+        except Damaged as error:
+            log.warning("%s: it is written again", error)
+            path.unlink(missing_ok=True)
     report = report_of(run, dataset, folds)
-    if not (run.path / "run.json").is_file():
-        write_json(run.path / "run.json", report)
+    with written_aside(path) as aside:
+        aside.write_text(json_text(report))
+        checksums.write_one(path, sha256(aside))
     return report
 
 
@@ -127,10 +140,10 @@ def report_of(run: Run, dataset: Dataset, folds: pd.DataFrame) -> dict[str, Any]
     if (run.path / "run.json").is_file():
         return run.report
     ids, targets, task = dataset.train.table["id"], dataset.targets, dataset.task
-    predicted = store.out_of_fold(run, folds, ids, targets)
+    predicted = store.out_of_fold(run, folds, ids, targets, task)
     labels, usual = _labels(dataset), metrics.usual_metric(task)
     score = objective.score_answers(usual, labels, predicted, task, dataset.train.groups)
-    reports = list(store.fold_reports(run))
+    reports = list(store.fold_reports(run, "seconds", "versions", "device"))
     report = {
         "competition": run.recipe["competition"]["name"],
         "model": run.recipe["model"]["name"],

@@ -13,7 +13,7 @@ from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.runs import submission
 from foldwise.runs.members import choose, runs_of
 from foldwise.runs.prediction_files import SUFFIXES, read_predictions
-from foldwise.runs.store import Run, test_predictions, test_table
+from foldwise.runs.store import Run, each_undamaged, test_predictions, test_table
 from foldwise.scoring.compare_runs import correlations
 from foldwise.scoring.rows import Problem, make_rows
 from foldwise.settings import Settings, plain
@@ -44,10 +44,14 @@ def ensemble(settings: Settings) -> dict[str, Any]:
     ids, targets = dataset.test.table["id"], dataset.targets
     repair = {"repair": settings.ensemble.options["ids"], "repair_key": "ensemble.options.ids"}
     tables = [read_predictions(path, ids, targets, dataset.task, **repair) for path in paths]
-    stack = np.stack(
-        [*(table[targets].to_numpy() for table in tables), *(test_predictions(run, ids, targets) for run in runs)]
-    )
-    names = [*(path.name for path in paths), *(run.name for run in runs)]
+
+    def answers(run: Run) -> np.ndarray:
+        return test_predictions(run, ids, targets, task=dataset.task)
+
+    are_named = settings.ensemble.members != "all"  # then a damaged one is an error
+    read = [(run, answers(run)) for run in runs] if are_named else each_undamaged(runs, answers)
+    stack = np.stack([*(table[targets].to_numpy() for table in tables), *(p for _, p in read)])
+    names = [*(path.name for path in paths), *(run.name for run, _ in read)]
     rows, problem = make_rows(stack, dataset.test.table), Problem(dataset.task)
     p = files(problem, rows, rows, how=how).probabilities
     related = correlations(rows.scored_rows(), problem)

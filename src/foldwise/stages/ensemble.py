@@ -60,8 +60,10 @@ def ensemble(settings: Settings) -> dict[str, Any]:
     dataset = prepared(settings)
     scored, folds = read_scored(dataset, settings.split)
     members = choose(runs_of(settings.runs_dir, reports), settings.ensemble)
+    damaged: list[Run] | None = [] if settings.ensemble.members == "all" else None
     with tempfile.TemporaryDirectory() as folder:
-        train, test, problem = stacked(members, scored, folds, Path(folder))
+        train, test, problem = stacked(members, scored, folds, Path(folder), damaged=damaged)
+        members = [run for run in members if run not in (damaged or [])]
         problem = replace(problem, metric=settings.competition.metric)
         blended = scored_blend(problem, train, test, settings.ensemble)
     # values have no other average, whatever the settings are

@@ -47,6 +47,8 @@ def grade(settings: Settings) -> dict[str, Any]:
     path, about = submission.chosen(settings, ids_key=dataset.ids_key)
     reader = competition_module(settings.competition.reader)
     solution, _ = read_csv(file)
+    if settings.grade.solution is None:
+        found_files(settings)  # they are still those of this source: another command may replace them
     try:
         truth = reader.truth(solution, dataset.targets, **settings.competition.options)  # (n, k)
     except ValueError as error:

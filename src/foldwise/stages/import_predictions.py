@@ -16,11 +16,11 @@ from foldwise.data.folds import counted_split, first_folds, held_out_part, split
 from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.runs.prediction_files import SUFFIXES, read_predictions
 from foldwise.runs.report import write_report
-from foldwise.runs.store import OTHER, Run, write_fold
+from foldwise.runs.store import OTHER, Run, write_fold, write_recipe
 from foldwise.scoring.metrics import METRICS, as_text, usual_metric
 from foldwise.settings import ImportsSettings, Settings, plain
 from foldwise.stages.prepare import prepare
-from foldwise.storage import content_key, written_aside
+from foldwise.storage import content_key
 
 log = logging.getLogger(__name__)
 
@@ -138,12 +138,9 @@ def _write(settings: Settings, dataset: Dataset, name: str, held_out: pd.DataFra
         "imported": {"oof": settings.imports.oof, "test": settings.imports.test},
     }
     run = Run(settings.runs_dir / f"{name}-{content_key([name, key, dataset.ids_key, hashed])}")
-    import yaml
-
     for fold in np.unique(held_out["fold"]):
         about = {"seconds": 0.0, "images_per_second": 0.0, "device": "imported", "versions": {}}
         part = held_out[held_out["fold"] == fold][["id", *dataset.targets, "repeat", "fold"]]
         write_fold(run, int(fold), part, test[columns], pd.DataFrame({"epoch": []}), [], about)
-    with written_aside(run.path / "recipe.yaml") as aside:
-        aside.write_text(yaml.safe_dump(recipe, sort_keys=False))
+    write_recipe(run, recipe)
     return run

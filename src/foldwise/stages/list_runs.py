@@ -10,11 +10,12 @@ import pandas as pd
 
 from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.runs.listing import changes, difference, matches, row_of, run_named
-from foldwise.runs.store import Run, all_runs, fit_name
+from foldwise.runs.store import Run, all_runs, each_undamaged, fit_name, remake_fit
 from foldwise.scoring.metrics import METRICS, as_text
 from foldwise.scoring.objective import cost
 from foldwise.settings import Metric, Settings
 from foldwise.stages.score import printed
+from foldwise.storage import read_json
 
 
 def runs(settings: Settings) -> dict[str, Any]:
@@ -38,8 +39,8 @@ def runs(settings: Settings) -> dict[str, Any]:
         rows = [{"key": key, "first": one, "second": two} for key, one, two in difference(first, second)]
         return {"first": first.name, "second": second.name, "differences": rows}
     conditions = (wanted.filter or "").split()
-    pairs = [(row_of(run), run) for run in there]
-    chosen = [row for row, run in pairs if all(matches(row, run.recipe, one) for one in conditions)]
+    pairs = each_undamaged(there, row_of)
+    chosen = [row for run, row in pairs if all(matches(row, run.recipe, one) for one in conditions)]
     metric = _metric(settings, chosen)
     orders = {
         "score": lambda row: (metric not in row, cost(metric, row[metric]) if metric in row else 0, row["run"]),
@@ -161,7 +162,8 @@ def _found(name: str, folders: list[Path]) -> Run:
 def _fit(run: Run, fit: int) -> dict[str, Any]:
     """Return the name of a fit, its seconds and the training loss of each epoch of its first seed."""
     folder = run.fold_path(fit)
-    about = json.loads((folder / "fold.json").read_text()) if (folder / "fold.json").is_file() else {}
+    path = folder / "fold.json"
+    about = read_json(path, remake_fit(run, fit)) if path.is_file() else {}
     losses: list[float] = []
     if (folder / "history.csv").is_file():
         history = pd.read_csv(folder / "history.csv")

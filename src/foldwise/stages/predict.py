@@ -17,7 +17,7 @@ from foldwise.blends.nested import blend, nested
 from foldwise.config.check import checked_options
 from foldwise.data import dataset as datasets
 from foldwise.data.dataset import Dataset
-from foldwise.data.folds import held_out_part
+from foldwise.data.folds import held_out_part, read_table
 from foldwise.data.records import Record, Records
 from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.execution.budget import MARGIN, seconds_of
@@ -182,7 +182,7 @@ def _blended(
             return np.full((len(ids), len(targets)), 1 / max(2, len(targets)))
         return store.test_predictions(run, ids, targets, folder=new / run.name)
 
-    table = pd.read_parquet(folds)
+    table = read_table(folds)
     train, test, problem = stacked(runs, held_out_part(data, table), table, new, predictions)
     problem = replace(problem, metric=about["metric"], test=None)
     how = EnsembleSettings(**about["ensemble"])

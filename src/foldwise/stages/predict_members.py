@@ -9,10 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from foldwise.data.dataset import Dataset, Split
-from foldwise.data.folds import held_out_part
+from foldwise.data.folds import held_out_part, read_table
 from foldwise.execution.budget import members_in_time
 from foldwise.execution.prediction import PredictionTask
 from foldwise.execution.queue import predict_fits, time_fits
@@ -90,7 +89,7 @@ def _with_fits(runs: Iterable[Run], done: list[PredictionTask]) -> list[Run]:
 
 def _worse_without(runs: list[Run], new: NewData, metric: Metric) -> Callable[[list[str]], dict[str, float]]:
     """Return a function of members' names: by how much the mean of their held-out predictions is worse without each."""
-    table = pd.read_parquet(new.folds)
+    table = read_table(new.folds)
     known = held_out_part(new.known, table)
     no_test = replace(known, test=Split(known.test.images[:0], known.test.table.iloc[:0]))
     train, _, problem = stacked(runs, no_test, table, new.folder, lambda run, ids, targets: np.empty((0, len(targets))))

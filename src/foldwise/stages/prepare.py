@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 from pathlib import Path
@@ -16,37 +15,66 @@ from foldwise.plugins import competition_module, default_options
 from foldwise.runs import submission
 from foldwise.settings import Settings, differences
 from foldwise.stages.check_task import check_order, check_task, checked
-from foldwise.stages.simulate import generated_by, host_files, raw_files
-from foldwise.storage import content_key, is_foreign, own_files, sha256, write_json, written_aside
+from foldwise.stages.simulate import generated_by, held_files, host_files
+from foldwise.storage import (
+    content_key,
+    is_foreign,
+    one_at_a_time,
+    own_files,
+    read_json,
+    sha256,
+    write_json,
+    written_aside,
+)
 
 log = logging.getLogger(__name__)
 
 
 def prepare(settings: Settings) -> Dataset:
-    """Return the prepared data of the competition and source, reading the raw files where that is not done yet."""
+    """Return the prepared data of the competition and source, reading the raw files where that is not done yet.
+
+    One process at a time prepares a competition. Raises FoldwiseError where raw files change while they are read.
+    """
     key = data_key(settings, keep_digests=True)
+    if not (settings.prepared_dir / key).is_dir():
+        if _raw_url(settings):
+            with one_at_a_time(settings.prepared_dir):
+                key = _prepare(settings, settings.raw_dir)
+        else:
+            with held_files(settings) as raw_dir:
+                key = _prepare(settings, raw_dir)
+    return checked(settings, dataset.read(settings.prepared_dir / key))
+
+
+def _prepare(settings: Settings, raw_dir: Path) -> str:
+    """Write the prepared data where another process has not; return their key, that of the files that were read."""
+    key = data_key(settings, keep_digests=True)  # of the files as they are after waiting for others
     path = settings.prepared_dir / key
-    if not path.is_dir():
-        log.info("%s: preparing data in %s", settings.competition.name, path)
-        reader = competition_module(settings.competition.reader)
-        raw_dir = settings.raw_dir if _raw_url(settings) else raw_files(settings)
-        kept = [path.with_name(f".{key}.scans")] if getattr(reader, "RESUMES", False) else []
-        with written_aside(path) as aside:
-            try:
-                records = reader.read(raw_dir, *kept, **settings.competition.options)
-                check_task(settings, records.task)
-                check_order(settings, records)
-                submission.try_layout(reader, records, settings.competition.options)
-                dataset.write(records, aside, key, source_key(settings))
-            except FileNotFoundError as error:
-                raise FoldwiseError(_missing(settings, raw_dir, error)) from None
-            except FoldwiseError as error:
-                if hint := _packed(settings, raw_dir):
-                    raise FoldwiseError(f"{error}; {hint}") from None
-                raise
-        for folder in kept:
-            shutil.rmtree(folder, ignore_errors=True)
-    return checked(settings, dataset.read(path))
+    if path.is_dir():
+        return key
+    log.info("%s: preparing data in %s", settings.competition.name, path)
+    reader = competition_module(settings.competition.reader)
+    kept = [path.with_name(f".{key}.scans")] if getattr(reader, "RESUMES", False) else []
+    with written_aside(path) as aside:
+        try:
+            records = reader.read(raw_dir, *kept, **settings.competition.options)
+            check_task(settings, records.task)
+            check_order(settings, records)
+            submission.try_layout(reader, records, settings.competition.options)
+            dataset.write(records, aside, key, source_key(settings))
+        except FileNotFoundError as error:
+            raise FoldwiseError(_missing(settings, raw_dir, error)) from None
+        except FoldwiseError as error:
+            if hint := _packed(settings, raw_dir):
+                raise FoldwiseError(f"{error}; {hint}") from None
+            raise
+        if data_key(settings) != key:
+            raise FoldwiseError(
+                f"{raw_dir}: files changed while they were read; run the same command again when nothing writes there"
+            )
+    for folder in kept:
+        shutil.rmtree(folder, ignore_errors=True)
+    return key
 
 
 def show(data: Dataset, width: int) -> str:
@@ -105,7 +133,7 @@ def _raw_url(settings: Settings) -> str | None:
 
 def _digests(raw_dir: Path, cache: Path, keep: bool) -> dict[str, str]:
     """Hash every raw file but foreign ones; a file of unchanged size and time is not read again."""
-    known = json.loads(cache.read_text()) if cache.is_file() else {}
+    known = _known_digests(cache) if cache.is_file() else {}
     found: dict[str, list[Any]] = {}
     for name, status in sorted(own_files(raw_dir)):
         # archives are read when they are unpacked, and the answers are read by `grade` alone
@@ -119,6 +147,19 @@ def _digests(raw_dir: Path, cache: Path, keep: bool) -> dict[str, str]:
     if keep and found != known:
         write_json(cache, found)
     return {name: digest for name, (_, _, digest) in found.items()}
+
+
+def _known_digests(cache: Path) -> dict[str, list[Any]]:
+    """Return the stored digests: size, time and SHA-256 of each file by its name; none of a damaged file of them."""
+    try:
+        found = read_json(cache, "all raw files are read to make it again")
+    except FoldwiseError as error:
+        log.warning("%s", error)
+        return {}
+    if all(isinstance(one, list) and [*map(type, one)] == [int, int, str] for one in found.values()):
+        return found
+    log.warning("%s is damaged; all raw files are read to make it again", cache)
+    return {}
 
 
 def _packed(settings: Settings, raw_dir: Path) -> str:
@@ -143,7 +184,7 @@ def _missing(settings: Settings, raw_dir: Path, error: FileNotFoundError) -> str
     name = Path(str(error.filename)).name
     if hint := _packed(settings, raw_dir):
         return f"{raw_dir / name} is missing; {hint}"
-    held = ", ".join(sorted(p.name for p in raw_dir.iterdir() if not is_foreign(Path(p.name)))[:8])
+    held = ", ".join(sorted(p.name for p in raw_dir.glob("*") if not is_foreign(Path(p.name)))[:8])
     return (
         f"{raw_dir / name} is missing; the folder holds {held}. "
         f"`foldwise download competition={settings.competition.name}` fetches and unpacks the host's files"

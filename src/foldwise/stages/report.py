@@ -9,6 +9,7 @@ import numpy as np
 
 from foldwise.data.dataset import Dataset
 from foldwise.data.folds import first_folds, read_scored, split_key
+from foldwise.errors import FoldwiseError
 from foldwise.report import details, distributions, looks, overview, page, recipes, samples
 from foldwise.runs import store
 from foldwise.runs.members import inputs_of, runs_of
@@ -42,7 +43,10 @@ def report(settings: Settings) -> dict[str, Any]:
 
 
 def collect(settings: Settings, dataset: Dataset, reports: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return all that the page shows, as plain values; reports: those of the runs, best first."""
+    """Return all that the page shows, as plain values.
+
+    reports: those of the runs, best first; those of runs whose predictions are damaged are taken out of it.
+    """
     scored, folds = read_scored(dataset, settings.split)
     runs = runs_of(settings.runs_dir, reports)
     given, metric, name = settings.report, settings.competition.metric, settings.competition.name
@@ -55,14 +59,25 @@ def collect(settings: Settings, dataset: Dataset, reports: list[dict[str, Any]])
     kept: list[np.ndarray] = []  # predictions of the best runs, for their correlations
     shown: list[dict[str, Any]] = []
     illustrated: list[tuple[Run, np.ndarray, list[int]]] = []  # predictions, and rows that are shown as images
-    for place, run in enumerate(runs[: max(n_shown, n_together)]):
-        p = store.out_of_fold(run, folds, table["id"], dataset.targets)
+    place = 0
+    while place < min(len(runs), max(n_shown, n_together)):
+        read = store.each_undamaged(
+            [run := runs[place]],
+            lambda run: store.out_of_fold(run, folds, table["id"], dataset.targets, dataset.task),
+        )
+        if not read:
+            del runs[place], reports[place]
+            continue
+        p = read[0][1]
         if place < n_together:
             kept.append(p)
         if place < n_shown:
             shown.append(details.run_details(run, reports[place], scored, labels, p, groups))
         if place < min(n_shown, given.illustrated) and given.images:
             illustrated.append((run, p, samples.hardest(labels, p, scored, given.images)))
+        place += 1
+    if not kept:
+        raise FoldwiseError("no run is left whose predictions can be shown; `foldwise verify` lists what is damaged")
     fold_of = first_folds(folds, table["id"])
     seen_by_run = looked(settings, illustrated, labels, fold_of, scored, dataset)
     for about, (_, p, hardest), seen in zip(shown, illustrated, seen_by_run, strict=False):
@@ -76,7 +91,7 @@ def collect(settings: Settings, dataset: Dataset, reports: list[dict[str, Any]])
         "task": dataset.task,
         "metric": {"label": METRICS[metric].label, "lower_is_better": METRICS[metric].lower_is_better},
         "leaderboard": overview.leaderboard(reports, metric) | {"constant": overview.constant_score(rows, problem)},
-        "correlation": overview.correlation([run.name for run in runs[:n_together]], rows, problem),
+        "correlation": overview.correlation([run.name for run in runs[: len(kept)]], rows, problem),
         "blends": overview.blends(settings.submissions_dir, name, dataset),
         "submitted": overview.submitted(log_file, slug, name),
         "recipes": [recipes.flat(run.recipe) for run in runs],

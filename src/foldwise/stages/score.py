@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from foldwise.data.dataset import Dataset
 from foldwise.data.folds import read_scored, split_key
 from foldwise.errors import FoldwiseError
 from foldwise.runs import store
@@ -20,6 +21,7 @@ from foldwise.settings import Metric, Settings
 from foldwise.stages.prepare import prepared
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.table import Table
 
 log = logging.getLogger(__name__)
@@ -44,7 +46,7 @@ def score(settings: Settings) -> list[dict[str, Any]]:
     mine = [
         run
         for run in every
-        if run.recipe["split_key"] == key or (run.is_approximate and run.recipe["ids_key"] == dataset.ids_key)
+        if run.recipe.get("split_key") == key or (run.is_approximate and run.recipe.get("ids_key") == dataset.ids_key)
     ]
     finished = [run for run in mine if run.is_finished()]
     if len(mine) > len(finished):
@@ -62,8 +64,21 @@ def score(settings: Settings) -> list[dict[str, Any]]:
             f"no finished run of {settings.competition.name} on this data and split; "
             f"`foldwise train competition={settings.competition.name}` trains one"
         )
-    reports = [full_report(run, scored, folds, settings) for run in finished]
+    found = store.each_undamaged(finished, lambda run: _report(run, scored, folds, settings))
+    if not found:
+        raise FoldwiseError(
+            f"each of the {len(finished)} finished runs of {settings.competition.name} is damaged, see above; "
+            "`foldwise verify` lists all that is"
+        )
+    reports = [report for _, report in found]
     return sorted(reports, key=lambda report: objective.cost(settings.competition.metric, score_of(report)))
+
+
+def _report(run: store.Run, scored: Dataset, folds: pd.DataFrame, settings: Settings) -> dict[str, Any]:
+    """Return the report of a run; raise Damaged where it, a fold or its recipe was damaged or changed."""
+    for fit in run.fits:
+        store.check_owner(run, fit)
+    return full_report(run, scored, folds, settings)
 
 
 def show(reports: list[dict[str, Any]], width: int) -> str:
@@ -160,7 +175,9 @@ def details(settings: Settings, reports: list[dict[str, Any]]) -> str:
     scored, folds = read_scored(prepared(settings), settings.split)
     members = runs_of(settings.runs_dir, reports)
     with tempfile.TemporaryDirectory() as folder:
-        rows, _, problem = stacked(members, scored, folds, Path(folder))
+        damaged: list[store.Run] = []
+        rows, _, problem = stacked(members, scored, folds, Path(folder), damaged=damaged)
+        members = [run for run in members if run not in damaged]
         problem = replace(problem, metric=settings.competition.metric)
         table = compare_runs.table([run.name for run in members], rows, problem)
     return table + effects

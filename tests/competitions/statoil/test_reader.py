@@ -136,7 +136,15 @@ def test_only_the_solution_tells_the_test_labels(settings) -> None:
     assert {line.split(",")[1] for line in sample[1:]} == {"0.5"}
     assert list(data.test.table) == ["id", "inc_angle", "group", "generated", "scored"]
     assert left_in(data.path) == [
-        *("dataset.json", "sample_submission.csv", "test.npy", "test.parquet", "train.npy", "train.parquet"),
+        *(
+            "checksums.json",
+            "dataset.json",
+            "sample_submission.csv",
+            "test.npy",
+            "test.parquet",
+            "train.npy",
+            "train.parquet",
+        ),
     ]
 
 
