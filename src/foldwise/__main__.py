@@ -18,7 +18,7 @@ from foldwise.config.examples import EXAMPLES
 from foldwise.config.help import overview, stage_help
 from foldwise.config.next_command import next_command
 from foldwise.config.yaml_options import yaml_options
-from foldwise.errors import ConfigError, FoldwiseError, choices
+from foldwise.errors import ConfigError, FoldwiseError, choices, printable
 from foldwise.messages import Messages
 from foldwise.pipeline import Stage, resolve
 from foldwise.settings import Settings, plain
@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (FoldwiseError, OSError) as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError) else 1
     except KeyboardInterrupt:
         print("interrupted; finished folds are kept, and the same command goes on from there", file=sys.stderr)

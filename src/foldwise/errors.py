@@ -12,6 +12,19 @@ class ConfigError(FoldwiseError):
     """The command or the configuration is wrong; nothing was read. Exit status 2."""
 
 
+MOST = 4000  # characters of a message that are shown
+
+
+def printable(text: str) -> str:
+    """Return a message of a readable length whose control characters, which files may hold, are written out.
+
+    >>> printable("a.csv: the column '\\x1b[2J' is missing\\nValid choices: id")
+    "a.csv: the column '\\\\x1b[2J' is missing\\nValid choices: id"
+    """
+    shown = text if len(text) <= MOST else f"{text[:MOST]}... ({len(text):,} characters)"
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in shown)
+
+
 def choices(given: object, valid: Iterable[object]) -> str:
     """List the valid choices, the nearest to what was given first.
 

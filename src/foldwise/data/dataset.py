@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 
 VERSION = 1  # of the layout of prepared data; enters the data key
+OWN_COLUMNS = ("id", "repeat", "fold", "group", "scored", "weight")  # of the tables of data and of predictions
 
 
 @dataclass
@@ -178,6 +179,24 @@ def write(records: Records, path: Path, data_key: str, source_key: str = "") -> 
             **({"category_names": records.category_names} if records.category_names else {}),
         },
     )
+
+
+def check_names(records: Records) -> None:
+    """Raise FoldwiseError where a column of the tables would stand for two things."""
+    targets, inputs = records.targets, [*records.auxiliary, *records.structure.categories]
+    for name in targets:
+        kind = "target" if records.task == "regression" else "class"
+        if name in OWN_COLUMNS:
+            raise FoldwiseError(
+                f"the {kind} {name!r} has the name of a column of foldwise's own tables ({', '.join(OWN_COLUMNS)}); "
+                "rename it in the labels file"
+            )
+        if targets.count(name) > 1:
+            raise FoldwiseError(f"the {kind} {name!r} is listed twice; expected different names")
+        if name in inputs:
+            raise FoldwiseError(f"{name!r} is a {kind} and an input of the model; it would be learned from itself")
+    if "id" in inputs:
+        raise FoldwiseError("an auxiliary column or a category is called 'id', as the column of ids is; rename it")
 
 
 def write_test(records: Records, path: Path, like: np.ndarray | None, other_ids: Iterable[str] = ()) -> DataFrame:
