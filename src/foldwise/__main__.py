@@ -144,7 +144,7 @@ def _parse(arguments: list[str]) -> tuple[list[str], set[str], Path | None]:
             argument, _, folder = argument.partition("=")
             waiting.insert(0, folder)
         if argument == "--config-dir":
-            if not waiting or not Path(waiting[0]).is_dir():
+            if not waiting or not waiting[0] or not Path(waiting[0]).is_dir():
                 raise ConfigError(
                     f"--config-dir {' '.join(waiting[:1])}: expected a folder with group folders of YAMLs"
                 )
