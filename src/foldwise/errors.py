@@ -12,6 +12,7 @@ class ConfigError(FoldwiseError):
     """The command or the configuration is wrong; nothing was read. Exit status 2."""
 
 
+LONGEST = 200  # characters of a wrong word that are compared
 MOST = 4000  # characters of a message that are shown
 
 
@@ -32,6 +33,7 @@ def choices(given: object, valid: Iterable[object]) -> str:
     "did you mean 'size' or 'side'? Valid choices: size, side, task"
     """
     names = [str(name) for name in valid]
+    given = str(given)[:LONGEST]
     near = difflib.get_close_matches(str(given), names, n=3, cutoff=0.6)
     same = [name for name in names if name != given and _is_alike(name.lower(), str(given).lower())]
     near = [*same, *(name for name in near if name not in same)]
