@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,10 @@ from foldwise.scoring.objective import Score
 from foldwise.scoring.rows import Problem, Rows, make_rows
 from foldwise.settings import Metric, Settings, Task
 from foldwise.storage import write_json
+
+log = logging.getLogger(__name__)
+
+SAME = 1e-7  # difference of predictions, which float32 stores to about 7 digits
 
 
 def pseudo_effect(run: Run, dataset: Dataset, folds: pd.DataFrame, ours: Score) -> dict[str, Any]:
@@ -118,8 +123,26 @@ def write_report(run: Run, dataset: Dataset, folds: pd.DataFrame) -> dict[str, A
     """Return the report of a finished run, and write it to `run.json` where that is not there yet."""
     report = report_of(run, dataset, folds)
     if not (run.path / "run.json").is_file():
+        _warn_of_constants(run, dataset, folds)
         write_json(run.path / "run.json", report)
     return report
+
+
+def _warn_of_constants(run: Run, dataset: Dataset, folds: pd.DataFrame) -> None:
+    """Log the folds whose model predicts the same for each of several held-out rows."""
+    held_out, targets = store.held_out(run, folds), dataset.targets
+    constant = [
+        f"fold {fold}" if held_out["repeat"].max() == 0 else f"fold {fold} of repeat {repeat}"
+        for (repeat, fold), part in held_out.groupby(["repeat", "fold"])[targets]
+        if len(part) > 1 and np.ptp(part.to_numpy(), axis=0).max() < SAME
+    ]
+    if constant:
+        log.warning(
+            "%s: every held-out row of %s gets the same prediction: nothing was learned from the images there; lower "
+            "fit.learning_rate, or train for more fit.epochs",
+            run.name,
+            ", ".join(constant),
+        )
 
 
 def report_of(run: Run, dataset: Dataset, folds: pd.DataFrame) -> dict[str, Any]:
