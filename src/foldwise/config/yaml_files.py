@@ -97,5 +97,5 @@ def explained(error: Any, path: Path | None = None) -> str:
     mark = getattr(error, "problem_mark", None)
     name = path or getattr(mark, "name", "a YAML")
     place = f"{name}, line {mark.line + 1}, column {mark.column + 1}" if mark is not None else str(name)
-    parts = [getattr(error, name, None) for name in ("context", "problem", "reason")]
+    parts = [getattr(error, field, None) for field in ("context", "problem", "reason")]
     return f"{place}: {', '.join(part for part in parts if part) or str(error)}"
