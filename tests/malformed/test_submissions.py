@@ -99,7 +99,7 @@ CASES = [
         "a digest that is a list",
         submission(sha256=[]),
         SUBMIT,
-        "submissions/faces_1.csv was changed since foldwise wrote it: expected the SHA-256 []..., found",
+        "submissions/faces_1.json was changed since foldwise wrote it: its sha256 is [], expected 64 hexadecimal",
     ),
     Case(
         "a nested score that is a word",
