@@ -18,7 +18,7 @@ from foldwise.config.examples import EXAMPLES
 from foldwise.config.help import overview, stage_help
 from foldwise.config.next_command import next_command
 from foldwise.config.yaml_options import yaml_options
-from foldwise.errors import ConfigError, FoldwiseError, choices
+from foldwise.errors import ConfigError, FoldwiseError, choices, printable
 from foldwise.messages import Messages
 from foldwise.pipeline import Stage, resolve
 from foldwise.processes import Terminated, as_interrupt
@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
             return 143 if ended else 130
         if not isinstance(error, FoldwiseError | OSError) or os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError) else 1
 
 
@@ -158,7 +158,7 @@ def _parse(arguments: list[str]) -> tuple[list[str], set[str], Path | None]:
             argument, _, folder = argument.partition("=")
             waiting.insert(0, folder)
         if argument == "--config-dir":
-            if not waiting or not Path(waiting[0]).is_dir():
+            if not waiting or not waiting[0] or not Path(waiting[0]).is_dir():
                 raise ConfigError(
                     f"--config-dir {' '.join(waiting[:1])}: expected a folder with group folders of YAMLs"
                 )

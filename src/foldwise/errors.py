@@ -23,6 +23,20 @@ class ConfigError(FoldwiseError):
     """The command or the configuration is wrong; nothing was read. Exit status 2."""
 
 
+LONGEST = 200  # characters of a wrong word that are compared
+MOST = 4000  # characters of a message that are shown
+
+
+def printable(text: str) -> str:
+    """Return a message of a readable length whose control characters, which files may hold, are written out.
+
+    >>> printable("a.csv: the column '\\x1b[2J' is missing\\nValid choices: id")
+    "a.csv: the column '\\\\x1b[2J' is missing\\nValid choices: id"
+    """
+    shown = text if len(text) <= MOST else f"{text[:MOST]}... ({len(text):,} characters)"
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in shown)
+
+
 def choices(given: object, valid: Iterable[object]) -> str:
     """List the valid choices, the nearest to what was given first.
 
@@ -30,6 +44,7 @@ def choices(given: object, valid: Iterable[object]) -> str:
     "did you mean 'size' or 'side'? Valid choices: size, side, task"
     """
     names = [str(name) for name in valid]
+    given = str(given)[:LONGEST]
     near = difflib.get_close_matches(str(given), names, n=3, cutoff=0.6)
     same = [name for name in names if name != given and _is_alike(name.lower(), str(given).lower())]
     near = [*same, *(name for name in near if name not in same)]

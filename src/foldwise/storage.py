@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import socket
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,6 +46,14 @@ FOREIGN = {
     "system volume information",
     "thumbs.db",
 }
+# what may lie at a path in place of a file
+KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
 
 
 @contextlib.contextmanager
@@ -127,6 +136,20 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def check_is_file(path: Path) -> None:
+    """Raise FoldwiseError where something else than a file lies at `path`, whose opening could wait for ever.
+
+    Nothing there is no error here: opening the file names it.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return
+    if not stat.S_ISREG(mode):
+        found = next((name for is_kind, name in KINDS if is_kind(mode)), "something else")
+        raise FoldwiseError(f"{path}: expected a file, found {found}; remove it, or put the file there")
+
+
 def is_foreign(path: Path) -> bool:
     """Tell whether a file was left by an operating system; path: relative to the folder of the data.
 
@@ -168,8 +191,22 @@ def clear_csv_errors(name: str) -> Iterator[None]:
         yield
     except pd.errors.EmptyDataError:
         raise FoldwiseError(f"{name}: the file is empty") from None
-    except (pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise FoldwiseError(f"{name}: cannot be read as a CSV: {error}") from None
+    except (pd.errors.ParserError, UnicodeError) as error:
+        raise FoldwiseError(f"{name}: cannot be read as a CSV: {str(error).strip()}") from None
+
+
+def check_widths(table: Any, name: str) -> None:
+    """Raise FoldwiseError where each row of a CSV has more cells than the header, which pandas takes for an index.
+
+    table: as `pd.read_csv` returns it.
+    """
+    import pandas as pd
+
+    if not isinstance(table.index, pd.RangeIndex):
+        n = table.shape[1]
+        raise FoldwiseError(
+            f"{name}: cannot be read as a CSV: the header has {n} cells, the rows {n + table.index.nlevels}"
+        )
 
 
 _numbers = itertools.count()  # of the temporary paths of this process

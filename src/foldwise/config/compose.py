@@ -12,6 +12,7 @@ import contextlib
 import copy
 import functools
 import itertools
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from foldwise.config import advice, check
+from foldwise.config.yaml_files import explained, read_yaml
 from foldwise.errors import ConfigError, choices
 from foldwise.settings import Settings
 
@@ -48,6 +50,7 @@ TEXTS = (
     "ensemble.options.folder",
 )
 Files = dict[str, dict[str, list[Path]]]  # of each choice of each group
+MOST_COMBINATIONS = 10_000  # of a sweep
 NOTHING = ("tuned=null", "experiment=null")  # Hydra cannot leave a group empty that is empty anyway
 
 
@@ -95,6 +98,7 @@ def compose_all(
 
     parser = OverridesParser.create()
     search, state = tuple(f"file://{folder.resolve()}" for folder in _own_folders(config_dir)), _state(files)
+    _check_own_yamls(words, config_dir)
     try:
         parsed = parser.parse_overrides(words)
         for override in parsed:
@@ -116,8 +120,12 @@ def compose_all(
             f"{error.override}: {_first_lines(error)}; expected key=value, where the value is a number, a word, a list "
             "such as [1,2], or text in quotes"
         ) from error
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+    except yaml.YAMLError as error:
+        raise ConfigError(explained(error)) from error
+    except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_first_lines(error)) from error
+    except RecursionError as error:
+        raise ConfigError("lists too deep in each other, or a YAML whose defaults lead back to itself") from error
 
 
 def _parted(words: list[str], files: Files) -> tuple[list[str], list[str]]:
@@ -138,7 +146,7 @@ def _parted(words: list[str], files: Files) -> tuple[list[str], list[str]]:
 def _state(files: Files) -> tuple[tuple[str, int], ...]:
     """Return what changes when a YAML does: the paths and the times of all."""
     paths = [CONF / "config.yaml", *(path for group in files.values() for found in group.values() for path in found)]
-    return tuple((str(path), path.stat().st_mtime_ns) for path in paths)
+    return tuple((str(path), path.stat().st_mtime_ns if path.exists() else 0) for path in paths)
 
 
 @functools.lru_cache(maxsize=256)
@@ -150,7 +158,28 @@ def _composed(chosen: tuple[str, ...], search: tuple[str, ...], state: tuple[tup
     from hydra import compose, initialize_config_dir
 
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("config", overrides=[*chosen, f"hydra.searchpath=[{','.join(search)}]"])
+        return compose("config", overrides=[*chosen, f"hydra.searchpath=[{','.join(map(_quoted, search))}]"])
+
+
+def _quoted(text: str) -> str:
+    """Return text as Hydra's grammar takes it for what it is: a backslash counts before a quote alone.
+
+    >>> _quoted("it's")
+    "'it\\\\'s'"
+    """
+    doubled = re.sub(r"(\\*)('|$)", lambda found: 2 * found[1] + found[2].replace("'", r"\'"), text)
+    return f"'{doubled}'"
+
+
+def _check_own_yamls(words: list[str], config_dir: Path | None) -> None:
+    """Raise ConfigError where a YAML of the user's that these words choose, or that one's defaults, cannot be read."""
+    own = [path for folder in _own_folders(config_dir) for path in sorted(folder.glob("*/*.yaml"))]
+    chosen = {name for word in words for name in word.partition("=")[2].split(",")}
+    while found := [path for path in own if path.stem in chosen]:
+        own = [path for path in own if path not in found]
+        for path in found:
+            for entry in read_yaml(path).get("defaults", []):
+                chosen |= set(map(str, entry.values())) if isinstance(entry, dict) else {entry}
 
 
 def groups(config_dir: Path | None = None) -> dict[str, list[str]]:
@@ -173,7 +202,11 @@ def _own_folders(config_dir: Path | None) -> list[Path]:
     """Return the folders of a user's YAMLs: --config-dir, and `conf/` in the working folder."""
     here = Path("conf")
     found = [here] if here.is_dir() and here.resolve() != CONF.resolve() else []
-    return [*([config_dir] if config_dir else []), *found]
+    own = [*([config_dir] if config_dir else []), *found]
+    for folder in own:
+        if "${" in str(folder.resolve()):
+            raise ConfigError(f"{folder.resolve()}: Hydra takes ${{ in the name of a folder for a key; rename it")
+    return own
 
 
 def _files(config_dir: Path | None) -> Files:
@@ -186,7 +219,10 @@ def _files(config_dir: Path | None) -> Files:
 
 
 def _combinations(parsed: list[Any]) -> Iterator[list[str]]:
-    """Yield the overrides of each combination of the values that they give, the last key changing fastest."""
+    """Yield the overrides of each combination of the values that they give, the last key changing fastest.
+
+    Raises ConfigError for more than MOST_COMBINATIONS.
+    """
     lists = []
     for override in parsed:
         if override.is_sweep_override():
@@ -195,6 +231,8 @@ def _combinations(parsed: list[Any]) -> Iterator[list[str]]:
             lists.append([f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()])
         else:
             lists.append([override.input_line])
+    if (n := math.prod(map(len, lists))) > MOST_COMBINATIONS:
+        raise ConfigError(f"-m: {n:,} combinations of values; expected at most {MOST_COMBINATIONS:,}")
     yield from map(list, itertools.product(*lists))
 
 
@@ -206,14 +244,13 @@ def _expanded(word: str, files: Files, scope: Scope | None) -> list[str]:
     if scope is not None and scope.group is not None and check.is_known(f"{scope.group}.{key}"):
         key = f"{scope.group}.{key}"
     if key in TEXTS and value[:1] not in ("'", '"', ""):
-        quoted = value.replace("\\", r"\\").replace("'", r"\'")
-        return [f"{key}='{quoted}'"]
+        return [f"{key}={_quoted(value)}"]
     if key != "sweep":
         return [f"{key}{equals}{value}"]
     valid = files.get("sweep", {})
     if value not in valid:
         raise ConfigError(f"sweep={value}: no such sweep; {choices(value, valid)}")
-    return [f"{k}={v}" for k, v in _read(valid[value][0]).items()]
+    return [f"{k}={v}" for k, v in read_yaml(valid[value][0]).items()]
 
 
 def _bare_key(word: str, words: list[str], files: Files, scope: Scope) -> str:
@@ -222,7 +259,7 @@ def _bare_key(word: str, words: list[str], files: Files, scope: Scope) -> str:
     given = _given(words)
     names = {group: given.get(group, choice) for group, choice in _defaults().items() if group in scope.reads}
     paths = {group: files[group][name][0] for group, name in names.items() if name in files.get(group, {})}
-    options = {group: _read(path).get("options") or {} for group, path in paths.items()}
+    options = {group: read_yaml(path).get("options") or {} for group, path in paths.items()}
     return advice.bare_key(key, value, scope.reads, options, scope.stage)
 
 
@@ -262,20 +299,13 @@ def _check_option(word: str, words: list[str], files: Files) -> None:
 
     def chosen(of_group: str) -> Any:
         paths = files.get(of_group, {}).get(given.get(of_group, _defaults().get(of_group, "")), [])
-        return _read(paths[0]) if paths else {}
+        return read_yaml(paths[0]) if paths else {}
 
     overridden = [entry for entry in chosen("competition").get("defaults", []) if f"override /{group}" in str(entry)]
     about = chosen(group)
     name = about.get("reader" if group == "competition" else "name")
     if name and not overridden:
         check.check_option(group, name, option, text)
-
-
-def _read(path: Path) -> Any:
-    """Return what a YAML holds, read by the fast parser where PyYAML has it."""
-    import yaml
-
-    return yaml.load(path.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def _given(words: list[str]) -> dict[str, str]:
@@ -285,7 +315,7 @@ def _given(words: list[str]) -> dict[str, str]:
 
 def _defaults() -> dict[str, str]:
     """Return the choice of each group that `conf/config.yaml` makes."""
-    entries = _read(CONF / "config.yaml")["defaults"]
+    entries = read_yaml(CONF / "config.yaml")["defaults"]
     return {group: choice for entry in entries if entry != "_self_" for group, choice in entry.items()}
 
 
@@ -295,6 +325,8 @@ def _check_choice(override: Any, files: Files) -> None:
     if key not in valid:
         return
     for name in override.sweep_string_iterator() if override.is_sweep_override() else [override.value()]:
+        if isinstance(name, list | dict):
+            raise ConfigError(f"{override.input_line}: expected one name; {choices(name, valid[key])}")
         if name not in valid[key] and not (name is None and key in ("tuned", "experiment")):
             if key == "model" and (words := _network(str(name))):
                 raise ConfigError(f"model={name}: a network of keras.applications; write {words}")
@@ -319,7 +351,7 @@ def _chosen_source(words: list[str], files: Files) -> list[str]:
     overridden = (
         {
             key.removeprefix("override /").partition("@")[0]: choice
-            for entry in (_read(recipe[0]) or {}).get("defaults", [])
+            for entry in read_yaml(recipe[0]).get("defaults", [])
             if isinstance(entry, dict)
             for key, choice in entry.items()
         }
@@ -330,8 +362,8 @@ def _chosen_source(words: list[str], files: Files) -> list[str]:
         return []
     competition = given.get("competition", overridden.get("competition", _defaults()["competition"]))
     path = files["competition"].get(competition, [None])[0]
-    about = None if path is None else _read(path)
-    if not isinstance(about, dict) or "source" not in about:
+    about = {} if path is None else read_yaml(path)
+    if "source" not in about:
         return []
     name = about["source"]
     if not isinstance(name, str) or name not in files["source"]:
@@ -363,7 +395,7 @@ def _first_lines(error: Exception) -> str:
     """Return Hydra's own words without its location boilerplate."""
     lines = [
         line
-        for line in str(error).splitlines()
+        for line in (str(error) or str(error.__cause__ or type(error).__name__)).splitlines()
         if line.strip() and not re.match(r"\s*(full_key|object_type|reference_type|See https)", line)
     ]
     return "\n".join(lines[:6])

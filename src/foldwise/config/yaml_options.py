@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from foldwise.config.check import function_of
+from foldwise.config.yaml_files import read_yaml
 from foldwise.errors import ConfigError
 from foldwise.plugins import option_schema
 
@@ -31,9 +32,10 @@ def yaml_options(group: str, path: Path) -> list[YamlOption]:
     """
     import yaml
 
-    text = path.read_text()
-    lines = text.splitlines()
     try:
+        read_yaml(path)  # refuses what would harm the parser
+        text = path.read_text(encoding="utf-8")
+        lines = text.splitlines()
         entries = {key.value: node for key, node in _entries(yaml.compose(text, yaml.SafeLoader))}
         named = entries.get("reader" if group == "competition" else "name")
         function = function_of(group, named.value) if named is not None else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import io
 import re
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foldwise.errors import FoldwiseError
-from foldwise.storage import clear_csv_errors
+from foldwise.storage import check_is_file, clear_csv_errors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +28,7 @@ HEAD = 1 << 16  # characters that the form is recognised by
 class CsvForm:
     """How a CSV file is written.
 
+    twice: columns whose name the header has more than once.
     skipped: lines before the header: comments, and the line `sep=;` of spreadsheets.
     index_name: the header of a first column that only counts the rows, as pandas and R write it; None: there is none.
     notes: what is unusual, in words.
@@ -38,6 +40,7 @@ class CsvForm:
     skipped: int = 0
     index_name: str | None = None
     notes: tuple[str, ...] = ()
+    twice: tuple[str, ...] = ()
 
 
 def read_csv(path: Path) -> tuple[pd.DataFrame, CsvForm]:
@@ -49,6 +52,7 @@ def read_csv(path: Path) -> tuple[pd.DataFrame, CsvForm]:
 
     Raises FoldwiseError, naming the file, where it is empty, is no text, or has a row longer than the header.
     """
+    check_is_file(path)
     data = path.read_bytes()
     text, encoding = _decoded(data, path.name)
     separator, skipped = _separator(text[:HEAD])
@@ -65,7 +69,8 @@ def read_csv(path: Path) -> tuple[pd.DataFrame, CsvForm]:
     table, stripped, empty = _stripped(table)
     notes += [f"blanks around {stripped} cells are removed"] if stripped else []
     notes += [f"{empty} rows without any text are left out"] if empty else []
-    return table, CsvForm(encoding, separator, line_end, skipped, index_name, tuple(notes))
+    twice = _twice(text[:HEAD], separator, skipped)
+    return table, CsvForm(encoding, separator, line_end, skipped, index_name, tuple(notes), twice)
 
 
 def to_csv(table: pd.DataFrame, path: Path, form: CsvForm) -> None:
@@ -112,6 +117,16 @@ def _separator(head: str) -> tuple[str, int]:
         if len(header) > most:
             best, most = separator, len(header)
     return best, skipped
+
+
+def _twice(head: str, separator: str, skipped: int) -> tuple[str, ...]:
+    """Return the names that the header has more than once, of which pandas changes the second."""
+    lines = islice(io.StringIO(head, newline=None), skipped, None)
+    rows = csv.reader(lines, delimiter=separator, skipinitialspace=True)
+    with contextlib.suppress(csv.Error):
+        names = [name.strip() for name in next(rows, [])]
+        return tuple(sorted({name for name in names if name and names.count(name) > 1}))
+    return ()
 
 
 def _parsed(text: str, separator: str, skipped: int, name: str) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import numbers
 import shutil
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
     from pandas import DataFrame  # in a dataclass `pd.DataFrame` would make dataclasses look into pandas
 
 
+log = logging.getLogger(__name__)
+
 VERSION = 1  # of the layout of prepared data; enters the data key
+OWN_COLUMNS = ("id", "repeat", "fold", "group", "scored", "weight")  # of the tables of data and of predictions
 
 
 @dataclass
@@ -154,6 +158,7 @@ def write(records: Records, path: Path, data_key: str, source_key: str = "") -> 
     else:
         test = write_test(records, path, like, set(train["id"]))
     _check_weights(train, records)
+    _check_inputs(train, test, records)
     (_check_values if records.task == "regression" else _check_classes)(train, records)
     structure.check(records.structure, like.shape if like is not None else ())
     structure.check_categories(records.structure.categories, {"train": train, "test": test})
@@ -178,6 +183,30 @@ def write(records: Records, path: Path, data_key: str, source_key: str = "") -> 
         },
     )
     checksums.write(path)
+
+
+def _is_flat(image: np.ndarray) -> bool:
+    """Tell whether an image has one value everywhere; the first pixels alone tell it of most."""
+    some = image.flat[:64]
+    return bool((some == some[0]).all() and (image == some[0]).all())
+
+
+def check_names(records: Records) -> None:
+    """Raise FoldwiseError where a column of the tables would stand for two things."""
+    targets, inputs = records.targets, [*records.auxiliary, *records.structure.categories]
+    for name in targets:
+        kind = "target" if records.task == "regression" else "class"
+        if name in OWN_COLUMNS:
+            raise FoldwiseError(
+                f"the {kind} {name!r} has the name of a column of foldwise's own tables ({', '.join(OWN_COLUMNS)}); "
+                "rename it in the labels file"
+            )
+        if targets.count(name) > 1:
+            raise FoldwiseError(f"the {kind} {name!r} is listed twice; expected different names")
+        if name in inputs:
+            raise FoldwiseError(f"{name!r} is a {kind} and an input of the model; it would be learned from itself")
+    if "id" in inputs:
+        raise FoldwiseError("an auxiliary column or a category is called 'id', as the column of ids is; rename it")
 
 
 def write_test(records: Records, path: Path, like: np.ndarray | None, other_ids: Iterable[str] = ()) -> DataFrame:
@@ -247,6 +276,7 @@ def _stream(
     number = float if records.task == "regression" else int
     weighted = split == "train" and "weight" not in records.auxiliary
     weight = None
+    flat: list[str] = []
     for record in samples:
         if record.id in seen:
             raise FoldwiseError(f"{record.where}: duplicate id {record.id!r} in {split}")
@@ -267,10 +297,13 @@ def _stream(
             weight = _checked_weight(record, None if len(seen) % rows_per_image == 0 else weight)
         if record.image is not None:
             writer.append(record.image, record.where)
+            flat += [record.id] if _is_flat(record.image) else []
         seen.add(record.id)
         yield {"id": record.id, **record.columns} | {name: number(record.columns[name]) for name in records.targets}
     if writer.n == 0:
         raise FoldwiseError(f"no {split} rows were found")
+    if flat:
+        log.warning("%s: %d of %d images have one value everywhere, such as %r", split, len(flat), writer.n, flat[0])
     if len(seen) % rows_per_image:
         raise FoldwiseError(
             f"{split}: the last image has {len(seen) % rows_per_image} rows; expected {rows_per_image} rows for each"
@@ -304,6 +337,22 @@ def _checked_weight(record: Record, same: float | None) -> float | None:
             "image answers share a weight"
         )
     return float(weight)
+
+
+def _check_inputs(train: pd.DataFrame, test: pd.DataFrame, records: Records) -> None:
+    """Raise FoldwiseError for an infinite auxiliary value; log a column that is missing in every training row."""
+    for name in records.auxiliary:
+        for split, table in (("train", train), ("test", test)):
+            values = table[name].to_numpy(np.float64) if name in table else np.empty(0)
+            infinite = np.abs(values) > np.finfo(np.float32).max  # as models take them
+            if infinite.any():
+                id_ = table["id"].iloc[int(infinite.argmax())]
+                raise FoldwiseError(
+                    f"{split}: the auxiliary column {name!r} of {id_!r} is {values[infinite.argmax()]:g}, expected a "
+                    "finite number, or none"
+                )
+        if name in train and train[name].isna().all():
+            log.warning("the auxiliary column %r is missing in every training row: nothing is learned from it", name)
 
 
 def _check_weights(train: pd.DataFrame, records: Records) -> None:

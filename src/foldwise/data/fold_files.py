@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from foldwise.data.ids import likely_pair, repaired_ids
+from foldwise.data.parquet_files import read_parquet
 from foldwise.errors import FoldwiseError, choices
-from foldwise.storage import clear_csv_errors
+from foldwise.storage import check_widths, clear_csv_errors
 
 log = logging.getLogger(__name__)
 
@@ -69,12 +70,14 @@ def _table(path: Path, key: str) -> pd.DataFrame:
     if not path.is_file():
         raise FoldwiseError(f"{key}={path}: no such file; expected a CSV or parquet with the columns id and fold")
     if path.suffix == ".parquet":
-        return pd.read_parquet(path).astype(str)
+        return read_parquet(path).astype(str).fillna("")
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         head = file.readline()
     separator = next((one for one in (",", ";", "\t") if one in head), ",")
     with clear_csv_errors(str(path)):
-        return pd.read_csv(path, dtype=str, keep_default_na=False, sep=separator, encoding="utf-8-sig")
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, sep=separator, encoding="utf-8-sig")
+    check_widths(table, str(path))
+    return table
 
 
 def _fold_column(path: Path, table: pd.DataFrame, column: str | None, key: str) -> str:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Collection, Iterable
 
 COMPARED = 3000  # ids among which the nearest one is looked for
+LONGEST = 100  # characters of an id that are compared
 
 
 def repaired_ids(theirs: Iterable[str], ours: Iterable[str]) -> dict[str, str] | None:
@@ -40,7 +41,8 @@ def likely_pair(theirs: Collection[str], ours: Collection[str]) -> tuple[str, st
     """
     first = min(theirs)
     some = sorted(ours)[:COMPARED]
-    return first, next(iter(difflib.get_close_matches(first, some, n=1, cutoff=0.0)), some[0])
+    near = difflib.get_close_matches(first[:LONGEST], [one[:LONGEST] for one in some], n=1, cutoff=0.0)
+    return first, next((one for one in some if one[:LONGEST] in near), some[0])
 
 
 def _name(text: str) -> str:
@@ -50,8 +52,8 @@ def _name(text: str) -> str:
 
 def _number(text: str) -> str:
     """Return a whole number without the zeros before it, and without the fraction .0 that a float has."""
-    found = re.fullmatch(r"0*(\d+)(\.0+)?", text.strip())
-    return text.strip() if found is None else found[1]
+    found = re.fullmatch(r"(\d+)(\.0+)?", text.strip())  # one way to match: a long id is not tried in all ways
+    return text.strip() if found is None else found[1].lstrip("0") or "0"
 
 
 _REDUCTIONS: tuple[Callable[[str], str], ...] = (str.strip, _name, _number, lambda text: _number(_name(text)))

@@ -12,6 +12,7 @@ import numpy as np
 
 from foldwise.data.dataset import Dataset, read
 from foldwise.data.folds import read_table
+from foldwise.errors import FoldwiseError
 from foldwise.runs import store
 from foldwise.runs.recipe import Recipe, stores_features, versions
 from foldwise.runs.store import REFIT, Run
@@ -138,6 +139,7 @@ def read_task(task: FoldTask) -> ReadTask:
 def write_result(task: FoldTask, read_in: ReadTask, result: Any, seconds: float, rate: float) -> None:
     """Write the folder of a fold that was trained in so many seconds, at a rate in images/s; result: a FoldResult."""
     dataset = read_in.dataset
+    _check_finite(task, result)
     repeat, fold = divmod(task.number, task.recipe.split.n_folds)
     about = {
         "seconds": seconds,
@@ -160,6 +162,17 @@ def write_result(task: FoldTask, read_in: ReadTask, result: Any, seconds: float,
         result.models,
         about,
     )
+
+
+def _check_finite(task: FoldTask, result: Any) -> None:
+    """Raise FoldwiseError where a model predicts NaN or infinity: its last step may spoil what the loss still shows."""
+    for what, predictions in (("held-out", result.held_out), ("test", result.test)):
+        wrong = int((~np.isfinite(predictions)).any(axis=1).sum())
+        if wrong:
+            raise FoldwiseError(
+                f"after epoch {task.recipe.fit.epochs} the predictions of {wrong} of {len(predictions)} {what} rows "
+                "are no numbers; lower fit.learning_rate or switch fit.mixed_precision off"
+            )
 
 
 def held_out_rows(task: FoldTask, dataset: Dataset) -> np.ndarray:

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from foldwise.data.ids import likely_pair, repaired_ids
+from foldwise.data.parquet_files import read_parquet
 from foldwise.errors import FoldwiseError
 from foldwise.settings import ONE_CLASS, Task
-from foldwise.storage import clear_csv_errors
+from foldwise.storage import check_is_file, check_widths, clear_csv_errors
 
 log = logging.getLogger(__name__)
 
@@ -39,13 +40,14 @@ def read_predictions(
     Raises FoldwiseError, naming the file, where it is not one prediction for each of the ids: in [0, 1], or a finite
     number in a regression.
     """
-    table = _table(path)
+    most = 2 * (len(ids) + len(never_held_out)) + 1000  # else they are not for these ids, and are not read
+    table = _table(path, most)
     key = _id_column(path, table, ids, targets)
     if key not in (table.columns[0], "id"):
-        table = _table(path, key)
+        table = _table(path, most, key)
     table = table.drop(columns="id") if key != "id" and "id" in table else table
     table = table.rename(columns={key: "id"})
-    table["id"] = table["id"].astype(str)
+    table["id"] = table["id"].astype(str).fillna("")
     values = [name for name in table if name not in ("id", "fold", "repeat") and not _is_index(name, table)]
     if len(targets) == 1 and targets[0] not in table and len(values) == 1:
         table = table.rename(columns={values[0]: targets[0]})
@@ -60,7 +62,7 @@ def read_predictions(
         raise FoldwiseError(f"{path}: duplicate id {twice.iloc[0]!r}")
     table = _with_our_ids(path, table, ids, repair, repair_key)
     table = table.set_index("id", drop=False).loc[ids].reset_index(drop=True)
-    numbers = table[targets].apply(pd.to_numeric, errors="coerce").astype(np.float64)
+    numbers = table[targets].apply(_as_numbers)
     p = numbers.to_numpy()
     wrong = ~np.isfinite(p).all(axis=1) if task == "regression" else ~((p >= 0) & (p <= 1)).all(axis=1)
     if task in ONE_CLASS:
@@ -79,13 +81,22 @@ def read_predictions(
     return table
 
 
+def _as_numbers(column: pd.Series) -> pd.Series:
+    """Return a column as float64, NaN where it is no number; dates are none."""
+    if column.dtype.kind in "mM":
+        return pd.Series(np.nan, index=column.index)
+    return pd.to_numeric(column, errors="coerce").astype(np.float64)
+
+
 def _id_column(path: Path, table: pd.DataFrame, ids: pd.Series, targets: list[str]) -> str:
     """Return the column of the ids: `id` or the first one, or else one that holds our ids, or nearly."""
     usual = "id" if "id" in table else str(table.columns[0])
     wanted = set(ids)
     if set(table[usual].astype(str)) & wanted:
         return usual
-    text = pd.read_csv(path, dtype=str, keep_default_na=False) if path.suffix == ".csv" else table.astype(str)
+    text = (
+        pd.read_csv(path, dtype=str, keep_default_na=False) if path.suffix == ".csv" else table.astype(str).fillna("")
+    )
     names = [name for name in table if name not in (*targets, "fold", "repeat") and not _is_index(name, table)]
     held = {name: text[name].isin(wanted).sum() for name in names}
     best = max(names, key=lambda name: held[name], default=usual)
@@ -135,12 +146,17 @@ def _is_index(name: str, table: pd.DataFrame) -> bool:
     return str(name).startswith("Unnamed: ") and list(table[name].astype(str)) == [str(i) for i in range(len(table))]
 
 
-def _table(path: Path, *text: str) -> pd.DataFrame:
-    """Read a file; the first column, `id` and the columns `text` are read as text."""
+def _table(path: Path, most_rows: int, *text: str) -> pd.DataFrame:
+    """Read a file of at most so many rows; the first column, `id` and the columns `text` are read as text."""
     if path.suffix == ".parquet":
-        return pd.read_parquet(path)
+        return read_parquet(path, most_rows)
     if path.suffix != ".csv":
         raise FoldwiseError(f"{path}: expected a .csv or a .parquet file")
+    check_is_file(path)
     with clear_csv_errors(str(path)):
         names: list[int | str] = [0, "id", *text]
-        return pd.read_csv(path, converters=dict.fromkeys(names, str))
+        table = pd.read_csv(path, converters=dict.fromkeys(names, str), nrows=most_rows + 1)
+    check_widths(table, str(path))
+    if len(table) > most_rows:
+        raise FoldwiseError(f"{path}: it has more than {most_rows:,} rows, many more than the data")
+    return table

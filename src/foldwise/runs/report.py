@@ -24,6 +24,8 @@ from foldwise.storage import json_text, sha256, written_aside
 
 log = logging.getLogger(__name__)
 
+SAME = 1e-7  # difference of predictions, which float32 stores to about 7 digits
+
 
 def pseudo_effect(run: Run, dataset: Dataset, folds: pd.DataFrame, ours: Score) -> dict[str, Any]:
     """Return by how much the score of a run differs from that of the mean of the runs that labelled test rows.
@@ -129,10 +131,28 @@ def write_report(run: Run, dataset: Dataset, folds: pd.DataFrame) -> dict[str, A
             log.warning("%s: it is written again", error)
             path.unlink(missing_ok=True)
     report = report_of(run, dataset, folds)
+    _warn_of_constants(run, dataset, folds)
     with written_aside(path) as aside:
         aside.write_text(json_text(report))
         checksums.write_one(path, sha256(aside))
     return report
+
+
+def _warn_of_constants(run: Run, dataset: Dataset, folds: pd.DataFrame) -> None:
+    """Log the folds whose model predicts the same for each of several held-out rows."""
+    held_out, targets = store.held_out(run, folds), dataset.targets
+    constant = [
+        f"fold {fold}" if held_out["repeat"].max() == 0 else f"fold {fold} of repeat {repeat}"
+        for (repeat, fold), part in held_out.groupby(["repeat", "fold"])[targets]
+        if len(part) > 1 and np.ptp(part.to_numpy(), axis=0).max() < SAME
+    ]
+    if constant:
+        log.warning(
+            "%s: every held-out row of %s gets the same prediction: nothing was learned from the images there; lower "
+            "fit.learning_rate, or train for more fit.epochs",
+            run.name,
+            ", ".join(constant),
+        )
 
 
 def report_of(run: Run, dataset: Dataset, folds: pd.DataFrame) -> dict[str, Any]:

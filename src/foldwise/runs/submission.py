@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import types
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from foldwise.data.records import Records
 from foldwise.errors import FoldwiseError
 from foldwise.plugins import competition_module
 from foldwise.scoring.decisions import decide
+from foldwise.scoring.metrics import METRICS
 from foldwise.settings import ONE_CLASS, Settings
-from foldwise.storage import sha256, write_json, written_aside
+from foldwise.storage import check_is_file, sha256, write_json, written_aside
 
 ROWS_COMPARED = 1000  # of a submission, whose kinds of values are compared with the sample's
 
@@ -211,9 +213,12 @@ def chosen(settings: Settings, with_csv: bool = True, **wanted: str) -> tuple[Pa
         if not needed(path).is_file():
             raise FoldwiseError(f"submission={settings.submission}: no such file, nor in {folder}")
         about = read_about(path.with_suffix(".json"))
+        if not about:
+            _check_readable(path.with_suffix(".json"))
         for name, value in wanted.items():
             if about.get(name, value) != value:
                 raise FoldwiseError(f"{path} was made from other data: its {name} is {about[name]}, not {value}")
+        check_about(path.with_suffix(".json"), about)
         return path, about
     written = [(p.with_suffix(".csv"), read_about(p)) for p in folder.glob("*.json")]
     written = [(path, about) for path, about in written if needed(path).is_file() and wanted.items() <= about.items()]
@@ -223,13 +228,58 @@ def chosen(settings: Settings, with_csv: bool = True, **wanted: str) -> tuple[Pa
             f"no submission of {settings.competition.name} from {data} in {folder}; `foldwise ensemble "
             f"competition={settings.competition.name} source={wanted.get('source', settings.source.kind)}` writes one"
         )
-    return max(written, key=lambda pair: needed(pair[0]).stat().st_mtime_ns)
+    path, about = max(written, key=lambda pair: needed(pair[0]).stat().st_mtime_ns)
+    check_about(path.with_suffix(".json"), about)
+    return path, about
+
+
+def _check_readable(path: Path) -> None:
+    """Raise FoldwiseError where the JSON of a submission is there and cannot be read."""
+    check_is_file(path)
+    try:
+        json.loads(path.read_text())
+    except FileNotFoundError:
+        return
+    except (ValueError, RecursionError) as error:
+        raise FoldwiseError(f"{path}: cannot be read as JSON: {error}; remove it to use the file as it is") from None
+
+
+def check_about(path: Path, about: dict[str, Any]) -> None:
+    """Raise FoldwiseError where a value in the JSON of a submission is of another kind than foldwise writes."""
+    forms: dict[str, tuple[str, Callable[[Any], bool]]] = {
+        "nested_score": ("a number or null", lambda value: value is None or _is_number(value)),
+        "nested_score_interval": ("two numbers or null", lambda value: value is None or _are_all(value, _is_number, 2)),
+        "metric": (f"one of {', '.join(METRICS)}", lambda value: isinstance(value, str) and value in METRICS),
+        "members": ("a list of runs or of files", lambda value: _are_all(value, _is_member)),
+        "thresholds": ("a list of numbers", lambda value: _are_all(value, _is_number)),
+        "sha256": ("64 hexadecimal digits", lambda value: isinstance(value, str)),
+    }
+    for name, (expected, fits) in forms.items():
+        if name in about and not fits(about[name]):
+            raise FoldwiseError(
+                f"{path} was changed since foldwise wrote it: its {name} is {about[name]!r}, expected {expected}; "
+                "`foldwise ensemble` writes it again"
+            )
+
+
+def _are_all(values: Any, fits: Callable[[Any], bool], n: int | None = None) -> bool:
+    return isinstance(values, list) and all(fits(value) for value in values) and n in (None, len(values))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
+
+
+def _is_member(value: Any) -> bool:
+    return isinstance(value, str) or (isinstance(value, dict) and isinstance(value.get("run", ""), str))
 
 
 def read_about(path: Path) -> dict[str, Any]:
     """Return the JSON of a submission, empty where there is none or it is not one of ours."""
+    if not path.is_file():  # opening a named pipe would wait for ever
+        return {}
     try:
         about = json.loads(path.read_text())
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return {}
     return about if isinstance(about, dict) else {}

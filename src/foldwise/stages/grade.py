@@ -21,7 +21,7 @@ from foldwise.scoring.metrics import METRICS, as_text
 from foldwise.settings import Metric, Settings
 from foldwise.stages.prepare import prepared
 from foldwise.stages.simulate import found_files
-from foldwise.storage import clear_csv_errors
+from foldwise.storage import check_widths, clear_csv_errors
 
 log = logging.getLogger(__name__)
 
@@ -156,6 +156,7 @@ def _predictions(path: Path, dataset: Dataset, ids: pd.Series, solution: str) ->
     file = companion if companion.is_file() else path
     with clear_csv_errors(str(file)):
         table = pd.read_csv(file, converters={0: str})  # an id is text, be it 007 or NA
+    check_widths(table, str(file))
     table = table.set_index(table.columns[0])
     absent = [target for target in dataset.targets if target not in table]
     if absent:

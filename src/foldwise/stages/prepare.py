@@ -60,6 +60,7 @@ def _prepare(settings: Settings, raw_dir: Path) -> str:
             records = reader.read(raw_dir, *kept, **settings.competition.options)
             check_task(settings, records.task)
             check_order(settings, records)
+            dataset.check_names(records)
             submission.try_layout(reader, records, settings.competition.options)
             dataset.write(records, aside, key, source_key(settings))
         except FileNotFoundError as error:

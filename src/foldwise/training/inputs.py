@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -47,7 +48,9 @@ def auxiliary_columns(
     if not names:
         return None, None
     train, test = (split.table[list(names)].to_numpy(np.float64) for split in (dataset.train, dataset.test))
-    mean, sd = np.nanmean(train[positions], axis=0), np.nanstd(train[positions], axis=0)
+    with warnings.catch_warnings():  # a column that is missing in all these rows has no mean, and becomes 0 below
+        warnings.simplefilter("ignore", RuntimeWarning)
+        mean, sd = np.nanmean(train[positions], axis=0), np.nanstd(train[positions], axis=0)
 
     def standardised(values: np.ndarray) -> np.ndarray:
         known = np.nan_to_num((values - mean) / np.maximum(sd, 1e-12))

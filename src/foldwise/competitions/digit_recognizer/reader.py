@@ -13,7 +13,7 @@ from pydantic import Field
 from foldwise.competitions.digit_recognizer import embedded
 from foldwise.data.records import Record, Records
 from foldwise.errors import FoldwiseError
-from foldwise.storage import clear_csv_errors
+from foldwise.storage import check_is_file, check_widths, clear_csv_errors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,6 +83,7 @@ def truth(solution: pd.DataFrame, targets: list[str], **options: Any) -> np.ndar
 def _chunks(path: Path) -> Iterator[pd.DataFrame]:
     import pandas as pd
 
+    check_is_file(path)
     with clear_csv_errors(path.name):
         header = list(pd.read_csv(path, nrows=0).columns)
     n_pixels = sum(column != "label" for column in header)
@@ -95,7 +96,9 @@ def _chunks(path: Path) -> Iterator[pd.DataFrame]:
             f"missing {absent[0]}, received {len(header)} columns: {', '.join(header[:4])}, ..."
         )
     with clear_csv_errors(path.name):
-        yield from pd.read_csv(path, chunksize=ROWS_AT_ONCE)
+        for chunk in pd.read_csv(path, chunksize=ROWS_AT_ONCE):
+            check_widths(chunk, path.name)
+            yield chunk
 
 
 def _images(pixels: pd.DataFrame, name: str, rows_before: int, side: int | None) -> np.ndarray:
@@ -128,7 +131,7 @@ def _label(value: Any, one_vs_rest: int | None, where: str) -> dict[str, int]:
     if pd.isna(value):
         raise FoldwiseError(f"{where}: the label is missing")
     number = pd.to_numeric(value, errors="coerce")
-    if number not in range(10):
+    if isinstance(number, bool | np.bool_) or number not in range(10):
         raise FoldwiseError(f"{where}: the label is {value}, expected a digit from 0 to 9")
     if one_vs_rest is not None:
         return {f"is_{one_vs_rest}": int(number == one_vs_rest)}

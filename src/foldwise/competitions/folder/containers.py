@@ -16,6 +16,7 @@ import numpy as np
 
 from foldwise.competitions.folder.decoded import Undecodable
 from foldwise.errors import FoldwiseError
+from foldwise.storage import check_is_file
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
@@ -35,6 +36,7 @@ def members(path: str, ids: Sequence[str]) -> Iterator[tuple[str, str]]:
     Raises FoldwiseError where the file is none of its kind, or a parquet file has no single column of bytes.
     """
     suffix = Path(path).suffix.lower()
+    check_is_file(Path(path))
     try:
         if suffix == ".parquet":
             yield from _parquet_members(path, ids)
@@ -43,7 +45,7 @@ def members(path: str, ids: Sequence[str]) -> Iterator[tuple[str, str]]:
                 yield from ((n, n) for n in archive.namelist() if not n.endswith("/") and "__MACOSX" not in n)
         else:
             yield from _hdf5_members(path)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
         raise FoldwiseError(f"{Path(path).name}: cannot be read: {error}") from None
 
 
@@ -137,11 +139,13 @@ class OpenContainers:
                     self._open[path] = zipfile.ZipFile(path)
                 try:
                     return self._open[path].read(member)
-                except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+                # RuntimeError: it is encrypted; NotImplementedError: of a compression that zipfile does not know
+                except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
                     raise Undecodable(str(error)) from None
-            if suffix == ".parquet":
-                return self._read_parquet(path, int(member))
-            return self._read_hdf5(path, member)
+            try:
+                return self._read_parquet(path, int(member)) if suffix == ".parquet" else self._read_hdf5(path, member)
+            except (ValueError, KeyError, TypeError, RuntimeError) as error:  # what damaged parts of a file raise
+                raise Undecodable(str(error)) from None
 
     def _read_hdf5(self, path: str, member: str) -> bytes | np.ndarray:
         import h5py

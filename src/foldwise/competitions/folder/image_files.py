@@ -23,6 +23,7 @@ from foldwise.competitions.folder.series import chosen_slices
 from foldwise.competitions.folder.shape_images import shaped
 from foldwise.errors import FoldwiseError
 from foldwise.processes import cores
+from foldwise.storage import check_is_file
 
 __all__ = ["Box", "ImageFile", "ImageRules", "find_images", "read_images", "settle"]
 
@@ -204,7 +205,7 @@ def _outcome(
         paths, of_one = chosen_slices(file.path, rules, file.name) if file.is_series else ([file.path], rules)
         views: dict[str, np.ndarray] = {}
         for path in dict.fromkeys(paths[:1] if keep else paths):
-            data = held.read(path, file.member) if file.member else Path(path).read_bytes()
+            data = held.read(path, file.member) if file.member else _bytes(Path(path))
             n_bytes = len(data)
             decoded = decode(data, file.member or Path(path).name, of_one, box is not None)
             if keep:
@@ -220,6 +221,11 @@ def _outcome(
         one = Outcome(None, error=FoldwiseError(f"{file.where}: {file.name} cannot be read: {error}"))
     one.noisy = captured.size() > before
     return one
+
+
+def _bytes(path: Path) -> bytes:
+    check_is_file(path)
+    return path.read_bytes()
 
 
 def _stacked(slices: list[np.ndarray]) -> np.ndarray:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+MOST_LABELS = 100_000_000  # rows times classes
 NOT_A_NUMBER = ("NaN", "nan", "<NA>")
 NUMBER = r"[+-]?\d+(\.\d+)?"
 WHOLE = r"([+-]?\d+)\.0+"
@@ -108,6 +109,11 @@ def _named_classes(table: pd.DataFrame, task: Task, column: str, classes: Sequen
             )
         names = sorted_names(cells.unique())
         _point_out_names(names, column, name)
+    if len(cells) * len(names) > MOST_LABELS:
+        raise FoldwiseError(
+            f"{name}: {len(names):,} classes of {len(cells):,} rows are more than {MOST_LABELS:,} labels, which are "
+            f"kept one by one; does {column!r} hold ids, or numbers for task=regression?"
+        )
     cells = _matched(cells, names)
     check_classes(table.assign(**{column: cells}), column, names, name)
     ordered = classes is not None or all(re.fullmatch(NUMBER, one) for one in names)

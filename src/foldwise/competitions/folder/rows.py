@@ -12,7 +12,7 @@ from foldwise.competitions.folder.find_images import ids_of_images
 from foldwise.competitions.folder.tables import ID, check_ids, read_table, refuse_rows
 from foldwise.errors import ConfigError, FoldwiseError, choices
 from foldwise.settings import ONE_CLASS
-from foldwise.storage import is_foreign, own_files
+from foldwise.storage import check_is_file, is_foreign, own_files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -120,6 +120,7 @@ def test_rows(
     from_join: those of the shared columns that the second table gives; the others are in the table `test`.
     targets: of which a sample may have a row for each image.
     """
+    check_is_file(raw_dir / sample)
     if not (raw_dir / sample).is_file() and raw_dir.is_dir():
         held = sorted(path.name for path in raw_dir.iterdir() if not is_foreign(Path(path.name)))
         raise FoldwiseError(

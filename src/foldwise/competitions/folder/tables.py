@@ -38,6 +38,8 @@ def read_table(path: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
     for column in columns:
         if column not in table:
             raise FoldwiseError(f"{path.name}: the column {column!r} is missing; {choices(column, table.columns)}")
+        if column in form.twice:
+            raise FoldwiseError(f"{path.name}: the column {column!r} is there more than once; keep one of them")
     return table
 
 

@@ -8,13 +8,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from foldwise.competitions.passenger_screening import scan_format
-from foldwise.errors import ConfigError, FoldwiseError
+from foldwise.errors import ConfigError, FoldwiseError, printable
 
 WIDTH = 256  # pixels of a view on the sheet
 A_LINE = 8  # views
+MOST_VIEWS = 128  # on a sheet; the host's files have 16 or 64
+TALLEST = 4  # times the width; longer views are shown shorter than they are
 
 
 def inspect(words: list[str]) -> Path:
@@ -33,6 +36,8 @@ def inspect(words: list[str]) -> Path:
     if not path.is_file():
         raise FoldwiseError(f"{path}: there is no such file")
     words_map, layout = scan_format.memory_map(path)
+    if layout.suffix in (".aps", ".a3daps"):
+        words_map = words_map[:MOST_VIEWS]
     images = projections(words_map, layout.suffix)
     sheet = contact_sheet(images)
     if not cv2.imwrite(str(target), sheet):
@@ -47,13 +52,14 @@ def inspect(words: list[str]) -> Path:
 
 def header_table(layout: scan_format.Layout) -> Table:
     """Return every field of the header with its offset and type."""
-    table = Table("offset", "field", "type", "value", title=f"{Path(layout.name).name}: header")
+    table = Table("offset", "field", "type", "value", title=f"{escape(Path(layout.name).name)}: header")
     assert scan_format.HEADER.fields is not None and scan_format.HEADER.names is not None
     for name in scan_format.HEADER.names:
         dtype, offset = scan_format.HEADER.fields[name][:2]
         value = layout.header[name]
-        text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
-        table.add_row(str(offset), name, dtype.str.lstrip("<|") if not dtype.shape else str(dtype), text)
+        text = printable(value.decode("latin-1")) if isinstance(value, bytes) else str(value)
+        # what a header holds is no markup of rich
+        table.add_row(str(offset), name, dtype.str.lstrip("<|") if not dtype.shape else str(dtype), escape(text))
     return table
 
 
@@ -73,9 +79,9 @@ def contact_sheet(images: list[np.ndarray]) -> np.ndarray:
     """Lay images out in lines of eight, 8 bits, each 256 wide; white is the 99.9th percentile of them all."""
     small = []
     for image in images:
-        height = round(image.shape[0] * WIDTH / image.shape[1])
+        height = min(max(round(image.shape[0] * WIDTH / image.shape[1]), 1), TALLEST * WIDTH)
         method = cv2.INTER_AREA if image.shape[1] > WIDTH else cv2.INTER_NEAREST
-        small.append(cv2.resize(image, (WIDTH, height), interpolation=method))
+        small.append(cv2.resize(np.nan_to_num(image), (WIDTH, height), interpolation=method))
     height = max(image.shape[0] for image in small)
     small = [np.pad(image, ((0, height - image.shape[0]), (0, 0))) for image in small]
     lines = [np.hstack(small[i : i + A_LINE]) for i in range(0, len(small), A_LINE)]

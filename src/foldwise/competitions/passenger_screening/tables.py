@@ -25,7 +25,7 @@ from foldwise.competitions.passenger_screening.crops import (
 )
 from foldwise.data import remote
 from foldwise.errors import ConfigError, FoldwiseError, choices
-from foldwise.storage import clear_csv_errors, written_aside
+from foldwise.storage import check_widths, clear_csv_errors, written_aside
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +84,7 @@ def read_zones(path: Path) -> dict[str, list[float]]:
 
     with clear_csv_errors(path.name):
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    check_widths(table, path.name)
     if list(table.columns) != ["Id", "Probability"]:
         raise FoldwiseError(f"{path.name}: expected the columns Id, Probability, received {', '.join(table.columns)}")
     if table.empty:
@@ -91,7 +92,7 @@ def read_zones(path: Path) -> dict[str, list[float]]:
     values: dict[str, dict[int, float]] = {}
     numbers = pd.to_numeric(table["Probability"], errors="coerce")
     for row, (id_, value) in enumerate(zip(table["Id"], numbers, strict=True), start=1):
-        match = re.fullmatch(r"(.+)_Zone(\d{1,4})", id_)
+        match = re.fullmatch(r"([^/\\]+)_Zone(\d{1,4})", id_)
         if match is None or not 1 <= int(match[2]) <= ZONES:
             raise FoldwiseError(f"{path.name}, row {row}: the Id is {id_!r}, expected <scan>_Zone<k> with k of 1 to 17")
         of_scan = values.setdefault(match[1], {})
@@ -137,6 +138,7 @@ def read_persons(csv: Csv, persons: str | None, scans: list[str]) -> dict[str, s
         return {scan: scan for scan in scans}
     with clear_csv_errors(path.name):
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    check_widths(table, path.name)
     for column in ("scan", "person"):
         if column not in table:
             raise FoldwiseError(f"{path.name}: the column {column!r} is missing; {choices(column, table.columns)}")

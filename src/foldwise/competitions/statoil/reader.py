@@ -12,6 +12,7 @@ from pydantic import Field
 from foldwise.competitions.statoil import simulator
 from foldwise.data.records import Record, Records
 from foldwise.errors import FoldwiseError
+from foldwise.storage import check_is_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +22,8 @@ VERSION = 1
 SOURCES: dict[str, Callable[..., None]] = {"simulated": simulator.simulate}
 SIDE = 75
 KEYS = ("id", "band_1", "band_2", "inc_angle")
+MOST_BYTES = 1 << 24  # of a record; the host's have a fifth of a million, indented ones a few times that
+LONG = 4096  # bytes from which on numpy counts faster
 
 
 def read(
@@ -80,8 +83,12 @@ def _found(raw_dir: Path, name: str) -> Path:
 def json_objects(path: Path, chunk_bytes: int = 1 << 18) -> Iterator[bytes]:
     """Yield the bytes of each object of a JSON list of flat objects, reading a chunk at a time.
 
-    Raises FoldwiseError if the file is empty, is not such a list, holds no object, or ends early.
+    Each byte is looked at a fixed number of times, whatever the file holds.
+
+    Raises FoldwiseError if the file is empty, is not such a list, holds no object, lacks a comma between two objects,
+    has an object of more than MOST_BYTES, or ends early.
     """
+    check_is_file(path)
     with path.open("rb") as file:
         buffer = b""
         while not buffer and (chunk := file.read(chunk_bytes)):
@@ -89,13 +96,19 @@ def json_objects(path: Path, chunk_bytes: int = 1 << 18) -> Iterator[bytes]:
         if not buffer.startswith(b"["):
             received = f"starts with {buffer[:20]!r}" if buffer else "is empty"
             raise FoldwiseError(f"{path.name}: expected a JSON list of objects, but the file {received}")
-        start, searched, number = 1, 1, 0  # the buffer is not cut at each record: that would copy it every time
+        # the buffer is not cut at each record: that would copy it every time
+        start, counted, searched, number, in_text = 1, 1, 1, 0, False
         while True:
             end = buffer.find(b"}", searched)
             if end < 0:
+                if len(buffer) - start > MOST_BYTES:
+                    raise FoldwiseError(
+                        f"{path.name}: record {number + 1} has more than {MOST_BYTES:,} bytes, a usual one 200,000; "
+                        "the file is damaged: download or unpack it again"
+                    )
                 chunk = file.read(chunk_bytes)
                 if chunk:
-                    searched, buffer, start = len(buffer) - start, buffer[start:] + chunk, 0
+                    searched, counted, buffer, start = len(buffer) - start, counted - start, buffer[start:] + chunk, 0
                     continue
                 if buffer[start:].strip() != b"]":
                     raise FoldwiseError(
@@ -106,24 +119,51 @@ def json_objects(path: Path, chunk_bytes: int = 1 << 18) -> Iterator[bytes]:
                     raise FoldwiseError(f"{path.name}: the list is empty; expected a record for each sample")
                 return
             searched = end + 1
-            text = buffer[start:searched]
-            unescaped = text.replace(rb"\\", b"").replace(rb"\"", b"") if b"\\" in text else text
-            # counted by numpy, which is ten times as fast over a record as bytes.count
-            if np.count_nonzero(np.frombuffer(unescaped, np.uint8) == ord('"')) % 2:  # a brace inside a string
+            in_text ^= _quotes(buffer[counted:searched]) % 2 == 1  # from brace to brace: an escape ends before one
+            counted = searched
+            if in_text:  # a brace inside a string
                 continue
             number += 1
-            yield text.lstrip(b", \r\n\t")
+            yield _alone(buffer[start:searched], f"{path.name}, record {number}", is_first=number == 1)
             start = searched
+
+
+def _quotes(text: bytes) -> int:
+    """Count the quotes that begin or end a string."""
+    if b"\\" in text:
+        text = text.replace(rb"\\", b"").replace(rb"\"", b"")
+    if len(text) < LONG:
+        return text.count(b'"')
+    # numpy is ten times as fast over a record
+    return int(np.count_nonzero(np.frombuffer(text, np.uint8) == ord('"')))
+
+
+def _alone(text: bytes, where: str, is_first: bool) -> bytes:
+    """Return an object without the comma that separates it from the one before it."""
+    text = text.lstrip()
+    if is_first:
+        return text
+    if not text.startswith(b","):
+        raise FoldwiseError(f"{where}: expected a comma before it, found {text[:20]!r}")
+    return text[1:].lstrip()
 
 
 def _decode(parser: simdjson.Parser, text: bytes, where: str, labelled: bool) -> tuple[np.ndarray, dict[str, Any]]:
     """Decode one record to an image (75, 75, 2) in dB and its columns."""
+    import simdjson
+
     try:
         record: Any = parser.parse(text)
         absent = [key for key in (*KEYS, *(["is_iceberg"] if labelled else [])) if key not in record]
         if absent:
             raise FoldwiseError(f"{where}: {absent[0]!r} is missing; its keys are {', '.join(record.keys())}")
-        id_ = str(record["id"])
+        if len(record) != len(keys := set(record.keys())):
+            twice = min(key for key in keys if list(record.keys()).count(key) > 1)
+            raise FoldwiseError(f"{where}: it has the key {twice!r} more than once")
+        for key in keys & {"id", "inc_angle", "is_iceberg"}:
+            if isinstance(record[key], simdjson.Array | simdjson.Object):
+                raise FoldwiseError(f"{where}: {key} is a list or an object, expected one value")
+        id_ = _id(record["id"], where)
         image = np.empty((SIDE, SIDE, 2), np.float32)
         for channel, band in enumerate(("band_1", "band_2")):
             values = np.frombuffer(record[band].as_buffer(of_type="d"), np.float64)
@@ -131,15 +171,23 @@ def _decode(parser: simdjson.Parser, text: bytes, where: str, labelled: bool) ->
                 raise FoldwiseError(f"{where}: {band} of {id_!r} has {values.size} pixels, expected {SIDE * SIDE}")
             image[:, :, channel] = values.reshape(SIDE, SIDE)
         angle, label = record["inc_angle"], record["is_iceberg"] if labelled else None
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RuntimeError) as error:
         cause = str(error)
-        if b"NaN" in text or b"Infinity" in text or "NUMBER_ERROR" in cause:
+        if "BIGINT_ERROR" in cause:
+            cause = "a whole number of more than 64 bits"
+        elif "DEPTH_ERROR" in cause:
+            cause = "lists in lists, more than a thousand deep"
+        elif b"NaN" in text or b"Infinity" in text or "NUMBER_ERROR" in cause:
             cause = "a NaN or infinite number, or one that is no number at all"
+        elif "TAPE_ERROR" in cause:
+            cause = "a comma, a quote, a key or a value is missing, or there is one too many; expected a flat object"
         elif not isinstance(error, ValueError):
             cause = "band_1 and band_2 must be lists of numbers"
         raise FoldwiseError(f"{where} ({text[:24].decode(errors='replace')}...): cannot be read: {cause}") from None
     finally:
         record = values = None  # type: ignore[assignment]  # simdjson reuses the parser's memory only once nothing points into it
+    if isinstance(label, bool):
+        raise FoldwiseError(f"{where}: the label 'is_iceberg' of {id_!r} is {label}, expected 0 or 1")
     columns: dict[str, Any] = {"id": id_} | ({"is_iceberg": label} if labelled else {})
     columns |= _angle_columns(angle, id_, where)
     if not labelled:
@@ -148,9 +196,16 @@ def _decode(parser: simdjson.Parser, text: bytes, where: str, labelled: bool) ->
     return image, columns
 
 
+def _id(value: Any, where: str) -> str:
+    """Return an id as text; raise FoldwiseError unless it is a text that is not blank, or a whole number."""
+    if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
+        raise FoldwiseError(f"{where}: the id is {value!r}, expected text such as 'dfd5f913'")
+    return str(value)
+
+
 def _angle_columns(angle: Any, id_: str, where: str) -> dict[str, Any]:
     if angle == "na":
         return {"inc_angle": float("nan"), "group": f"na_{id_}"}
-    if isinstance(angle, bool) or not isinstance(angle, int | float):
+    if isinstance(angle, bool) or not isinstance(angle, int | float) or abs(angle) > 360:
         raise FoldwiseError(f'{where}: inc_angle of {id_!r} is {angle!r}, expected degrees or "na"')
     return {"inc_angle": float(angle), "group": f"{angle:.4f}"}
