@@ -95,7 +95,7 @@ def _check_defaults(path: Path, defaults: Any) -> None:
 def explained(error: Any, path: Path | None = None) -> str:
     """Return an error of the parser in one line; path: of the file, where the error may not know it."""
     mark = getattr(error, "problem_mark", None)
-    name = path or getattr(mark, "name", "a YAML")
+    name: Any = path or getattr(mark, "name", "a YAML")
     place = f"{name}, line {mark.line + 1}, column {mark.column + 1}" if mark is not None else str(name)
     parts = [getattr(error, field, None) for field in ("context", "problem", "reason")]
     return f"{place}: {', '.join(part for part in parts if part) or str(error)}"
