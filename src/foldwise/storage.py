@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,14 @@ FOREIGN = {
     "system volume information",
     "thumbs.db",
 }
+# what may lie at a path in place of a file
+KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
 
 
 @contextlib.contextmanager
@@ -85,6 +94,20 @@ def sha256(path: Path) -> str:
     """Return the SHA-256 of a file's contents in hex digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_is_file(path: Path) -> None:
+    """Raise FoldwiseError where something else than a file lies at `path`, whose opening could wait for ever.
+
+    Nothing there is no error here: opening the file names it.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return
+    if not stat.S_ISREG(mode):
+        found = next((name for is_kind, name in KINDS if is_kind(mode)), "something else")
+        raise FoldwiseError(f"{path}: expected a file, found {found}; remove it, or put the file there")
 
 
 def is_foreign(path: Path) -> bool:
