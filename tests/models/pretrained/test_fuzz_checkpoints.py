@@ -34,9 +34,7 @@ TENSORS = st.builds(
     kind=st.sampled_from(["FloatStorage", "BoolStorage", "BFloat16Storage", "DoubleStorage"]),
     numel=SIZES,
 )
-CODES = (
-    b"(.0123FIJKLMNQRSTUVX]abcdeghijloprstuq}\x80\x81\x82\x83\x84\x85\x86\x87\x88\x89\x8a\x8b\x8c\x8d\x8e\x8f\x90\x91"
-)
+CODES = b"(.0123FIJKLMNQRSTUVX]abcdeghijloprstuq}" + bytes(range(0x80, 0x92))
 PARTS = st.one_of(
     TENSORS,
     st.builds(c.text, st.text(max_size=3)),
