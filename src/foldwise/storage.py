@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from foldwise.errors import FoldwiseError
+from foldwise.errors import ConfigError, FoldwiseError
 
 # what Finder, Explorer, file servers and notebooks leave in folders, in small letters; no data of anybody
 FOREIGN = {
@@ -33,6 +34,7 @@ FOREIGN = {
     "system volume information",
     "thumbs.db",
 }
+UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 # what may lie at a path in place of a file
 KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -140,6 +142,20 @@ def own_files(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
                     waiting.append((entry.path, f"{prefix}{entry.name}/"))
                 elif entry.is_file():
                     yield prefix + entry.name, entry.stat()
+
+
+def size_in_bytes(key: str, text: str | None) -> int | None:
+    """Return the bytes of a size such as 20GB; raise ConfigError, which names the setting, for any other text.
+
+    >>> size_in_bytes("download.max_size", "1.5GB"), size_in_bytes("download.max_size", "700")
+    (1500000000, 700)
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d{1,20}(?:\.\d{1,20})?)\s*([KMGT]?)B?", text, re.IGNORECASE)
+    if found is None:
+        raise ConfigError(f"{key}={text}: expected a size such as 20GB, 500MB or a number of bytes")
+    return int(float(found[1]) * UNITS[found[2].upper()])
 
 
 @contextlib.contextmanager

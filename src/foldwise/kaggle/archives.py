@@ -76,11 +76,13 @@ def unpack(archive: Path, folder: Path, most: int | None = None) -> None:
         _unpack_inner(inner, 1, limit)
 
 
-def repair(folder: Path) -> list[Path]:
+def repair(folder: Path, most: int | None = None) -> list[Path]:
     """Unpack the archives that lie in a folder of raw files, unless what they hold is there; return what was added.
 
     The archives stay. An archive that is alone in the folder is taken for the whole download: its files are put into
     the folder itself; for all others see `unpack`.
+
+    most: bytes that each archive may unpack to, see `unpack`.
 
     Raises FoldwiseError as `unpack` does; nothing is added then.
     """
@@ -93,7 +95,7 @@ def repair(folder: Path) -> list[Path]:
             for number, (archive, target) in enumerate(_targets(folder).items()):
                 store = Path(aside, str(number))
                 store.mkdir()
-                unpack(archive, store)
+                unpack(archive, store, most)
                 moves += _moves(store, target, archive)
             _move(moves)
     return [new for _, new in moves]

@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from foldwise.competitions.folder.decoded import Undecodable
+from foldwise.competitions.folder.decoded_size import check_size, limit_of
 from foldwise.errors import FoldwiseError
+from foldwise.storage import check_is_file
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 SUFFIXES = frozenset({".parquet", ".h5", ".hdf5", ".zip"})
+ROWS = 16  # of a row group that are read at a time
 N_GROUPS = 2  # row groups of a parquet file that are held at a time
 
 
@@ -35,6 +38,7 @@ def members(path: str, ids: Sequence[str]) -> Iterator[tuple[str, str]]:
     Raises FoldwiseError where the file is none of its kind, or a parquet file has no single column of bytes.
     """
     suffix = Path(path).suffix.lower()
+    check_is_file(Path(path))
     try:
         if suffix == ".parquet":
             yield from _parquet_members(path, ids)
@@ -128,27 +132,40 @@ class OpenContainers:
         self._open.clear()
         self._groups.clear()
 
-    def read(self, path: str, member: str) -> bytes | np.ndarray:
-        """Return the bytes of an image file, or the pixels where a dataset holds them."""
+    def read(self, path: str, member: str, most: int | None = None) -> bytes | np.ndarray:
+        """Return the bytes of an image file, or the pixels where a dataset holds them.
+
+        most: bytes that one image may take; None: see `decoded_size.limit_of`.
+
+        Raises Undecodable for an image that is damaged or takes more, or whose numbers lie in other files.
+        """
         suffix = Path(path).suffix.lower()
         with self._lock:  # neither h5py nor zipfile reads in several threads at once
             if suffix == ".zip":
                 if path not in self._open:
                     self._open[path] = zipfile.ZipFile(path)
                 try:
+                    info = self._open[path].getinfo(member)
+                    check_size(info.file_size, limit_of(info.compress_size, most))
                     return self._open[path].read(member)
                 except (zipfile.BadZipFile, zlib.error, EOFError) as error:
                     raise Undecodable(str(error)) from None
             if suffix == ".parquet":
-                return self._read_parquet(path, int(member))
-            return self._read_hdf5(path, member)
+                return self._read_parquet(path, int(member), most)
+            return self._read_hdf5(path, member, most)
 
-    def _read_hdf5(self, path: str, member: str) -> bytes | np.ndarray:
+    def _read_hdf5(self, path: str, member: str, most: int | None) -> bytes | np.ndarray:
         import h5py
 
         if path not in self._open:
             self._open[path] = h5py.File(path, "r")
-        value = self._open[path][member][()]
+        if isinstance(self._open[path].get(member, getlink=True), h5py.ExternalLink):
+            raise Undecodable("refused: it is a link to another file")
+        found = self._open[path][member]
+        if found.is_virtual or found.external:
+            raise Undecodable("refused: its numbers lie in other files")
+        check_size(found.nbytes, limit_of(found.id.get_storage_size(), most))
+        value = found[()]
         if isinstance(value, (bytes, np.void)):
             return value.tobytes() if isinstance(value, np.void) else value
         array = np.asarray(value)
@@ -156,7 +173,7 @@ class OpenContainers:
             return array.tobytes()
         return array.tobytes() if array.ndim == 1 and array.dtype == np.uint8 else array
 
-    def _read_parquet(self, path: str, row: int) -> bytes:
+    def _read_parquet(self, path: str, row: int, most: int | None) -> bytes:
         import pyarrow.parquet as pq
 
         if path not in self._open:
@@ -167,7 +184,10 @@ class OpenContainers:
         group = bisect_right(starts, row) - 1
         key = (path, group)
         if key not in self._groups:
-            values = file.read_row_group(group, [column]).column(0)
+            n_bytes = file.metadata.row_group(group).total_byte_size
+            limit = limit_of(Path(path).stat().st_size, most)
+            check_size(n_bytes, limit)
+            values = _read_group(file, group, column, limit)
             if "." in column and column not in file.schema_arrow.names:
                 values = _inner(values, column)
             self._groups[key] = values
@@ -175,6 +195,18 @@ class OpenContainers:
                 self._groups.popitem(last=False)
         self._groups.move_to_end(key)
         return self._groups[key][row - starts[group]].as_py() or b""
+
+
+def _read_group(file: pq.ParquetFile, group: int, column: str, most: int) -> Any:
+    """Return a column of a row group, a few rows at a time: one value may stand for thousands of rows."""
+    import pyarrow as pa
+
+    batches, n_bytes = [], 0
+    for batch in file.iter_batches(ROWS, row_groups=[group], columns=[column]):
+        n_bytes += batch.nbytes
+        check_size(n_bytes, most)
+        batches.append(batch)
+    return pa.Table.from_batches(batches).column(0)
 
 
 def _inner(values: Any, column: str) -> Any:

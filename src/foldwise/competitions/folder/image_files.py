@@ -23,6 +23,7 @@ from foldwise.competitions.folder.series import chosen_slices
 from foldwise.competitions.folder.shape_images import shaped
 from foldwise.errors import FoldwiseError
 from foldwise.processes import cores
+from foldwise.storage import check_is_file
 
 __all__ = ["Box", "ImageFile", "ImageRules", "find_images", "read_images", "settle"]
 
@@ -204,7 +205,9 @@ def _outcome(
         paths, of_one = chosen_slices(file.path, rules, file.name) if file.is_series else ([file.path], rules)
         views: dict[str, np.ndarray] = {}
         for path in dict.fromkeys(paths[:1] if keep else paths):
-            data = held.read(path, file.member) if file.member else Path(path).read_bytes()
+            if not file.member:
+                check_is_file(Path(path))
+            data = held.read(path, file.member, rules.max_decoded) if file.member else Path(path).read_bytes()
             n_bytes = len(data)
             decoded = decode(data, file.member or Path(path).name, of_one, box is not None)
             if keep:

@@ -69,7 +69,10 @@ def read_new(
 def _rules(options: Mapping[str, Any]) -> ImageRules:
     side, names = options["side"], ("fit", "pages", "slices", "upright", "window", "broken", "draft")
     size = (side, side) if side else options["size"]
-    return ImageRules(options["channels"], options["depth"], size, **{name: options[name] for name in names})
+    most = size_in_bytes("competition.options.max_decoded", options["max_decoded"])
+    return ImageRules(
+        options["channels"], options["depth"], size, **{name: options[name] for name in names}, max_decoded=most
+    )
 
 
 def _numbered(table: pd.DataFrame, column: str, names: Sequence[str], where: str) -> list[int]:

@@ -20,6 +20,7 @@ from foldwise.data.records import Records
 from foldwise.data.structure import Structure
 from foldwise.errors import ConfigError
 from foldwise.settings import ONE_CLASS, Task
+from foldwise.storage import size_in_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,6 +73,7 @@ def read(
     window: tuple[float, float] | Literal["file"] | None = None,
     draft: bool = False,
     broken: Broken = "refuse",
+    max_decoded: Name | None = None,
 ) -> Records:
     """Read images named by the ids of a CSV; the test ids are those of the sample submission.
 
@@ -114,6 +116,8 @@ def read(
     window: centre and width of the values of a DICOM that are kept, or "file": as the file has them.
     draft: decode JPEGs at a part of their size where that suffices: faster, with slightly other values.
     broken: refuse, skip (test images are then blank) or blank images that cannot be decoded.
+    max_decoded: size that an image may take in memory when decoded, such as 2GB; by default 200 times its file, but
+        128 MB at least.
 
     Images are uint8, or float32 where the files have 16 bits.
     """
@@ -167,7 +171,17 @@ def read(
     train_side, test_side, names = tables.side_columns(train, test_table, auxiliary, categories, name, sample)
 
     rules = ImageRules(
-        channels, depth, (side, side) if side else size, fit, pages, slices, upright, window, broken, draft
+        channels,
+        depth,
+        (side, side) if side else size,
+        fit,
+        pages,
+        slices,
+        upright,
+        window,
+        broken,
+        draft,
+        size_in_bytes("competition.options.max_decoded", max_decoded),
     )
     where = test_images or images
     of_train = find_samples(raw_dir, images, train, extra | train_side, image_columns, crop_columns, name, train_prefix)
