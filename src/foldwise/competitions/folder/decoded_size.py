@@ -46,6 +46,9 @@ def check_header(data: bytes, kind: Kind, most: int) -> None:
     if kind == "png" and len(data) > 25:
         width, height, depth, colour = struct.unpack_from(">IIBB", data, 16)
         check_size(height * width * PNG_BYTES.get(colour, 4) * (2 if depth == 16 else 1), most)
+    elif kind == "gif" and len(data) > 9:
+        width, height = struct.unpack_from("<HH", data, 6)
+        check_size(height * width * 4, most)
     elif kind == "jpeg":
         header = jpeg_header(data)
         if header is not None:

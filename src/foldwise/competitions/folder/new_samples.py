@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from foldwise.competitions.folder import samples, tables
 from foldwise.competitions.folder.find_images import ids_of_images
 from foldwise.competitions.folder.image_rules import ImageRules
-from foldwise.competitions.folder.rows import NO_TEST, joined, test_rows, with_columns
+from foldwise.competitions.folder.rows import NO_TEST, check_inside, joined, test_rows, with_columns
 from foldwise.data.records import Record
 from foldwise.errors import FoldwiseError, choices
+from foldwise.storage import size_in_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +39,7 @@ def read_new(
     """
     import pandas as pd
 
+    check_inside(options)
     shared = [*options["auxiliary"], *options["categories"], *options["image_columns"]]
     shared += options["crop_columns"] or ()
     test, join, id_column = options["test"], options["join"], options["id_column"]

@@ -14,7 +14,15 @@ from foldwise.competitions.folder import faces, long_form, new_samples, tables
 from foldwise.competitions.folder.image_rules import Broken, Channels, Depth, Fit, ImageRules, Pages
 from foldwise.competitions.folder.labels import encode, learnable
 from foldwise.competitions.folder.layout import Layout, lay_out
-from foldwise.competitions.folder.rows import NO_TEST, Join, has_no_test, labelled_rows, test_rows, training_rows
+from foldwise.competitions.folder.rows import (
+    NO_TEST,
+    Join,
+    check_inside,
+    has_no_test,
+    labelled_rows,
+    test_rows,
+    training_rows,
+)
 from foldwise.competitions.folder.samples import find_samples, records_of
 from foldwise.data.records import Records
 from foldwise.data.structure import Structure
@@ -129,6 +137,9 @@ def read(
             if pages is None
             else f"competition.options.pages={pages} and slices={slices}: set one of them"
         )
+    check_inside(
+        {"labels": labels, "sample": sample, "test": test, "join": join, "images": images, "test_images": test_images}
+    )
     shared = [*auxiliary, *categories, *image_columns, *(crop_columns or ())]
     own = [column for column in (group_column, weight_column) if column]
     folders = [images] if isinstance(images, str) else list(images)

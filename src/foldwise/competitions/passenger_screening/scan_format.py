@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from foldwise.errors import FoldwiseError, choices
+from foldwise.storage import check_is_file
 
 
 def _axes(name: str, axes: str, kind: str) -> list[tuple[str, str]]:
@@ -115,6 +116,7 @@ def layout(name: str, head: bytes, size: int) -> Layout:
 
 def local_layout(path: Path) -> Layout:
     """Read and check the header of a file on this machine."""
+    check_is_file(path)
     with path.open("rb") as file:
         return layout(str(path), file.read(HEADER.itemsize), path.stat().st_size)
 
@@ -134,6 +136,7 @@ def memory_map(path: Path) -> tuple[np.ndarray, Layout]:
 
 def read_view(path: Path, view: int) -> np.ndarray:
     """Read one view of an .aps or .a3daps, upright (rows, columns): faster than through a fresh memory map."""
+    check_is_file(path)
     with path.open("rb", buffering=0) as file:
         found = layout(str(path), file.read(HEADER.itemsize), os.fstat(file.fileno()).st_size)
         words = np.empty(found.shape[1:], found.dtype)
