@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from foldwise.data.ids import likely_pair, repaired_ids
+from foldwise.data.parquet_files import read_parquet
 from foldwise.errors import FoldwiseError, choices
-from foldwise.storage import clear_csv_errors
+from foldwise.storage import check_is_file, clear_csv_errors
 
 log = logging.getLogger(__name__)
 
@@ -66,10 +67,11 @@ def read_fold_file(path: Path, ids: pd.Series, column: str | None = None, key: s
 
 def _table(path: Path, key: str) -> pd.DataFrame:
     """Read the file as text."""
+    check_is_file(path)
     if not path.is_file():
         raise FoldwiseError(f"{key}={path}: no such file; expected a CSV or parquet with the columns id and fold")
     if path.suffix == ".parquet":
-        return pd.read_parquet(path).astype(str)
+        return read_parquet(path).astype(str)
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         head = file.readline()
     separator = next((one for one in (",", ";", "\t") if one in head), ",")

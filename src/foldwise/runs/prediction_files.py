@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from foldwise.data.ids import likely_pair, repaired_ids
+from foldwise.data.parquet_files import read_parquet
 from foldwise.errors import FoldwiseError
 from foldwise.settings import ONE_CLASS, Task
-from foldwise.storage import clear_csv_errors
+from foldwise.storage import check_is_file, clear_csv_errors
 
 log = logging.getLogger(__name__)
 
@@ -138,9 +139,10 @@ def _is_index(name: str, table: pd.DataFrame) -> bool:
 def _table(path: Path, *text: str) -> pd.DataFrame:
     """Read a file; the first column, `id` and the columns `text` are read as text."""
     if path.suffix == ".parquet":
-        return pd.read_parquet(path)
+        return read_parquet(path)
     if path.suffix != ".csv":
         raise FoldwiseError(f"{path}: expected a .csv or a .parquet file")
+    check_is_file(path)
     with clear_csv_errors(str(path)):
         names: list[int | str] = [0, "id", *text]
         return pd.read_csv(path, converters=dict.fromkeys(names, str))
