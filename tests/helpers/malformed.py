@@ -8,6 +8,7 @@ import pytest
 
 from foldwise.__main__ import main
 from foldwise.errors import FoldwiseError
+from foldwise.pipeline import STAGES
 
 
 class Case(NamedTuple):
@@ -43,7 +44,9 @@ def check(case: Case, root: Path, capsys) -> None:
         assert "\n" not in shown
         assert sorted(root.parent.iterdir()) == around
         return
-    status = main([word.replace("{root}", str(root)) for word in case.command.split()] + [f"root={root}"])
+    words = [word.replace("{root}", str(root)) for word in case.command.split()]
+    takes_settings = STAGES[words[0]].takes != "words"
+    status = main([*words, f"root={root}"] if takes_settings else words)
     shown = capsys.readouterr().err
     assert case.message in shown, shown
     assert status == case.status
