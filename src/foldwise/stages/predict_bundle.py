@@ -27,7 +27,7 @@ def bundled(settings: Settings) -> tuple[Settings, Dataset, str, dict[str, Any],
     reader = competition_module(competition.reader)
     options = checked_options(reader.read, competition.options, "competition.options")
     about = packing.read_json(folder, packing.BLEND)
-    known = packing.packed_data(folder)
     name = packing.packed_blend(folder)
     runs = packing.packed_runs(folder, about)
+    known = packing.packed_data(folder)
     return replace(settings, competition=replace(competition, options=options)), known, name, about, runs
