@@ -6,11 +6,13 @@ import struct
 import tracemalloc
 import zipfile
 
+import h5py
 import pytest
 from helpers import checkpoints as c
 from helpers.malformed import Case, check
 
 from foldwise.models.pretrained.checkpoints import read_checkpoint
+from foldwise.models.pretrained.keras_files import check_keras_file
 
 COMMAND = "train competition=digits model=densenet161 model.options.weights={root}/"
 MOST = 64 * 2**20  # bytes of memory; each file here is smaller than 1 MB
@@ -64,6 +66,48 @@ def one(*tensor, **of):
 def table(shape=(4,), offsets=(0, 16), dtype="F32"):
     """A safetensors file of one tensor."""
     return c.safetensors({"x": c.entry(shape, offsets, dtype)})
+
+
+def keras_case(what, name, fill, message):
+    """A row of the table of a file of Keras: a function fills its HDF5."""
+
+    def write(root):
+        target = root / name
+        path = target.with_suffix(".h5") if target.suffix == ".keras" else target
+        if fill is None:
+            path.write_bytes(b"\x89HDF\r\n\x1a\n")
+        else:
+            with h5py.File(path, "w") as file:
+                fill(file)
+        if path != target:
+            with zipfile.ZipFile(target, "w") as archive:
+                archive.write(path, "model.weights.h5")
+
+    return Case(
+        f"weights of Keras: {what}",
+        write,
+        COMMAND + name,
+        message,
+        reader=lambda root: check_keras_file(root / name),
+    )
+
+
+def bomb(file):
+    file.create_dataset("layers/dense/vars/0", (30_000, 30_000), "f4", chunks=(100, 100), compression="gzip")
+
+
+def outside(file):
+    file.create_dataset("layers/dense/vars/0", (4,), "u1", external=[("/etc/passwd", 0, 4)])
+
+
+def virtual(file):
+    layout = h5py.VirtualLayout((4,), "f4")
+    layout[:] = h5py.VirtualSource("/other.h5", "x", (4,))
+    file.create_virtual_dataset("x", layout)
+
+
+def linked(file):
+    file["layers"] = h5py.ExternalLink("/other.h5", "x")
 
 
 def compressed():
@@ -258,6 +302,39 @@ CASES = [
         b"",
         f"{NO_ANSWER} Error while deserializing header: header too small",
         "a.safetensors",
+    ),
+    keras_case(
+        "a dataset that claims 4 GB",
+        "a.weights.h5",
+        bomb,
+        "a.weights.h5: refused: its weights take 3,600,000,000 bytes and more, of 16,777,216 that are read from a file",
+    ),
+    keras_case(
+        "a dataset that claims 4 GB (.keras)",
+        "a.keras",
+        bomb,
+        "a.keras: refused: its weights take 3,600,000,000 bytes and more, of 16,777,216 that are read from a file",
+    ),
+    keras_case(
+        "numbers in a file of the system",
+        "a.weights.h5",
+        outside,
+        "a.weights.h5: refused: the numbers of layers/dense/vars/0 lie in other files",
+    ),
+    keras_case(
+        "numbers in another HDF5", "a.weights.h5", virtual, "a.weights.h5: refused: the numbers of x lie in other"
+    ),
+    keras_case(
+        "a link to another HDF5",
+        "a.weights.h5",
+        linked,
+        "a.weights.h5: refused: layers is no part of the file, but a ExternalLink",
+    ),
+    keras_case(
+        "cut off",
+        "a.weights.h5",
+        None,
+        "a.weights.h5: cannot be read as weights of Keras, is the file complete? ",
     ),
     Case(
         "weights: a named pipe",
