@@ -16,6 +16,8 @@ import pytest
 from helpers.archives import renamed_7z, seven_zipped, tarred, zipped
 from helpers.malformed import Case, check
 
+from foldwise.kaggle.leaderboard import read_leaderboard
+
 COMMAND = "download competition=faces competition.slug=faces"
 TRAIN = {"1.png": b"one", "2.png": b"two"}
 
@@ -190,6 +192,35 @@ CASES = [
         "x.zip (204 bytes) could not be unpacked, download it again: Bad CRC-32 for file '2.png'",
     ),
 ]
+
+
+LEADERBOARDS = [
+    Case(
+        f"leaderboard: {what}",
+        lambda root, data=data: (root / "l.zip").write_bytes(data),
+        "grade competition=faces leaderboard={root}/l.zip",
+        message,
+        reader=lambda root: read_leaderboard(root / "l.zip", True),
+    )
+    for what, data, message in (
+        (
+            "a CSV of 200 MB in a zip of 200 kB",
+            zipped({"l.csv": bytes(200_000_000)}),
+            "l.zip: refused, its CSV takes more than 100,000,000 bytes, which no leaderboard has; unpack it by hand",
+        ),
+        (
+            "a checksum that differs",
+            changed(zipped({"l.csv": b"team,score\n"}), 16, "<I", 1),
+            "l.zip: cannot be unpacked, download it again: Bad CRC-32 for file 'l.csv'",
+        ),
+        ("two CSVs", zipped({"a.csv": b"", "b.csv": b""}), "l.zip: expected one CSV in it, found a.csv, b.csv"),
+    )
+]
+
+
+@pytest.mark.parametrize("case", LEADERBOARDS, ids=lambda case: case.name)
+def test_malformed_leaderboards(case, tmp_path, capsys):
+    check(case, tmp_path, capsys)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
