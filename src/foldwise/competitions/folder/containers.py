@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 SUFFIXES = frozenset({".parquet", ".h5", ".hdf5", ".zip"})
+# what the libraries raise for damaged files, besides OSError
+DAMAGED = (ValueError, LookupError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error)
 ROWS = 16  # of a row group that are read at a time
 N_GROUPS = 2  # row groups of a parquet file that are held at a time
 
@@ -47,7 +49,7 @@ def members(path: str, ids: Sequence[str]) -> Iterator[tuple[str, str]]:
                 yield from ((n, n) for n in archive.namelist() if not n.endswith("/") and "__MACOSX" not in n)
         else:
             yield from _hdf5_members(path)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, *DAMAGED) as error:
         raise FoldwiseError(f"{Path(path).name}: cannot be read: {error}") from None
 
 
@@ -57,6 +59,8 @@ def _hdf5_members(path: str) -> Iterator[tuple[str, str]]:
     names: list[str] = []
     with h5py.File(path, "r") as file:
         top = list(file)
+        if top and not isinstance(file.get(top[0], getlink=True), h5py.HardLink):
+            raise ValueError(f"{top[0]} is no part of the file, but a link to another place")
         if top and isinstance(file[top[0]], h5py.Dataset):
             names = top  # the usual case; looking at every one of a million would take minutes
         else:
@@ -148,11 +152,14 @@ class OpenContainers:
                     info = self._open[path].getinfo(member)
                     check_size(info.file_size, limit_of(info.compress_size, most))
                     return self._open[path].read(member)
-                except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+                except DAMAGED as error:
                     raise Undecodable(str(error)) from None
-            if suffix == ".parquet":
-                return self._read_parquet(path, int(member), most)
-            return self._read_hdf5(path, member, most)
+            try:
+                if suffix == ".parquet":
+                    return self._read_parquet(path, int(member), most)
+                return self._read_hdf5(path, member, most)
+            except DAMAGED as error:
+                raise Undecodable(f"{type(error).__name__}: {error}") from None
 
     def _read_hdf5(self, path: str, member: str, most: int | None) -> bytes | np.ndarray:
         import h5py
