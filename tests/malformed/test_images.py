@@ -195,6 +195,12 @@ FULL = [  # those that would fill the memory
         one(what, name, data, f"{name} {NO_IMAGE} ({len(data)} bytes: refused: decoded it takes {takes} bytes, {LEAST}")
         for what, name, data, takes in (
             ("a PNG in colour of 10,000 x 10,000", "a.png", huge_png(10_000, 10_000, 2), "300,000,000"),
+            (
+                "a PNG with a chunk that claims 2 GB",
+                "a.png",
+                png()[:33] + b"\x7f\xff\xff\xff" + png()[37:],
+                "2,147,483,647",
+            ),
             ("a JPEG that claims 65,000 x 65,000", "a.jpg", huge_jpeg(), "12,675,000,000"),
             ("a TIFF that claims 40,000 x 40,000", "a.tif", huge_tiff(), "1,600,000,000"),
             ("a BMP that claims 30,000 x 30,000", "a.bmp", huge_bmp(), "3,600,000,000"),

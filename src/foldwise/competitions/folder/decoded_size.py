@@ -46,6 +46,11 @@ def check_header(data: bytes, kind: Kind, most: int) -> None:
     if kind == "png" and len(data) > 25:
         width, height, depth, colour = struct.unpack_from(">IIBB", data, 16)
         check_size(height * width * PNG_BYTES.get(colour, 4) * (2 if depth == 16 else 1), most)
+        at = 8
+        while at + 8 <= len(data):  # OpenCV asks for the memory that a chunk claims
+            length = int.from_bytes(data[at : at + 4], "big")
+            check_size(length, most)
+            at += 12 + length
     elif kind == "gif" and len(data) > 9:
         width, height = struct.unpack_from("<HH", data, 6)
         check_size(height * width * 4, most)
