@@ -12,7 +12,8 @@ from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, TypeAdapter
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter
+from pydantic_core import PydanticCustomError
 
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
@@ -32,6 +33,25 @@ def _word(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
+def _folder_name(value: Any) -> Any:
+    """Refuse a name that would lead elsewhere as a part of a path."""
+    if isinstance(value, str) and not is_folder_name(value):
+        raise PydanticCustomError("folder_name", "expected the name of a folder: no slash, and no dot at its beginning")
+    return value
+
+
+def is_folder_name(name: object) -> bool:
+    """Tell whether a text is the name of one folder, which cannot lead out of the one that it lies in.
+
+    >>> is_folder_name("small_cnn-0123456789ab"), is_folder_name("../x"), is_folder_name("..")
+    (True, False, False)
+    """
+    return isinstance(name, str) and re.fullmatch(r"[^./\\:\x00-\x1f][^/\\\x00-\x1f]{0,199}", name) is not None
+
+
+FolderName = Annotated[str, AfterValidator(_folder_name)]
+
+
 @dataclass
 class CompetitionSettings:
     """Which competition, and how its files are read.
@@ -44,9 +64,9 @@ class CompetitionSettings:
     shown: further metrics that `foldwise score` shows.
     """
 
-    name: str
+    name: FolderName
     reader: str
-    slug: str | None = None
+    slug: FolderName | None = None
     options: Options = field(default_factory=dict)
     metric: Metric = "log_loss"
     shown: list[Metric] = field(default_factory=list)
@@ -188,7 +208,7 @@ class PseudoSettings:
     weight: of such a row in the loss; a training row has 1.
     """
 
-    runs: list[str] | None = field(default_factory=list)
+    runs: list[FolderName] | None = field(default_factory=list)
     labels: Literal["hard", "soft"] = "hard"
     confidence: Fraction = 0.95
     weight: Positive = 1.0

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from foldwise.errors import Damaged, FoldwiseError
+from foldwise.errors import ConfigError, Damaged, FoldwiseError
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +46,7 @@ FOREIGN = {
     "system volume information",
     "thumbs.db",
 }
+UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 # what may lie at a path in place of a file
 KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -180,6 +181,20 @@ def own_files(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
                     waiting.append((entry.path, f"{prefix}{entry.name}/"))
                 elif entry.is_file():
                     yield prefix + entry.name, entry.stat()
+
+
+def size_in_bytes(key: str, text: str | None) -> int | None:
+    """Return the bytes of a size such as 20GB; raise ConfigError, which names the setting, for any other text.
+
+    >>> size_in_bytes("download.max_size", "1.5GB"), size_in_bytes("download.max_size", "700")
+    (1500000000, 700)
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d{1,20}(?:\.\d{1,20})?)\s*([KMGT]?)B?", text, re.IGNORECASE)
+    if found is None:
+        raise ConfigError(f"{key}={text}: expected a size such as 20GB, 500MB or a number of bytes")
+    return int(float(found[1]) * UNITS[found[2].upper()])
 
 
 @contextlib.contextmanager

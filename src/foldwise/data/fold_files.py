@@ -12,7 +12,7 @@ import pandas as pd
 from foldwise.data.ids import likely_pair, repaired_ids
 from foldwise.data.parquet_files import read_parquet
 from foldwise.errors import FoldwiseError, choices
-from foldwise.storage import check_widths, clear_csv_errors
+from foldwise.storage import check_is_file, check_widths, clear_csv_errors
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +67,7 @@ def read_fold_file(path: Path, ids: pd.Series, column: str | None = None, key: s
 
 def _table(path: Path, key: str) -> pd.DataFrame:
     """Read the file as text."""
+    check_is_file(path)
     if not path.is_file():
         raise FoldwiseError(f"{key}={path}: no such file; expected a CSV or parquet with the columns id and fold")
     if path.suffix == ".parquet":

@@ -49,11 +49,15 @@ class _Limit:
 
     def take(self, archive: Path, size: int) -> None:
         """Count what an archive unpacks to; raise FoldwiseError where that is too much."""
+        self.check(archive, size)
         self.left -= size
-        if self.left < 0:
+
+    def check(self, archive: Path, size: int) -> None:
+        """Raise FoldwiseError where an archive unpacks to too much."""
+        if size > self.left:
             raise FoldwiseError(
-                f"{archive.name}: refused, it unpacks to {self.most - self.left:,} bytes and more, of {self.most:,} "
-                "allowed; if you trust it, set download.max_unpacked=SIZE, such as 500GB"
+                f"{archive.name}: refused, it unpacks to {self.most - self.left + size:,} bytes and more, of "
+                f"{self.most:,} allowed; if you trust it, set download.max_unpacked=SIZE, such as 500GB"
             )
 
 
@@ -76,11 +80,13 @@ def unpack(archive: Path, folder: Path, most: int | None = None) -> None:
         _unpack_inner(inner, 1, limit)
 
 
-def repair(folder: Path) -> list[Path]:
+def repair(folder: Path, most: int | None = None) -> list[Path]:
     """Unpack the archives that lie in a folder of raw files, unless what they hold is there; return what was added.
 
     The archives stay. An archive that is alone in the folder is taken for the whole download: its files are put into
     the folder itself; for all others see `unpack`.
+
+    most: bytes that each archive may unpack to, see `unpack`.
 
     Raises FoldwiseError as `unpack` does; nothing is added then.
     """
@@ -90,10 +96,10 @@ def repair(folder: Path) -> list[Path]:
             shutil.rmtree(stale)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=prefix) as aside:
             moves: list[tuple[Path, Path]] = []
-            for number, (archive, target) in enumerate(_targets(folder).items()):
+            for number, (archive, target) in enumerate(_targets(folder, most).items()):
                 store = Path(aside, str(number))
                 store.mkdir()
-                unpack(archive, store)
+                unpack(archive, store, most)
                 moves += _moves(store, target, archive)
             _move(moves)
     return [new for _, new in moves]
@@ -104,7 +110,8 @@ def packed(folder: Path) -> list[Path]:
 
     Only names and sizes are compared, and archives inside archives are not looked into.
     """
-    return [archive for archive, target in _targets(folder).items() if not _are_in(target, _members(archive))]
+    targets = _targets(folder, None)
+    return [archive for archive, target in targets.items() if not _are_in(target, _members(archive))]
 
 
 def is_archive(name: str) -> bool:
@@ -121,12 +128,12 @@ def archives_in(folder: Path) -> list[Path]:
     return sorted(folder / name for name, _ in own_files(folder) if is_archive(name))
 
 
-def _targets(folder: Path) -> dict[Path, Path]:
-    """Return where `repair` puts the files of each archive in a folder."""
+def _targets(folder: Path, most: int | None) -> dict[Path, Path]:
+    """Return where `repair` puts the files of each archive in a folder; most: see `unpack`."""
     found, targets = archives_in(folder), {}
     whole = len(found) == 1 and all(is_archive(name) for name, _ in own_files(folder))
     for archive in found:
-        members = _members(archive)
+        members = _members(archive, _Limit(archive, most))
         apart = _is_loose(members) and not whole and not _are_in(archive.parent, members)
         targets[archive] = _own_folder(archive) if apart else archive.parent
     return targets
@@ -155,7 +162,7 @@ def _unpack_inner(archive: Path, depth: int, limit: _Limit) -> None:
 
 def _extract(archive: Path, folder: Path, limit: _Limit) -> None:
     """Write the members of an archive into a folder, once all of them are checked."""
-    members = _members(archive)
+    members = _members(archive, limit)
     _check(archive, folder, members)
     limit.take(archive, sum(member.size for member in members))
     names = {member.name for member in members}
@@ -177,10 +184,22 @@ def _extract(archive: Path, folder: Path, limit: _Limit) -> None:
         raise _damaged(archive, error) from error
 
 
-def _members(archive: Path) -> list[_Member]:
-    """List the members of an archive but foreign ones."""
+def _members(archive: Path, limit: _Limit | None = None) -> list[_Member]:
+    """List the members of an archive but foreign ones.
+
+    limit: of all their bytes, which is checked as they are listed: what a tar holds is unpacked to find the next one.
+    """
+    found, size = [], 0
     try:
-        return [member for member in _listed(archive) if not is_foreign(Path(member.path))]
+        for member in _listed(archive):
+            size += member.size
+            if limit is not None:
+                limit.check(archive, size)
+            if not is_foreign(Path(member.path)):
+                found.append(member)
+        return found
+    except FoldwiseError:
+        raise
     except py7zr.exceptions.PasswordRequired:  # where not even the names can be read
         raise _encrypted(archive) from None
     except Exception as error:  # see above

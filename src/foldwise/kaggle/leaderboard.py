@@ -13,6 +13,7 @@ import pandas as pd
 from foldwise.data.csv_files import read_csv
 from foldwise.errors import FoldwiseError
 
+LARGEST = 10**8  # bytes of a CSV in a zip: a million lines
 TEAMS = ("teamid", "team_id", "teamname", "team_name", "team")  # columns that tell teams apart, in small letters
 
 
@@ -118,5 +119,13 @@ def _table(path: Path) -> pd.DataFrame:
         if len(names) != 1:
             raise FoldwiseError(f"leaderboard={path}: expected one CSV in it, found {', '.join(archive.namelist())}")
         copy = Path(folder) / "leaderboard.csv"
-        copy.write_bytes(archive.read(names[0]))
+        if archive.getinfo(names[0]).file_size > LARGEST:
+            raise FoldwiseError(
+                f"leaderboard={path}: refused, its CSV takes more than {LARGEST:,} bytes, which no leaderboard has; "
+                "unpack it by hand if you trust it"
+            )
+        try:
+            copy.write_bytes(archive.read(names[0]))
+        except Exception as error:  # damaged bytes make zipfile raise almost anything
+            raise FoldwiseError(f"leaderboard={path}: cannot be unpacked, download it again: {error}") from None
         return read_csv(copy)[0]

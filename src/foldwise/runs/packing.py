@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import yaml
+from pydantic import TypeAdapter, ValidationError
 
 from foldwise.data import dataset as datasets
 from foldwise.data.dataset import Dataset
@@ -16,7 +17,7 @@ from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.plugins import competition_module
 from foldwise.runs import store
 from foldwise.runs.store import Run
-from foldwise.settings import CompetitionSettings, plain
+from foldwise.settings import CompetitionSettings, is_folder_name, plain
 from foldwise.storage import write_json
 
 BUNDLE, BLEND, COMPETITION = "bundle.json", "blend.json", "competition.yaml"
@@ -120,7 +121,37 @@ def packed_competition(folder: Path) -> CompetitionSettings:
             f"bundle={folder}: expected a folder that `foldwise bundle` wrote, with {BUNDLE}, {BLEND}, {COMPETITION}; "
             + ("there is no such folder" if there is None else f"it holds {there or 'nothing'}")
         )
-    return CompetitionSettings(**yaml.safe_load(path.read_text()))
+    try:
+        return TypeAdapter(CompetitionSettings).validate_python(yaml.safe_load(path.read_text()))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise _damaged(path, f"{key}={first['input']}: {first['msg']}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise _damaged(path, str(error)) from None
+
+
+def read_json(folder: Path, name: str) -> dict[str, Any]:
+    """Return a JSON of a bundle; raise FoldwiseError, which names it, where it is damaged."""
+    try:
+        found = json.loads((folder / name).read_text())
+    except (ValueError, RecursionError) as error:
+        raise _damaged(folder / name, str(error)) from None
+    if not isinstance(found, dict):
+        raise _damaged(folder / name, f"a {type(found).__name__} in place of keys and values")
+    return found
+
+
+def packed_blend(folder: Path) -> str:
+    """Return the name of the blend of a bundle, which those of its predictions begin with."""
+    name = read_json(folder, BUNDLE).get("blend")
+    if not is_folder_name(name):
+        raise _damaged(folder / BUNDLE, f"blend={name!r}: expected a name without a slash")
+    return str(name)
+
+
+def _damaged(path: Path, why: str) -> FoldwiseError:
+    return FoldwiseError(f"{path}: not as `foldwise bundle` wrote it ({' '.join(why.split())}); copy the bundle again")
 
 
 def packed_data(folder: Path) -> Dataset:
@@ -130,8 +161,19 @@ def packed_data(folder: Path) -> Dataset:
 
 def packed_runs(folder: Path, about: dict[str, Any]) -> list[Run]:
     """Return the runs of a bundle, each with the fits whose weights it holds."""
-    fits = json.loads((folder / BUNDLE).read_text())["fits"]
-    return [Run(folder / "runs" / one["run"], tuple(fits[one["run"]])) for one in about["members"]]
+    fits = read_json(folder, BUNDLE).get("fits")
+    try:
+        return [Run(folder / "runs" / run_name(one), tuple(fits[one["run"]])) for one in about["members"]]  # type: ignore[index]
+    except (LookupError, TypeError, AttributeError):
+        raise _damaged(folder / BLEND, "expected the runs of the blend, and their fits in bundle.json") from None
+
+
+def run_name(member: dict[str, Any]) -> str:
+    """Return the name of the run that a member of a blend is; raise FoldwiseError for one that leads elsewhere."""
+    name = member.get("run")
+    if not is_folder_name(name):
+        raise FoldwiseError(f"the blend has the run {name!r}; expected the name of a folder: make the blend again")
+    return str(name)
 
 
 def _short(value: Any) -> Any:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import logging
-import re
 from pathlib import Path
 
 from foldwise.errors import ConfigError
 from foldwise.kaggle import archives
 from foldwise.kaggle import download as host
 from foldwise.settings import Settings
+from foldwise.storage import size_in_bytes
 
 log = logging.getLogger(__name__)
-
-UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 def download(settings: Settings) -> Path:
@@ -23,7 +21,9 @@ def download(settings: Settings) -> Path:
     left packed, they are unpacked and nothing is fetched.
     """
     given, raw_dir = settings.download, settings.raw_dir
-    most, most_unpacked = (_bytes(name, getattr(given, name)) for name in ("max_size", "max_unpacked"))
+    most, most_unpacked = (
+        size_in_bytes(f"download.{name}", getattr(given, name)) for name in ("max_size", "max_unpacked")
+    )
     if given.files is not None:
         added = host.download_some(slug(settings), raw_dir, given.files, most)
         log.info("%s: %d files added", raw_dir, len(added))
@@ -38,7 +38,7 @@ def download(settings: Settings) -> Path:
         if not added:
             log.info("%s holds all files that were downloaded; nothing was fetched", raw_dir)
         return raw_dir
-    repaired = archives.repair(raw_dir)
+    repaired = archives.repair(raw_dir, most_unpacked)
     names = ", ".join(one.relative_to(raw_dir).as_posix() for one in packed[:8])
     if repaired:
         log.info("%s: %d files unpacked from %s; nothing was fetched", raw_dir, len(repaired), names)
@@ -55,17 +55,3 @@ def slug(settings: Settings) -> str:
             "part of the competition's address"
         )
     return settings.competition.slug
-
-
-def _bytes(name: str, text: str | None) -> int | None:
-    """Return a size such as 20GB in bytes; raise ConfigError for any other text.
-
-    >>> _bytes("max_size", "1.5GB"), _bytes("max_size", "700")
-    (1500000000, 700)
-    """
-    if text is None:
-        return None
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", text, re.IGNORECASE)
-    if found is None:
-        raise ConfigError(f"download.{name}={text}: expected a size such as 20GB, 500MB or a number of bytes")
-    return int(float(found[1]) * UNITS[found[2].upper()])

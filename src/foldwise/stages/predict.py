@@ -24,6 +24,7 @@ from foldwise.execution.budget import MARGIN, seconds_of
 from foldwise.plugins import competition_module, function_named
 from foldwise.runs import store, submission
 from foldwise.runs.members import stacked
+from foldwise.runs.packing import run_name
 from foldwise.runs.recipe import Recipe, recipe_from
 from foldwise.runs.store import Run
 from foldwise.scoring import decisions
@@ -101,7 +102,9 @@ def members(settings: Settings, path: Path, about: dict[str, Any]) -> list[Run]:
 
     Raises FoldwiseError where a run is gone or has no weights of its model.
     """
-    runs = [Run(settings.runs_dir / member["run"]) for member in about.get("members", []) if isinstance(member, dict)]
+    runs = [
+        Run(settings.runs_dir / run_name(member)) for member in about.get("members", []) if isinstance(member, dict)
+    ]
     if not runs:
         raise FoldwiseError(f"{path}: it is made of files of predictions, and no model can answer new data for them")
     runs = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,8 +26,8 @@ def bundled(settings: Settings) -> tuple[Settings, Dataset, str, dict[str, Any],
         raise ConfigError("predict: bundle=FOLDER holds one blend; leave submission= out")
     reader = competition_module(competition.reader)
     options = checked_options(reader.read, competition.options, "competition.options")
-    about = json.loads((folder / packing.BLEND).read_text())
-    known = packing.packed_data(folder)
-    name = json.loads((folder / packing.BUNDLE).read_text())["blend"]
+    about = packing.read_json(folder, packing.BLEND)
+    name = packing.packed_blend(folder)
     runs = packing.packed_runs(folder, about)
+    known = packing.packed_data(folder)
     return replace(settings, competition=replace(competition, options=options)), known, name, about, runs

@@ -14,6 +14,7 @@ from foldwise.data.batch import by_image, images_of, present
 from foldwise.data.dataset import Dataset
 from foldwise.errors import FoldwiseError
 from foldwise.models import introspect
+from foldwise.models.pretrained.keras_files import check_keras_file
 from foldwise.runs.recipe import Recipe
 from foldwise.training import finetune, snapshots
 from foldwise.training.backend import has_gpu, write_back
@@ -100,6 +101,7 @@ def predict_fold(
     _, inputs = model_inputs(dataset, recipe.model.options.get("auxiliary", ()), positions)
     parts, own = [], network(recipe, dataset, source, (0, 0))
     for path in weights:
+        check_keras_file(path)  # those of a bundle may be a stranger's
         own.model.load_weights(path)
         snapshots.with_weights(own.model, own.model.get_weights())
         parts.append(own.predictor(source.test, inputs, np.arange(len(source.test)), done))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from foldwise.competitions.folder.decoded import Undecodable
+from foldwise.competitions.folder.decoded_size import check_size, limit_of
 from foldwise.errors import FoldwiseError
 from foldwise.storage import check_is_file
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 SUFFIXES = frozenset({".parquet", ".h5", ".hdf5", ".zip"})
+# what the libraries raise for damaged files, besides OSError
+DAMAGED = (ValueError, TypeError, LookupError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error)
+ROWS = 16  # of a row group that are read at a time
 N_GROUPS = 2  # row groups of a parquet file that are held at a time
 
 
@@ -45,7 +49,7 @@ def members(path: str, ids: Sequence[str]) -> Iterator[tuple[str, str]]:
                 yield from ((n, n) for n in archive.namelist() if not n.endswith("/") and "__MACOSX" not in n)
         else:
             yield from _hdf5_members(path)
-    except (OSError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
+    except (OSError, *DAMAGED) as error:
         raise FoldwiseError(f"{Path(path).name}: cannot be read: {error}") from None
 
 
@@ -55,6 +59,8 @@ def _hdf5_members(path: str) -> Iterator[tuple[str, str]]:
     names: list[str] = []
     with h5py.File(path, "r") as file:
         top = list(file)
+        if top and not isinstance(file.get(top[0], getlink=True), h5py.HardLink):
+            raise ValueError(f"{top[0]} is no part of the file, but a link to another place")
         if top and isinstance(file[top[0]], h5py.Dataset):
             names = top  # the usual case; looking at every one of a million would take minutes
         else:
@@ -130,29 +136,43 @@ class OpenContainers:
         self._open.clear()
         self._groups.clear()
 
-    def read(self, path: str, member: str) -> bytes | np.ndarray:
-        """Return the bytes of an image file, or the pixels where a dataset holds them."""
+    def read(self, path: str, member: str, most: int | None = None) -> bytes | np.ndarray:
+        """Return the bytes of an image file, or the pixels where a dataset holds them.
+
+        most: bytes that one image may take; None: see `decoded_size.limit_of`.
+
+        Raises Undecodable for an image that is damaged or takes more, or whose numbers lie in other files.
+        """
         suffix = Path(path).suffix.lower()
         with self._lock:  # neither h5py nor zipfile reads in several threads at once
             if suffix == ".zip":
                 if path not in self._open:
                     self._open[path] = zipfile.ZipFile(path)
                 try:
+                    info = self._open[path].getinfo(member)
+                    check_size(info.file_size, limit_of(info.compress_size, most))
                     return self._open[path].read(member)
-                # RuntimeError: it is encrypted; NotImplementedError: of a compression that zipfile does not know
-                except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+                except DAMAGED as error:
                     raise Undecodable(str(error)) from None
             try:
-                return self._read_parquet(path, int(member)) if suffix == ".parquet" else self._read_hdf5(path, member)
-            except (ValueError, KeyError, TypeError, RuntimeError) as error:  # what damaged parts of a file raise
-                raise Undecodable(str(error)) from None
+                if suffix == ".parquet":
+                    return self._read_parquet(path, int(member), most)
+                return self._read_hdf5(path, member, most)
+            except DAMAGED as error:
+                raise Undecodable(f"{type(error).__name__}: {error}") from None
 
-    def _read_hdf5(self, path: str, member: str) -> bytes | np.ndarray:
+    def _read_hdf5(self, path: str, member: str, most: int | None) -> bytes | np.ndarray:
         import h5py
 
         if path not in self._open:
             self._open[path] = h5py.File(path, "r")
-        value = self._open[path][member][()]
+        if isinstance(self._open[path].get(member, getlink=True), h5py.ExternalLink):
+            raise Undecodable("refused: it is a link to another file")
+        found = self._open[path][member]
+        if found.is_virtual or found.external:
+            raise Undecodable("refused: its numbers lie in other files")
+        check_size(found.nbytes, limit_of(found.id.get_storage_size(), most))
+        value = found[()]
         if isinstance(value, (bytes, np.void)):
             return value.tobytes() if isinstance(value, np.void) else value
         array = np.asarray(value)
@@ -160,7 +180,7 @@ class OpenContainers:
             return array.tobytes()
         return array.tobytes() if array.ndim == 1 and array.dtype == np.uint8 else array
 
-    def _read_parquet(self, path: str, row: int) -> bytes:
+    def _read_parquet(self, path: str, row: int, most: int | None) -> bytes:
         import pyarrow.parquet as pq
 
         if path not in self._open:
@@ -171,7 +191,10 @@ class OpenContainers:
         group = bisect_right(starts, row) - 1
         key = (path, group)
         if key not in self._groups:
-            values = file.read_row_group(group, [column]).column(0)
+            n_bytes = file.metadata.row_group(group).total_byte_size
+            limit = limit_of(Path(path).stat().st_size, most)
+            check_size(n_bytes, limit)
+            values = _read_group(file, group, column, limit)
             if "." in column and column not in file.schema_arrow.names:
                 values = _inner(values, column)
             self._groups[key] = values
@@ -179,6 +202,18 @@ class OpenContainers:
                 self._groups.popitem(last=False)
         self._groups.move_to_end(key)
         return self._groups[key][row - starts[group]].as_py() or b""
+
+
+def _read_group(file: pq.ParquetFile, group: int, column: str, most: int) -> Any:
+    """Return a column of a row group, a few rows at a time: one value may stand for thousands of rows."""
+    import pyarrow as pa
+
+    batches, n_bytes = [], 0
+    for batch in file.iter_batches(ROWS, row_groups=[group], columns=[column]):
+        n_bytes += batch.nbytes
+        check_size(n_bytes, most)
+        batches.append(batch)
+    return pa.Table.from_batches(batches).column(0)
 
 
 def _inner(values: Any, column: str) -> Any:

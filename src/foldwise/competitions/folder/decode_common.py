@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from foldwise.competitions.folder.decoded import Decoded, Undecodable, chosen_pages, span_of
+from foldwise.competitions.folder.decoded_size import check_size
 from foldwise.competitions.folder.headers import JpegHeader, Kind, jpeg_header, orientation_of, png_colour_type
 from foldwise.competitions.folder.image_rules import ImageRules
 
@@ -105,8 +106,10 @@ def _reduced(header: JpegHeader, rules: ImageRules, size: tuple[int, int]) -> in
     return REDUCED[factor, grey] | cv2.IMREAD_IGNORE_ORIENTATION
 
 
-def decode_animated(data: bytes, rules: ImageRules, name: str) -> Decoded:
+def decode_animated(data: bytes, rules: ImageRules, name: str, most: int) -> Decoded:
     """Decode the frames of a GIF, WEBP or PNG, each as it is shown, as RGBA, or as RGB where all is opaque.
+
+    most: bytes that the frames may take.
 
     Raises Undecodable and FoldwiseError.
     """
@@ -114,6 +117,7 @@ def decode_animated(data: bytes, rules: ImageRules, name: str) -> Decoded:
 
     with Image.open(io.BytesIO(data)) as image:
         wanted = chosen_pages(getattr(image, "n_frames", 1), rules, name)
+        check_size(4 * image.width * image.height * len(wanted), most)
         frames = []
         for number in wanted:
             image.seek(number)
@@ -137,6 +141,8 @@ def decode_pillow(data: bytes, rules: ImageRules) -> Decoded:
     from PIL import Image, ImageOps
 
     with Image.open(io.BytesIO(data)) as image:
+        if image.format == "EPS":
+            raise Undecodable("PostScript is a program, and is not run")
         found = ImageOps.exif_transpose(image) if rules.upright else image
         if found.mode in ("P", "CMYK", "YCbCr", "LAB", "HSV", "PA", "RGBX"):
             found = found.convert("RGBA" if "transparency" in found.info or found.mode == "PA" else "RGB")

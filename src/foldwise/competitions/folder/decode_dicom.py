@@ -8,28 +8,35 @@ from typing import Any
 import numpy as np
 
 from foldwise.competitions.folder.decoded import Decoded, Undecodable, chosen_pages
+from foldwise.competitions.folder.decoded_size import check_deflated, check_size
 from foldwise.competitions.folder.image_rules import ImageRules
 from foldwise.errors import FoldwiseError
 
 
-def decode_dicom(data: bytes, rules: ImageRules, name: str) -> Decoded:
+def decode_dicom(data: bytes, rules: ImageRules, name: str, most: int) -> Decoded:
     """Decode the frames of a DICOM image; black is low and white is high.
 
     Values are stored value x rescale slope + intercept (or those of the modality's table); MONOCHROME1, in which low
     is white, is inverted within the range of the stored bits; palettes and YBR become RGB. With `window`, values
-    become 0 to 1 by the linear function of PS3.3 C.11.2.1.2.1. Raises Undecodable, and FoldwiseError for a file
-    without the window that is to be taken from it, and for a compression that nothing installed decodes.
+    become 0 to 1 by the linear function of PS3.3 C.11.2.1.2.1.
+
+    most: bytes that the frames may take.
+
+    Raises Undecodable, and FoldwiseError for a file without the window that is to be taken from it, and for a
+    compression that nothing installed decodes.
     """
     import pydicom
     from pydicom.pixels.processing import apply_color_lut
     from pydicom.pixels.utils import pixel_array
 
+    check_deflated(data, most)
     dataset = pydicom.dcmread(io.BytesIO(data), force=True)
     if "Rows" not in dataset:
         raise Undecodable("it has no pixels")
     if "TransferSyntaxUID" not in dataset.file_meta:
         dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian  # the default of the standard
     n = int(dataset.get("NumberOfFrames") or 1)
+    check_size(_frame_bytes(dataset) * (n if rules.pages == "all" else rules.slices or 1), most)
     wanted = chosen_pages(n, rules, name)
     try:
         frames = [pixel_array(dataset, index=i) for i in wanted] if n > 1 else [pixel_array(dataset)]
@@ -53,6 +60,13 @@ def decode_dicom(data: bytes, rules: ImageRules, name: str) -> Decoded:
     if kind == "MONOCHROME1":
         values = _inverted(values, span)
     return Decoded(values[..., None], span, colour=False)
+
+
+def _frame_bytes(dataset: Any) -> int:
+    """Return the bytes that a frame takes by the header, one at least."""
+    sides = int(dataset.Rows), int(dataset.get("Columns") or 1)
+    bits = int(dataset.get("SamplesPerPixel") or 1) * int(dataset.get("BitsAllocated") or 8)
+    return max(sides[0] * sides[1] * bits // 8, 1)
 
 
 def linear_window(values: np.ndarray, centre: float, width: float) -> np.ndarray:

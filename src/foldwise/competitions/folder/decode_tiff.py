@@ -9,15 +9,19 @@ import numpy as np
 
 from foldwise.competitions.folder.decode_common import decode_opencv, upright
 from foldwise.competitions.folder.decoded import Decoded, Undecodable, chosen_pages, span_of
+from foldwise.competitions.folder.decoded_size import check_size
 from foldwise.competitions.folder.headers import ORIENTATION
 from foldwise.competitions.folder.image_rules import ImageRules
 
 
-def decode_tiff(data: bytes, rules: ImageRules, name: str) -> Decoded:
+def decode_tiff(data: bytes, rules: ImageRules, name: str, most: int) -> Decoded:
     """Decode a TIFF; thumbnails and the smaller copies of a pyramid are no pages.
 
-    One plain page of 1, 8 or 16 bits is decoded by OpenCV, which is faster; CMYK becomes RGB. Raises Undecodable and
-    FoldwiseError.
+    One plain page of 1, 8 or 16 bits is decoded by OpenCV, which is faster; CMYK becomes RGB.
+
+    most: bytes that its pages may take.
+
+    Raises Undecodable and FoldwiseError.
     """
     import tifffile
 
@@ -27,8 +31,10 @@ def decode_tiff(data: bytes, rules: ImageRules, name: str) -> Decoded:
             raise Undecodable
         first: Any = pages[0].aspage()
         if len(pages) == 1 and file.is_imagej and file.series[0].ndim > first.ndim:
+            check_size(file.series[0].nbytes, most)
             return _hyperstack(file.series[0], rules, name)
         wanted = chosen_pages(len(pages), rules, name)
+        check_size(sum(_n_bytes(pages[i].aspage()) for i in wanted), most)
         turned = ORIENTATION in first.tags and not rules.upright  # OpenCV turns every TIFF
         if len(pages) == 1 and _is_plain(first) and not turned:
             try:
@@ -59,6 +65,13 @@ def _is_plain(page: Any) -> bool:
         and page.imagedepth == 1
         and page.compression.name in compressions
     )
+
+
+def _n_bytes(page: Any) -> int:
+    """Return the bytes that a page takes when decoded: its pixels, or one of its tiles where that is larger."""
+    itemsize = 8 if page.dtype is None else page.dtype.itemsize
+    tile = page.tilewidth * page.tilelength * page.tiledepth * page.samplesperpixel if page.is_tiled else 0
+    return max(page.size, tile) * itemsize * (1 if page.colormap is None else 3)
 
 
 def _is_thumbnail(page: Any) -> bool:

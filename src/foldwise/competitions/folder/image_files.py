@@ -205,7 +205,7 @@ def _outcome(
         paths, of_one = chosen_slices(file.path, rules, file.name) if file.is_series else ([file.path], rules)
         views: dict[str, np.ndarray] = {}
         for path in dict.fromkeys(paths[:1] if keep else paths):
-            data = held.read(path, file.member) if file.member else _bytes(Path(path))
+            data = held.read(path, file.member, rules.max_decoded) if file.member else _bytes(Path(path))
             n_bytes = len(data)
             decoded = decode(data, file.member or Path(path).name, of_one, box is not None)
             if keep:

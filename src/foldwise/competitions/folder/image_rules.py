@@ -57,6 +57,7 @@ class ImageRules:
     broken: what becomes of a file that does not decode: `refuse`, `skip` (None in its place), or `blank` (black).
     draft: decode JPEGs at a half, a quarter or an eighth of their size where that is still not below `size`:
         faster, with slightly other values.
+    max_decoded: bytes that one image may take when decoded; None: 200 times its file, but 128 MB at least.
     blank_shape, blank_dtype: of an image, as `settle` found them; for `blank` before an image was decoded.
     sampled: whether `settle` chose `channels` from a sample, so that a file of another kind is refused.
     """
@@ -71,6 +72,7 @@ class ImageRules:
     window: tuple[float, float] | Literal["file"] | None = None
     broken: Broken = "refuse"
     draft: bool = False
+    max_decoded: int | None = None
     blank_shape: tuple[int, ...] | None = None
     blank_dtype: str = "uint8"
     sampled: bool = False

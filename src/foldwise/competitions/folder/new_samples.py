@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from foldwise.competitions.folder import samples, tables
 from foldwise.competitions.folder.find_images import ids_of_images
 from foldwise.competitions.folder.image_rules import ImageRules
-from foldwise.competitions.folder.rows import NO_TEST, joined, test_rows, with_columns
+from foldwise.competitions.folder.rows import NO_TEST, check_inside, joined, test_rows, with_columns
 from foldwise.data.records import Record
 from foldwise.errors import FoldwiseError, choices
+from foldwise.storage import size_in_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +39,7 @@ def read_new(
     """
     import pandas as pd
 
+    check_inside(options)
     shared = [*options["auxiliary"], *options["categories"], *options["image_columns"]]
     shared += options["crop_columns"] or ()
     test, join, id_column = options["test"], options["join"], options["id_column"]
@@ -69,7 +71,10 @@ def read_new(
 def _rules(options: Mapping[str, Any]) -> ImageRules:
     side, names = options["side"], ("fit", "pages", "slices", "upright", "window", "broken", "draft")
     size = (side, side) if side else options["size"]
-    return ImageRules(options["channels"], options["depth"], size, **{name: options[name] for name in names})
+    most = size_in_bytes("competition.options.max_decoded", options["max_decoded"])
+    return ImageRules(
+        options["channels"], options["depth"], size, **{name: options[name] for name in names}, max_decoded=most
+    )
 
 
 def _numbered(table: pd.DataFrame, column: str, names: Sequence[str], where: str) -> list[int]:

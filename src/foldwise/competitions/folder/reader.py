@@ -14,12 +14,21 @@ from foldwise.competitions.folder import faces, long_form, new_samples, tables
 from foldwise.competitions.folder.image_rules import Broken, Channels, Depth, Fit, ImageRules, Pages
 from foldwise.competitions.folder.labels import encode, learnable
 from foldwise.competitions.folder.layout import Layout, lay_out
-from foldwise.competitions.folder.rows import NO_TEST, Join, has_no_test, labelled_rows, test_rows, training_rows
+from foldwise.competitions.folder.rows import (
+    NO_TEST,
+    Join,
+    check_inside,
+    has_no_test,
+    labelled_rows,
+    test_rows,
+    training_rows,
+)
 from foldwise.competitions.folder.samples import find_samples, records_of
 from foldwise.data.records import Records
 from foldwise.data.structure import Structure
 from foldwise.errors import ConfigError
 from foldwise.settings import ONE_CLASS, Task
+from foldwise.storage import size_in_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,6 +81,7 @@ def read(
     window: tuple[float, float] | Literal["file"] | None = None,
     draft: bool = False,
     broken: Broken = "refuse",
+    max_decoded: Name | None = None,
 ) -> Records:
     """Read images named by the ids of a CSV; the test ids are those of the sample submission.
 
@@ -114,6 +124,8 @@ def read(
     window: centre and width of the values of a DICOM that are kept, or "file": as the file has them.
     draft: decode JPEGs at a part of their size where that suffices: faster, with slightly other values.
     broken: refuse, skip (test images are then blank) or blank images that cannot be decoded.
+    max_decoded: size that an image may take in memory when decoded, such as 2GB; by default 200 times its file, but
+        128 MB at least.
 
     Images are uint8, or float32 where the files have 16 bits.
     """
@@ -125,6 +137,9 @@ def read(
             if pages is None
             else f"competition.options.pages={pages} and slices={slices}: set one of them"
         )
+    check_inside(
+        {"labels": labels, "sample": sample, "test": test, "join": join, "images": images, "test_images": test_images}
+    )
     shared = [*auxiliary, *categories, *image_columns, *(crop_columns or ())]
     own = [column for column in (group_column, weight_column) if column]
     folders = [images] if isinstance(images, str) else list(images)
@@ -167,7 +182,17 @@ def read(
     train_side, test_side, names = tables.side_columns(train, test_table, auxiliary, categories, name, sample)
 
     rules = ImageRules(
-        channels, depth, (side, side) if side else size, fit, pages, slices, upright, window, broken, draft
+        channels,
+        depth,
+        (side, side) if side else size,
+        fit,
+        pages,
+        slices,
+        upright,
+        window,
+        broken,
+        draft,
+        size_in_bytes("competition.options.max_decoded", max_decoded),
     )
     where = test_images or images
     of_train = find_samples(raw_dir, images, train, extra | train_side, image_columns, crop_columns, name, train_prefix)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
 
 from foldwise.competitions.folder import long_form
 from foldwise.competitions.folder.find_images import ids_of_images
@@ -19,6 +19,23 @@ if TYPE_CHECKING:
 
 NO_TEST = "none"
 Join = tuple[str, str]  # a file and the column of its ids
+
+
+def check_inside(options: Mapping[str, Any]) -> None:
+    """Raise ConfigError where an option names a file or a folder outside the raw folder.
+
+    Only what lies in there decides the data key, and nothing else may be read by a YAML of somebody else.
+    """
+    for option in ("labels", "sample", "test", "join", "images", "test_images"):
+        given = options[option]
+        names = given[:1] if option == "join" and given else [given] if isinstance(given, str) else given or ()
+        for name in names:
+            path = PurePath(name)
+            if path.is_absolute() or ".." in path.parts:
+                raise ConfigError(
+                    f"competition.options.{option}={name}: expected a name in the raw folder, which this leads out of; "
+                    "put the files there, or a link to them"
+                )
 
 
 def training_rows(

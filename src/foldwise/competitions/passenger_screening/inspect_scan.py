@@ -8,16 +8,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from foldwise.competitions.passenger_screening import scan_format
 from foldwise.errors import ConfigError, FoldwiseError, printable
 
 WIDTH = 256  # pixels of a view on the sheet
 A_LINE = 8  # views
-MOST_VIEWS = 128  # on a sheet; the host's files have 16 or 64
-TALLEST = 4  # times the width; longer views are shown shorter than they are
+MOST_VIEWS, MOST_ROWS = 512, 4 * WIDTH  # of the sheet, and of a view on it: a header may claim views of one pixel
 
 
 def inspect(words: list[str]) -> Path:
@@ -36,11 +35,15 @@ def inspect(words: list[str]) -> Path:
     if not path.is_file():
         raise FoldwiseError(f"{path}: there is no such file")
     words_map, layout = scan_format.memory_map(path)
-    if layout.suffix in (".aps", ".a3daps"):
-        words_map = words_map[:MOST_VIEWS]
+    if layout.suffix in (".aps", ".a3daps") and len(words_map) > MOST_VIEWS:
+        raise FoldwiseError(f"{path}: its header has {len(words_map):,} views, expected {MOST_VIEWS} at most")
     images = projections(words_map, layout.suffix)
     sheet = contact_sheet(images)
-    if not cv2.imwrite(str(target), sheet):
+    try:
+        written = cv2.imwrite(str(target), sheet)
+    except cv2.error:  # a suffix of no kind of image
+        written = False
+    if not written:
         raise FoldwiseError(f"{target}: cannot be written as an image; expected the name of a PNG")
     Console().print(header_table(layout))
     print(
@@ -52,14 +55,13 @@ def inspect(words: list[str]) -> Path:
 
 def header_table(layout: scan_format.Layout) -> Table:
     """Return every field of the header with its offset and type."""
-    table = Table("offset", "field", "type", "value", title=f"{escape(Path(layout.name).name)}: header")
+    table = Table("offset", "field", "type", "value", title=Text(f"{Path(layout.name).name}: header"))
     assert scan_format.HEADER.fields is not None and scan_format.HEADER.names is not None
     for name in scan_format.HEADER.names:
         dtype, offset = scan_format.HEADER.fields[name][:2]
         value = layout.header[name]
         text = printable(value.decode("latin-1")) if isinstance(value, bytes) else str(value)
-        # what a header holds is no markup of rich
-        table.add_row(str(offset), name, dtype.str.lstrip("<|") if not dtype.shape else str(dtype), escape(text))
+        table.add_row(str(offset), name, dtype.str.lstrip("<|") if not dtype.shape else str(dtype), Text(text))
     return table
 
 
@@ -79,7 +81,7 @@ def contact_sheet(images: list[np.ndarray]) -> np.ndarray:
     """Lay images out in lines of eight, 8 bits, each 256 wide; white is the 99.9th percentile of them all."""
     small = []
     for image in images:
-        height = min(max(round(image.shape[0] * WIDTH / image.shape[1]), 1), TALLEST * WIDTH)
+        height = min(max(round(image.shape[0] * WIDTH / image.shape[1]), 1), MOST_ROWS)
         method = cv2.INTER_AREA if image.shape[1] > WIDTH else cv2.INTER_NEAREST
         small.append(cv2.resize(np.nan_to_num(image), (WIDTH, height), interpolation=method))
     height = max(image.shape[0] for image in small)

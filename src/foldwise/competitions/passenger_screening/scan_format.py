@@ -136,6 +136,7 @@ def memory_map(path: Path) -> tuple[np.ndarray, Layout]:
 
 def read_view(path: Path, view: int) -> np.ndarray:
     """Read one view of an .aps or .a3daps, upright (rows, columns): faster than through a fresh memory map."""
+    check_is_file(path)
     with path.open("rb", buffering=0) as file:
         found = layout(str(path), file.read(HEADER.itemsize), os.fstat(file.fileno()).st_size)
         words = np.empty(found.shape[1:], found.dtype)

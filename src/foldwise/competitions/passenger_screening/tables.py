@@ -25,6 +25,7 @@ from foldwise.competitions.passenger_screening.crops import (
 )
 from foldwise.data import remote
 from foldwise.errors import ConfigError, FoldwiseError, choices
+from foldwise.settings import is_folder_name
 from foldwise.storage import check_widths, clear_csv_errors, written_aside
 
 log = logging.getLogger(__name__)
@@ -95,6 +96,11 @@ def read_zones(path: Path) -> dict[str, list[float]]:
         match = re.fullmatch(r"([^/\\]+)_Zone(\d{1,4})", id_)
         if match is None or not 1 <= int(match[2]) <= ZONES:
             raise FoldwiseError(f"{path.name}, row {row}: the Id is {id_!r}, expected <scan>_Zone<k> with k of 1 to 17")
+        if not is_folder_name(match[1]):
+            raise FoldwiseError(
+                f"{path.name}, row {row}: the scan {match[1]!r} is no name of a file: expected no slash, and no dot at "
+                "its beginning"
+            )
         of_scan = values.setdefault(match[1], {})
         if int(match[2]) in of_scan:
             raise FoldwiseError(f"{path.name}, row {row}: duplicate Id {id_!r}; ids must be unique")

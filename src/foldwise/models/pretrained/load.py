@@ -13,6 +13,7 @@ from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.models.introspect import leaves
 from foldwise.models.pretrained.checkpoints import read_checkpoint
 from foldwise.models.pretrained.fetch import PUBLISHED, fetch_weights
+from foldwise.models.pretrained.keras_files import check_keras_file
 
 if TYPE_CHECKING:
     import keras
@@ -125,6 +126,7 @@ def load_keras(backbone: keras.Model, path: Path) -> None:
     """Load a .weights.h5 or .keras file of a backbone, or of a whole foldwise model that contains it."""
     import keras
 
+    check_keras_file(path)
     try:
         if path.suffix == ".keras":
             copy_weights(keras.models.load_model(path, compile=False, safe_mode=True), backbone, str(path))
