@@ -17,6 +17,7 @@ from foldwise.config.check import is_known
 from foldwise.config.examples import EXAMPLES
 from foldwise.config.help import overview, stage_help
 from foldwise.config.next_command import next_command
+from foldwise.config.search_space import SearchSpace, search_space
 from foldwise.config.yaml_options import yaml_options
 from foldwise.errors import ConfigError, FoldwiseError, choices, printable
 from foldwise.messages import Messages
@@ -95,20 +96,27 @@ def _run(arguments: list[str]) -> int:
         resolve(stage.function)(words)
         return 0
     scope = compose.Scope(name, stage.reads, stage.group, stage.word)
-    sweep = list(compose.compose_all(words, config_dir, scope, several="-m" in flags))
+    if stage.takes == "space":
+        space = search_space(words, config_dir, scope)
+        sweep = [space.settings(space.first())]
+    else:
+        sweep = list(compose.compose_all(words, config_dir, scope, several="-m" in flags))
     if "--cfg" in flags:
         print("---\n".join(_as_yaml(settings) for settings in sweep), end="")
         return 0
-    _run_stage(stage, sweep)
+    _run_stage(stage, sweep, space if stage.takes == "space" else None)
     if sweep[0].format == "text" and os.environ.get("FOLDWISE_NEXT") != "off":  # as between the stages of `make demo`
         _show_next(name, stage, words, sweep[0], config_dir)
     return 0
 
 
-def _run_stage(stage: Stage, sweep: list[Settings]) -> None:
-    """Run a stage for the settings of a command, and print what it shows."""
+def _run_stage(stage: Stage, sweep: list[Settings], space: SearchSpace | None) -> None:
+    """Run a stage for the settings of a command, or its search space, and print what it shows."""
     function, style = resolve(stage.function), sweep[0].format
-    results = [function(sweep)] if stage.takes == "sweep" else [function(settings) for settings in sweep]
+    if space is not None:
+        results = [function(space)]
+    else:
+        results = [function(sweep)] if stage.takes == "sweep" else [function(settings) for settings in sweep]
     if stage.show is None:
         return
     if style == "json":

@@ -4,6 +4,7 @@ download | simulate -> data/raw/<competition>/
 prepare             -> data/prepared/<competition>/<data key>/
 folds               -> .../folds_<split key>.parquet
 train               -> runs/<competition>/<model>-<run key>/fold_<k>/
+(tune               -> many such runs, and conf/experiment/<name>.yaml of the best)
 import              -> runs/<competition>/<name>-<key>/, from predictions made elsewhere
 score               -> the out-of-fold score of every run
 (runs, show         -> what was trained so far, and one run in full)
@@ -33,6 +34,7 @@ from typing import Any, Literal
 from foldwise.errors import ConfigError, choices
 
 DATA = ("competition", "source", "experiment", "root")  # settings that decide which data a stage is about
+RECIPE = ("split", "model", "augment", "fit", "finetune", "pseudo", "tuned")
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ class Stage:
     group: the group of settings that this stage alone reads; its prefix may be left out (oof= for imports.oof=).
     word: the key of its group that a word without an equals sign gives.
     then: the stages that may come next, of which the first that is possible is shown.
-    takes: one settings object, all settings of a sweep at once, or the words of the command line as they are.
+    takes: one settings object, all settings of a sweep at once, a search space, or the words of the command line as
+        they are.
     """
 
     help: str
@@ -60,7 +63,7 @@ class Stage:
     group: str | None = None
     word: str | None = None
     then: tuple[str, ...] = ()
-    takes: Literal["settings", "sweep", "words"] = "settings"
+    takes: Literal["settings", "sweep", "space", "words"] = "settings"
 
 
 STAGES = {
@@ -87,10 +90,20 @@ STAGES = {
     "train": Stage(
         "train the folds that are not finished",
         "train:train_all",
-        (*DATA, "split", "model", "augment", "fit", "finetune", "pseudo", "tuned", "execution", "tracker", "format"),
+        (*DATA, *RECIPE, "execution", "tracker", "format"),
         show="score:show",
+        details="sweep:details",
         then=("ensemble",),
         takes="sweep",
+    ),
+    "tune": Stage(
+        "search for a good recipe among values and intervals of settings",
+        "tune:tune",
+        (*DATA, *RECIPE, "execution", "tracker", "tune", "format"),
+        show="tune:show",
+        group="tune",
+        then=("ensemble",),
+        takes="space",
     ),
     "import": Stage(
         "take predictions made elsewhere as runs",

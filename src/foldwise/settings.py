@@ -435,6 +435,27 @@ class GradeSettings:
 
 
 @dataclass
+class TuneSettings:
+    """How `foldwise tune` searches for a recipe.
+
+    trials: recipes that are scored in all, those of earlier commands with the same search space included.
+    sampler: tpe (Bergstra et al. 2011), or random.
+    seed: of the sampler.
+    batch: recipes whose folds are trained together, in one queue. None: 4, or as many as folds train at once.
+    prune: stop a recipe after its first folds, where its score on them is worse than the median of the others' on as
+        many folds; off, or that number of folds.
+    name: of the study and of the experiment that is written. None: that of the competition.
+    """
+
+    trials: Count = 20
+    sampler: Literal["tpe", "random"] = "tpe"
+    seed: Seed = 0
+    batch: Count | None = None
+    prune: Literal["off"] | Count = "off"
+    name: Annotated[str, Field(pattern=r"^\w[\w-]*$")] | None = None
+
+
+@dataclass
 class RunsSettings:
     """Which runs `foldwise runs` lists, and in which order.
 
@@ -513,6 +534,7 @@ class Settings:
     submit: SubmitSettings = field(default_factory=SubmitSettings)
     grade: GradeSettings = field(default_factory=GradeSettings)
     runs: RunsSettings = field(default_factory=RunsSettings)
+    tune: TuneSettings = field(default_factory=TuneSettings)
     report: ReportSettings = field(default_factory=ReportSettings)
     preview: PreviewSettings = field(default_factory=PreviewSettings)
     tracker: TrackerSettings = field(default_factory=TrackerSettings)

@@ -86,26 +86,17 @@ def compose_all(
     Raises ConfigError, naming the key, the value and the valid choices, before anything is read.
     """
     files = _files(config_dir)
-    words = [item for word in words for item in _expanded(word, files, scope)]
-    for word in words:  # before Hydra is imported: a mistyped key is reported at once
-        _check_key(word, words, files, scope)
-        _check_option(word, words, files)
-    import yaml
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException, OverrideParseException
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    parser = OverridesParser.create()
+    overrides = parsed(words, config_dir, scope)
     search, state = tuple(f"file://{folder.resolve()}" for folder in _own_folders(config_dir)), _state(files)
-    _check_own_yamls(words, config_dir)
-    try:
-        parsed = parser.parse_overrides(words)
-        for override in parsed:
-            _check_choice(override, files)
-            if override.is_sweep_override() and not several:
-                raise ConfigError(f"{override.input_line}: several values; -m runs them all")
-        for job in _combinations(parsed):
+    for override in overrides:
+        if override.is_sweep_override() and not several:
+            raise ConfigError(f"{override.input_line}: several values; -m runs them all")
+    with _clear_errors():
+        from hydra.core.override_parser.overrides_parser import OverridesParser
+        from omegaconf import OmegaConf
+
+        parser = OverridesParser.create()
+        for job in _combinations(overrides):
             chosen, given = _parted(
                 [item for item in job if item not in NOTHING] + _chosen_source(job, files) + _tuned(job, files), files
             )
@@ -115,6 +106,37 @@ def compose_all(
             values: Any = OmegaConf.to_container(config, resolve=True)
             values["competition"].pop("source", None)  # see _chosen_source
             yield check.check(values)
+
+
+def parsed(words: list[str], config_dir: Path | None, scope: Scope | None) -> list[Any]:
+    """Return the words of a command as overrides of Hydra, checked as far as that needs no composition.
+
+    Raises ConfigError, naming the key, the value and the valid choices.
+    """
+    files = _files(config_dir)
+    words = [item for word in words for item in _expanded(word, files, scope)]
+    for word in words:  # before Hydra is imported: a mistyped key is reported at once
+        _check_key(word, words, files, scope)
+        _check_option(word, words, files)
+    _check_own_yamls(words, config_dir)
+    with _clear_errors():
+        from hydra.core.override_parser.overrides_parser import OverridesParser
+
+        overrides = OverridesParser.create().parse_overrides(words)
+        for override in overrides:
+            _check_choice(override, files)
+    return list(overrides)
+
+
+@contextlib.contextmanager
+def _clear_errors() -> Iterator[None]:
+    """Turn what Hydra, OmegaConf and the YAML parser raise into a ConfigError of one line."""
+    import yaml
+    from hydra.errors import HydraException, OverrideParseException
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        yield
     except OverrideParseException as error:
         raise ConfigError(
             f"{error.override}: {_first_lines(error)}; expected key=value, where the value is a number, a word, a list "
@@ -324,6 +346,8 @@ def _check_choice(override: Any, files: Files) -> None:
     key, valid = override.key_or_group, files
     if key not in valid:
         return
+    if override.is_sweep_override() and not override.is_discrete_sweep():
+        raise ConfigError(f"{override.input_line}: expected names; {choices('', valid[key])}")
     for name in override.sweep_string_iterator() if override.is_sweep_override() else [override.value()]:
         if isinstance(name, list | dict):
             raise ConfigError(f"{override.input_line}: expected one name; {choices(name, valid[key])}")

@@ -14,6 +14,10 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         "train competition=faces model=small_cnn fit.epochs=5",
         "train -m competition=faces model=mlp,small_cnn fit.epochs=5,20",
     ),
+    "tune": (
+        "tune competition=faces model=small_cnn fit.learning_rate='tag(log,interval(1e-4,1e-2))'",
+        "tune competition=faces sweep=architectures sampler=random trials=50",
+    ),
     "import": (
         "import competition=faces oof=theirs_oof.csv test=theirs_test.csv",
         "import competition=faces oof=oof/ test=test/ folds=folds.csv name=team_mate",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pandas as pd
 from foldwise.augment.by_name import try_transforms
 from foldwise.data.dataset import Dataset
 from foldwise.data.folds import counted_split, folds_path, held_out_part, write_folds
+from foldwise.errors import FoldwiseError
 from foldwise.execution.queue import train_folds
 from foldwise.execution.task import FoldTask
 from foldwise.runs.members import labelling_runs
@@ -23,6 +24,7 @@ from foldwise.scoring.metrics import METRICS, as_text
 from foldwise.scoring.objective import cost
 from foldwise.settings import Settings
 from foldwise.stages.prepare import prepare
+from foldwise.stages.sweep import write
 from foldwise.trackers.tracker import Tracker, tracking
 
 log = logging.getLogger(__name__)
@@ -38,7 +40,10 @@ def train(settings: Settings) -> Run:
 def train_all(sweep: list[Settings]) -> list[dict[str, Any]]:
     """Train several recipes and return their reports, best first."""
     metric = sweep[0].competition.metric
-    return sorted(train_runs(sweep).values(), key=lambda report: cost(metric, score_of(report)))
+    reports = sorted(train_runs(sweep).values(), key=lambda report: cost(metric, score_of(report)))
+    if len(reports) > 1:
+        write(sweep[0], reports)
+    return reports
 
 
 def train_runs(sweep: list[Settings]) -> dict[Run, dict[str, Any]]:
@@ -46,15 +51,41 @@ def train_runs(sweep: list[Settings]) -> dict[Run, dict[str, Any]]:
 
     Returns the runs, without repetitions, and the report of each.
     """
+    trained = train_some(sweep)
+    if trained.error is not None:
+        raise trained.error
+    return {run: trained.reports[run] for run in trained.runs}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What became of several recipes.
+
+    runs: of each, in their order; one run stands twice where two recipes are the same.
+    reports: of those that are finished.
+    error: where a fold failed.
+    """
+
+    runs: list[Run]
+    reports: dict[Run, dict[str, Any]]
+    error: FoldwiseError | None
+
+
+def train_some(sweep: list[Settings], first: int | None = None) -> Trained:
+    """Train several recipes as `train_runs` does, and return what was finished where folds fail.
+
+    first: train the first folds of each alone, so many. None: all.
+    """
     with tracking(sweep[0].tracker, Path(sweep[0].root)) as tracker:
-        return _train_tracked(sweep, tracker)
+        return _train_tracked(sweep, tracker, first)
 
 
-def _train_tracked(sweep: list[Settings], tracker: Tracker) -> dict[Run, dict[str, Any]]:
-    """Do what `train_runs` does, and log to a tracker what is finished already, and each fold and run as it is."""
+def _train_tracked(sweep: list[Settings], tracker: Tracker, first: int | None) -> Trained:
+    """Do what `train_some` does, and log to a tracker what is finished already, and each fold and run as it is."""
     reports: dict[Run, dict[str, Any]] = {}
     runs: dict[Run, tuple[Settings, Dataset, pd.DataFrame]] = {}
     tasks: list[FoldTask] = []
+    every: list[Run] = []
     for settings in sweep:
         dataset = prepare(settings)
         folds = write_folds(dataset, settings.split)
@@ -65,6 +96,7 @@ def _train_tracked(sweep: list[Settings], tracker: Tracker) -> dict[Run, dict[st
         if recipe.augment.name == "transforms":
             try_transforms(recipe.augment.options, np.array(dataset.train.images[:TRIED]))
         run = open_run(settings.runs_dir, recipe)
+        every.append(run)
         if run in runs:
             continue
         runs[run] = settings, held_out_part(dataset, folds), folds
@@ -75,7 +107,8 @@ def _train_tracked(sweep: list[Settings], tracker: Tracker) -> dict[Run, dict[st
             (run.path / "run.json").unlink(missing_ok=True)  # it may hold the score of folds that are gone
         about = (len(dataset.train.images), dataset.path, path)
         shown = settings.execution.held_out_loss
-        tasks += [FoldTask(run, recipe, fit, *about, held_out_loss=shown) for fit in missing]
+        wanted = [fit for fit in missing if first is None or 0 <= fit < first]
+        tasks += [FoldTask(run, recipe, fit, *about, held_out_loss=shown) for fit in wanted]
         for fit in run.fits:
             if fit not in missing:
                 tracker.log_fit(run, fit)
@@ -107,6 +140,10 @@ def _train_tracked(sweep: list[Settings], tracker: Tracker) -> dict[Run, dict[st
     for run in runs:
         if run.is_finished():
             score(run)
+    error = None
     if tasks:
-        train_folds(tasks, sweep[0].execution, score, tracker.log_fit)
-    return {run: reports[run] for run in runs}
+        try:
+            train_folds(tasks, sweep[0].execution, score, tracker.log_fit)
+        except FoldwiseError as failed:
+            error = failed
+    return Trained(every, reports, error)
