@@ -21,11 +21,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """
     import yaml
 
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the fast parser where PyYAML has it
+    safe_loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the fast parser where PyYAML has it
     try:
         text = _text(path)
-        _check_nodes(path, yaml.parse(text, loader))
-        values = yaml.load(text, loader)
+        _check_nodes(path, yaml.parse(text, safe_loader))
+        values = yaml.load(text, safe_loader)
     except yaml.YAMLError as error:
         raise ConfigError(explained(error, path)) from None
     except ValueError as error:  # a date or a number that is none

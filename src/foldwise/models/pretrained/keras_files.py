@@ -18,8 +18,7 @@ WEIGHTS = "model.weights.h5"  # the member of a .keras file
 def check_keras_file(path: Path) -> None:
     """Raise FoldwiseError, which names the file, where it is damaged, takes too much memory, or names another file.
 
-    Keras runs nothing that a file brings along (safe_mode), but asks for all memory that its datasets claim, up to 4
-    GiB each.
+    Keras asks for all memory that datasets claim, up to 4 GiB each.
     """
     check_is_file(path)
     if not path.is_file():

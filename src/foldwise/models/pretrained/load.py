@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Callable
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +17,7 @@ from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.models.introspect import leaves
 from foldwise.models.pretrained.checkpoints import read_checkpoint
 from foldwise.models.pretrained.fetch import PUBLISHED, fetch_weights
-from foldwise.models.pretrained.keras_files import check_keras_file
+from foldwise.models.pretrained.keras_files import WEIGHTS, check_keras_file
 
 if TYPE_CHECKING:
     import keras
@@ -123,21 +127,33 @@ def _keras_axes(values: np.ndarray, layer: keras.layers.Layer) -> np.ndarray:
 
 
 def load_keras(backbone: keras.Model, path: Path) -> None:
-    """Load a .weights.h5 or .keras file of a backbone, or of a whole foldwise model that contains it."""
+    """Load a .weights.h5 or .keras file of a backbone, or of a whole foldwise model that contains it.
+
+    Of a .keras file the numbers alone are read: its configuration may name any class and any file.
+    """
     import keras
 
     check_keras_file(path)
     try:
-        if path.suffix == ".keras":
-            copy_weights(keras.models.load_model(path, compile=False, safe_mode=True), backbone, str(path))
-            return
-        inside = _holds_whole_model(path)
-        if inside:
-            whole = keras.Model(inputs := keras.Input(backbone.input_shape[1:]), backbone(inputs))
-        (whole if inside else backbone).load_weights(path)
-    except (ValueError, OSError, KeyError) as error:
+        with _weights_of(path) as weights, warnings.catch_warnings():
+            warnings.filterwarnings("error", "Skipping nested container")  # else layers would stay random
+            inside = _holds_whole_model(weights)
+            if inside:
+                whole = keras.Model(inputs := keras.Input(backbone.input_shape[1:]), backbone(inputs))
+            (whole if inside else backbone).load_weights(weights)
+    except (ValueError, OSError, KeyError, UserWarning) as error:
         first = re.sub(r"\s+", " ", str(error))[:300]
         raise FoldwiseError(f"{path}: the weights do not fit {backbone.name}: {first}") from None
+
+
+@contextlib.contextmanager
+def _weights_of(path: Path) -> Iterator[Path]:
+    """Yield a file of weights: the path itself, or what a .keras archive holds, in a folder of its own."""
+    if path.suffix != ".keras":
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(path) as archive:
+        yield Path(archive.extract(WEIGHTS, folder))
 
 
 def _holds_whole_model(path: Path) -> bool:
@@ -145,17 +161,3 @@ def _holds_whole_model(path: Path) -> bool:
 
     with h5py.File(path) as file:
         return "functional" in file.get("layers", {})
-
-
-def copy_weights(source: keras.Model, target: keras.Model, origin: str) -> None:
-    """Copy weights between layers of the same names; raise FoldwiseError for the first that is missing or differs."""
-    given = {layer.name: layer for layer in leaves(source)}
-    for layer in leaves(target):
-        if not layer.weights:
-            continue
-        other = given.get(layer.name)
-        shapes = [tuple(v.shape) for v in layer.weights]
-        found = [tuple(v.shape) for v in other.weights] if other is not None else None
-        if other is None or found != shapes:
-            raise FoldwiseError(f"{origin}: the layer {layer.name!r} has weights of shapes {found}, expected {shapes}")
-        layer.set_weights(other.get_weights())
