@@ -20,6 +20,7 @@ NAMES = {
     "second_level": "the second level over the angle, where it tells and where it does not",
     "scale": "300 runs x 1,000,000 rows in 4 GB",
     "report": "the page of 200 runs x 20,000 rows: seconds, size, and how fast a browser has it",
+    "scaling": "Ray: its cost for a fold, and the driver over ten thousand of them",
     "many_folds": "300 folds in one command: memory and open files of the parent, and seconds a fold",
     "realism": "simulated against real Statoil figures",
     "passenger": "read a view and prepare 200 body scans: foldwise, numpy and cv2 by hand",

@@ -10,7 +10,6 @@ from foldwise.errors import FoldwiseError
 TABLES = {
     "numbers and text": pd.DataFrame({"id": ["a", "b"], "p": [0.25, 0.75], "fold": [0, 1]}),
     "a category": pd.DataFrame({"id": pd.Categorical(["a", "b", "a"]), "p": [0.5, 0.5, 0.5]}),
-    "lists": pd.DataFrame({"id": ["a"], "p": [[0.1, 0.2]]}),
     "no rows": pd.DataFrame({"id": [], "p": []}),
     "a million rows": pd.DataFrame({"id": np.arange(10**6), "p": 0.5}),
     "text in a million rows": pd.DataFrame({"id": ["image_0001.png"] * 10**6}),
@@ -29,9 +28,8 @@ def test_tables_are_those_of_pandas(table, tmp_path):
         (pd.DataFrame({"p": np.zeros(20_000_000)}), "160,000,000"),
         (pd.DataFrame({"id": ["x" * 100_000] * 2_000}), "200,000,000"),
         (pd.DataFrame({"id": pd.Categorical(["x" * 100_000] * 2_000)}), "200,000,000"),
-        (pd.DataFrame({"id": [["x" * 100_000]] * 2_000}), "128,0"),
     ],
-    ids=["one number", "one text", "one category", "one list"],
+    ids=["one number", "one text", "one category"],
 )
 def test_one_value_for_very_many_rows_is_refused(table, takes, tmp_path):
     path = tmp_path / "a.parquet"
@@ -44,5 +42,5 @@ def test_one_value_for_very_many_rows_is_refused(table, takes, tmp_path):
 @pytest.mark.parametrize("data", [b"", b"PAR1", b"PAR1" + bytes(40) + b"PAR1", b"id,p\n1,2\n"])
 def test_what_is_no_parquet_is_named(data, tmp_path):
     (tmp_path / "a.parquet").write_bytes(data)
-    with pytest.raises(FoldwiseError, match=r"a.parquet: cannot be read as parquet, is the file complete\?"):
+    with pytest.raises(FoldwiseError, match=r"a.parquet: cannot be read as a parquet: "):
         read_parquet(tmp_path / "a.parquet")

@@ -103,7 +103,7 @@ def test_a_loss_that_is_no_number_names_fold_and_epoch_and_writes_nothing(tmp_pa
     with pytest.raises(FoldwiseError, match=r"lower fit.learning_rate"):
         train_here(recipe, data, tmp_path / "runs")
     (run,) = (tmp_path / "runs").iterdir()
-    assert left_in(run) == ["recipe.yaml"]
+    assert left_in(run) == ["checksums_recipe.json", "recipe.yaml"]
 
 
 @pytest.mark.parametrize("part", ["held_out", "test"])

@@ -687,7 +687,7 @@ def test_an_id_of_300_kilobytes_is_read_once(repeated: str, tmp_path: Path, monk
 
 @pytest.mark.parametrize(
     ("shape", "sheet"),
-    [((2, 1, 100_000), (1, 512)), ((2, 100_000, 1), (1024, 512)), ((300, 2, 2), (16 * 256, 8 * 256))],
+    [((2, 1, 100_000), (1, 512)), ((2, 100_000, 1), (1024, 512)), ((300, 2, 2), (38 * 256, 8 * 256))],
 )
 def test_a_view_of_odd_proportions_is_shown(shape, sheet, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -104,14 +104,13 @@ CASES = [
         "scan: the name of a file outside",
         raw(aps(WHOLE), "../../../../x"),
         PREPARE,
-        "stage1_labels.csv, row 1: the scan '../../../../x' is no name of a file: expected no slash, and no dot at its "
-        "beginning",
+        "stage1_labels.csv, row 1: the Id is '../../../../x_Zone1', expected <scan>_Zone<k> with k of 1 to 17",
     ),
     Case(
         "scan: an absolute path",
         raw(aps(WHOLE), "/etc/x"),
         PREPARE,
-        "stage1_labels.csv, row 1: the scan '/etc/x' is no name of a file",
+        "stage1_labels.csv, row 1: the Id is '/etc/x_Zone1', expected <scan>_Zone<k>",
     ),
     Case(
         "scan: a view of 1 x 100,000 pixels",

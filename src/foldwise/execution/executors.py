@@ -43,7 +43,7 @@ def start_pool(
     if executor == "ray":
         from foldwise.execution.on_ray import RayPool
 
-        return RayPool(execution, n_tasks, name)
+        return RayPool(execution, n_tasks, work, name)
     from foldwise.execution.on_slurm import SlurmPool
 
     return SlurmPool(execution, n_tasks, name)

@@ -20,8 +20,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from foldwise.devices import usable_gpus
 from foldwise.errors import FoldwiseError
 from foldwise.execution import shipping
-from foldwise.execution.lanes import Queued, train_any
+from foldwise.execution.lanes import Queued
 from foldwise.execution.local import check_gpu, killed_error, named_error, parallelism
+from foldwise.execution.task import Report
 from foldwise.settings import Backend, ExecutionSettings
 from foldwise.training import backend
 
@@ -32,15 +33,24 @@ POLL_SECONDS = 0.2  # between two looks at what has ended and was reported
 class RayPool:
     """Tasks of Ray that train, each with the cores and GPUs of one fold.
 
+    work: what a worker does with a task, as `foldwise.execution.local.LocalPool` has it.
+    start: imports the backend in a process of a worker.
     workers: folds that the cluster has room for when it starts; more where it grows.
     threads: of one fold, as they are without Ray, so that the bits of a prediction are the same.
 
     On leaving a `with` block what still runs is stopped.
     """
 
-    def __init__(self, execution: ExecutionSettings, n_tasks: int, name: Backend) -> None:
+    def __init__(
+        self,
+        execution: ExecutionSettings,
+        n_tasks: int,
+        work: Callable[[Any, Report], None],
+        name: Backend = "tensorflow",
+        start: Callable[[int, Backend], None] = backend.start,
+    ) -> None:
         _, self.threads = parallelism(execution, n_tasks)
-        gpus, self._name = execution.gpus_per_fold, name
+        gpus, self._name, self._work, self._start = execution.gpus_per_fold, name, work, start
         self._gpus = float(bool(usable_gpus(execution))) if gpus is None else gpus
         self._ships = execution.storage == "driver"
         self._connected = not ray.is_initialized()
@@ -53,7 +63,7 @@ class RayPool:
         self.workers = max(1, min(int(room), n_tasks))
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         self._mailbox: Any = ray.remote(_Mailbox).options(num_cpus=0, scheduling_strategy=here).remote()
-        self._train = ray.remote(_train).options(
+        self._do = ray.remote(_do).options(
             num_cpus=self.threads, num_gpus=self._gpus, max_retries=execution.retries, retry_exceptions=False
         )
         self._tasks: dict[Any, Queued] = {}
@@ -76,15 +86,17 @@ class RayPool:
             if key not in self._data:
                 self._data[key] = ray.put(shipping.packed_data(task))
             data = self._data[key]
-        about = (self.threads, self._name, bool(self._gpus))
-        self._tasks[self._train.remote(number, task, about, self._mailbox, data)] = task
+        about = (self.threads, self._name, bool(self._gpus), self._start)
+        self._tasks[self._do.remote(self._work, number, task, about, self._mailbox, data)] = task
 
     def as_completed(
         self, report: Callable[..., None], until: float | None = None
     ) -> Iterator[tuple[Queued, FoldwiseError | None]]:
         """Yield the tasks as they end, see `foldwise.execution.local.LocalPool.as_completed`."""
         while self._tasks and (until is None or time.monotonic() < until):
-            done, _ = ray.wait(list(self._tasks), num_returns=1, timeout=POLL_SECONDS, fetch_local=False)
+            # all that are done by then: one call for each task would look through all of them each time
+            waiting = list(self._tasks)
+            done, _ = ray.wait(waiting, num_returns=len(waiting), timeout=POLL_SECONDS, fetch_local=False)
             for words in ray.get(self._mailbox.take.remote()):
                 report(*words)
             for reference in done:
@@ -145,18 +157,26 @@ class _Mailbox:
 _started = False  # in a process of a worker: whether its backend is imported
 
 
-def _train(number: int, task: Queued, about: tuple[int, Backend, bool], mailbox: Any, data: Any) -> Any:
-    """Train in a process of Ray; return the folders of the folds where the driver writes them, else None."""
+def _do(
+    work: Callable[[Any, Report], None],
+    number: int,
+    task: Queued,
+    about: tuple[int, Backend, bool, Callable[[int, Backend], None]],
+    mailbox: Any,
+    data: Any,
+) -> Any:
+    """Do the work of a task in a process of Ray; return the folders of folds that the driver writes, else None."""
     global _started
-    threads, name, needs_gpu = about
+    threads, name, needs_gpu, start = about
     if not _started:
-        backend.start(threads, name)
+        start(threads, name)
         _started = True
-    mailbox.put.remote("device", backend.device_name())
+        if start is backend.start:
+            mailbox.put.remote("device", backend.device_name())
     if needs_gpu:
         check_gpu(name)
 
     def report(kind: str, *values: Any) -> None:
         mailbox.put.remote(kind, number, *values)
 
-    return shipping.trained(task, data, report) if data is not None else train_any(task, report)
+    return shipping.trained(task, data, report) if data is not None else work(task, report)
