@@ -41,7 +41,7 @@ $(error $(NAME)=$($(NAME)): make has no such variable; $(if $(HINT),$(HINT) Its,
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo check test chaos oracle audit browser pictures lint download simulate prepare train score ensemble grade report preview predict bundle submit submissions doctor verify sweep bench notebooks lab clean
+.PHONY: help setup lock demo check test chaos malformed oracle audit browser pictures lint download simulate prepare train score ensemble grade report preview predict bundle submit submissions doctor verify sweep tune bench notebooks lab clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -88,6 +88,9 @@ test: setup lint ## run every test
 
 chaos: setup ## kill, starve and race commands at every moment, and compare what they end in (ARGS=--quick: a part)
 	$(BIN)/python tests/chaos $(ARGS)
+
+malformed: setup ## read hundreds of malformed files, and print what each ends with
+	$(BIN)/python tests/malformed $(ARGS)
 
 oracle: setup ## install PyTorch and timm, against which converted networks are tested
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
@@ -139,6 +142,8 @@ verify: setup ## compare prepared data, runs and submissions with their checksum
 	$(FOLDWISE) verify $(WORDS)
 sweep: setup ## train every combination of conf/sweep/$(SWEEP).yaml
 	$(FOLDWISE) train -m sweep=$(SWEEP) $(WORDS)
+tune: setup ## search for a good recipe (ARGS="model=small_cnn fit.learning_rate=1e-3,3e-3 trials=20")
+	$(FOLDWISE) tune $(WORDS)
 bench: setup ## measure foldwise against what a user would use instead
 	$(BIN)/python -m benchmarks $(ARGS)
 notebooks: setup ## execute every notebook in place, and store its outputs (ARGS=01_what_learning_means: one)

@@ -10,6 +10,7 @@ import hypothesis
 import pytest
 
 from foldwise.config.compose import configure
+from foldwise.processes import cores
 from foldwise.settings import Settings
 
 hypothesis.settings.register_profile("foldwise", deadline=None)  # a busy machine fails no test
@@ -56,6 +57,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.relative_to(here).as_posix().startswith(TRAINING):
             item.add_marker(pytest.mark.trains)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return how many processes run tests: one more than cores, as many tests wait for servers and processes."""
+    return min(cores() + 1, 4)
 
 
 def pytest_collection_finish() -> None:

@@ -258,6 +258,7 @@ def races(place: Place, n: int) -> Iterator[Row]:
     for name, words in {
         "prepare": place.commands["prepare"],
         "import": place.commands["import"],
+        "train": place.commands["train"],
         "ensemble": place.commands["ensemble"],
         "prepare, two sources": other,
     }.items():

@@ -3,8 +3,11 @@
 import threading
 import time
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
+import yaml
+from jsonschema import ValidationError
 
 from foldwise.__main__ import main
 from foldwise.errors import ConfigError
@@ -14,6 +17,7 @@ from foldwise.execution.local import LocalPool
 from foldwise.execution.prediction import predict_one
 from foldwise.settings import ExecutionSettings
 
+DOCS = Path(__file__).parents[2] / "docs"
 FACES = ["competition=faces", "source.n_train=60", "source.n_test=20", "model=mlp", "model.options.hidden=[4]"]
 RECIPES = [*FACES, "augment=flips", "fit.epochs=2", "fit.learning_rate=1e-3,1e-2,1e-1", "execution.threads_per_fold=1"]
 
@@ -104,3 +108,14 @@ def test_no_cluster_at_the_address_is_one_line(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     train(tmp_path, "execution=ray", status=1)
     assert "error: RAY_ADDRESS=127.0.0.1:1: no cluster of Ray answers there" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["aws", "gcp", "on_premises"])
+def test_the_files_of_clusters_pass_the_check_of_ray(name):
+    pytest.importorskip("ray")
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    config = yaml.safe_load((DOCS / "ray" / f"{name}.yaml").read_text())
+    validate_config(prepare_config(config))
+    with pytest.raises(ValidationError):
+        validate_config(prepare_config(config | {"idle_timeout_minutes": "many"}))
