@@ -34,6 +34,9 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     "linear": {"name": "linear"},
     "logistic": {"name": "logistic"},
     "boosted": {"name": "boosted"},
+    "tuned logistic": {"name": "logistic", "options": {"strength": "auto"}},
+    "tuned boosted": {"name": "boosted", "options": {"rounds": "auto"}},
+    "stack": {"name": "stack"},
     "neighbours": {"name": "neighbours"},
     "minmax": {"name": "minmax"},
     "pushout": {"name": "pushout"},
@@ -109,10 +112,10 @@ def chosen_settings(
 
 
 def method_settings(name: str, settings: EnsembleSettings) -> EnsembleSettings:
-    """Return the settings of a candidate, all options at their defaults; settings give the members."""
+    """Return the settings of a candidate, other options at their defaults; settings give the members."""
     given = CANDIDATES[name]
-    options = default_options(METHODS[given["name"]].function)
-    return replace(EnsembleSettings(), members=settings.members, options=options, **given)
+    options = default_options(METHODS[given["name"]].function) | given.get("options", {})
+    return replace(EnsembleSettings(), members=settings.members, **{**given, "options": options})
 
 
 def table(reports: list[dict[str, Any]]) -> list[str]:
