@@ -12,10 +12,13 @@ test rows, whose labels no blend gets. Differences are paired over the libraries
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from benchmarks.measure import table
 
 if TYPE_CHECKING:
     from foldwise.scoring.rows import Problem, Rows
@@ -35,6 +38,16 @@ MISSING = 133 / 1604  # of the training rows have no angle; all are ships
 TRAIN = 0.30  # of the rows of scenes
 IMPURE = 0.05  # of the scenes of several rows have a row of the other label
 
+WAYS = {  # what is compared, and what it is compared with
+    "boosted": {"name": "boosted"},
+    "tuned logistic": {"name": "logistic", "options": {"strength": "auto"}},
+    "tuned boosted": {"name": "boosted", "options": {"rounds": "auto"}},
+    "stack": {"name": "stack"},
+    "neighbours of the mean": {"name": "neighbours", "options": {"base": "mean"}},
+    "neighbours of several blends": {"name": "neighbours", "options": {"base": "auto"}},
+}
+AGAINST = {"neighbours of several blends": "neighbours of the mean"}  # others: boosted
+
 
 @dataclass(frozen=True)
 class Library:
@@ -44,6 +57,56 @@ class Library:
     test: Rows
     problem: Problem
     test_labels: np.ndarray  # (n_test, 1)
+
+
+def run(quick: bool) -> None:
+    """Print the scores of all ways, and the differences with their intervals over the libraries."""
+    made = (2, {"n": 200, "share": 0.1, "generated": 100}) if quick else (10, {})
+    nested_scores, test_scores, seconds = measure(range(made[0]), made[1])
+    rows = []
+    for name in WAYS:
+        against = AGAINST.get(name, "boosted")
+        cells = [name]
+        for scores in (nested_scores, test_scores):
+            cells.append(f"{scores[name].mean():.4f}")
+            cells.append("" if name == against else _paired(scores[name], scores[against]))
+        rows.append([*cells, f"{seconds[name].mean():.1f}"])
+    header = ["", "nested", "against boosted, or the mean's neighbours", "test rows", "the same", "CPU s"]
+    table(header, rows)
+
+
+def measure(
+    seeds: range, made: dict[str, Any], ways: dict[str, dict[str, Any]] = WAYS
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return the nested log loss, that of the scored test rows, and the CPU seconds, of each way by seed."""
+    from foldwise.blends.methods import METHODS
+    from foldwise.blends.nested import blend, nested
+    from foldwise.plugins import default_options
+    from foldwise.scoring.metrics import log_loss
+    from foldwise.settings import EnsembleSettings
+
+    found = [{name: np.empty(len(seeds)) for name in ways} for _ in range(3)]
+    for i, seed in enumerate(seeds):
+        library = make_library(seed, **made)
+        train, test, scored = library.train, library.test, library.test.is_scored
+        for name, given in ways.items():
+            options = default_options(METHODS[given["name"]].function) | given.get("options", {})
+            how, began = EnsembleSettings(given["name"], options), time.process_time()
+            found[0][name][i] = log_loss(train.y, nested(library.problem, train, how))
+            p = blend(replace(library.problem, test=None), train, test, how).probabilities
+            found[2][name][i] = time.process_time() - began
+            found[1][name][i] = log_loss(library.test_labels[scored], p[scored])
+        print(f"  library {seed}: " + ", ".join(f"{name} {found[0][name][i]:.4f}" for name in ways), flush=True)
+    return found[0], found[1], found[2]
+
+
+def _paired(scores: np.ndarray, others: np.ndarray) -> str:
+    """Return the relative difference of two ways and its 95 % interval over the libraries, by Student's t."""
+    from scipy import stats
+
+    ratios = scores / others - 1
+    half = stats.t.ppf(0.975, len(ratios) - 1) * ratios.std(ddof=1) / np.sqrt(len(ratios))
+    return f"{ratios.mean():+.1%} ({ratios.mean() - half:+.1%} to {ratios.mean() + half:+.1%})"
 
 
 def make_library(seed: int, *, n: int = 1604, share: float = 1.0, tells: bool = True, generated: int = 5000) -> Library:

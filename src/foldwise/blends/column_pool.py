@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -38,6 +39,16 @@ class Pool:
     counted: np.ndarray  # (N,) bool, the rows that statistics are computed over
     nearest: int  # how many rows near in the column are weighted
     radius: float | None  # in units of the column; None: a 200th of its range
+
+    @cached_property
+    def _codes(self) -> np.ndarray:
+        return codes_of(self.values)
+
+    @cached_property
+    def _line(self) -> np.ndarray:
+        """Positions of the counted rows that have a value, by rising value."""
+        line = np.flatnonzero(self.counted & ~np.isnan(self.values))
+        return line[np.argsort(self.values[line], kind="stable")]
 
     def features(self, rows: np.ndarray) -> np.ndarray:
         """Return FEATURES of the rows at some positions, (len(rows), 10); the labels of all these rows are hidden.
@@ -77,7 +88,7 @@ class Pool:
         rate = float(np.clip(labels[known].mean(), 0.01, 0.99)) if known.any() else 0.5
         belief = np.where(known, labels, special.expit(self.logits))
         odds = logit(IMPURE + (1 - 2 * IMPURE) * belief) - logit(np.array(rate))
-        codes, counted = codes_of(self.values), self.counted
+        codes, counted = self._codes, self.counted
         found = []
         for part in (known, ~known):
             amounts = np.where(part & counted, odds, 0.0)
@@ -88,9 +99,7 @@ class Pool:
         self, rows: np.ndarray, p: np.ndarray, labels: np.ndarray, belief: np.ndarray
     ) -> dict[str, np.ndarray]:
         """Return the features over the counted rows of the same value, the row itself left out but for the median."""
-        import pandas as pd
-
-        codes, counted = codes_of(self.values), self.counted
+        codes, counted = self._codes, self.counted
         n_codes, at = codes.max() + 1, codes[rows]
 
         def total(amounts: np.ndarray) -> np.ndarray:
@@ -103,8 +112,7 @@ class Pool:
         known = ~np.isnan(labels)
         n_known, n_positive = total(known.astype(float)), total(np.where(known, labels, 0.0))
         rate = float(labels[known].mean()) if known.any() else 0.5
-        medians = pd.Series(belief[counted]).groupby(codes[counted]).median()
-        median = medians.reindex(np.arange(n_codes)).to_numpy()[at]
+        median = medians(belief[counted], codes[counted], n_codes)[at]
         return {
             "log_same": np.log1p(size),
             "same_logit": np.where(alone, self.logits[rows], total(self.logits) / divisor),
@@ -119,8 +127,7 @@ class Pool:
 
         In the order of their values, the nearest of a row are among as many before and after its place.
         """
-        line = np.flatnonzero(self.counted & ~np.isnan(self.values))
-        line = line[np.argsort(self.values[line], kind="stable")]
+        line = self._line
         line_values, line_belief, own = self.values[line], belief[line], self.values[rows]
         span = line_values[-1] - line_values[0] if len(line) else 0.0
         radius = self.radius or max(span / 200, 1e-12)
@@ -165,6 +172,22 @@ def column_values(rows: Rows, name: str | list[str]) -> np.ndarray:
         return column.to_numpy(np.float64)
     hashed = pd.util.hash_array(column.astype(str).to_numpy(object)).astype(np.float64)
     return np.where(column.isna().to_numpy(), np.nan, hashed)
+
+
+def medians(amounts: np.ndarray, codes: np.ndarray, n: int) -> np.ndarray:
+    """Return the median of the amounts (r,) of each of the codes 0 to n - 1, NaN of one that no amount has.
+
+    >>> medians(np.array([3.0, 1.0, 2.0]), np.array([0, 0, 2]), 3).tolist()
+    [2.0, nan, 2.0]
+    """
+    order = np.lexsort((amounts, codes))
+    sizes = np.bincount(codes, minlength=n)
+    first = np.cumsum(sizes) - sizes
+    some = sizes > 0
+    low, high = (order[(first + middle)[some]] for middle in ((np.maximum(sizes, 1) - 1) // 2, sizes // 2))
+    found = np.full(n, np.nan)
+    found[some] = (amounts[low] + amounts[high]) / 2
+    return found
 
 
 def codes_of(values: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,8 @@ import numpy as np
 from foldwise.blends.averages import mean
 from foldwise.blends.bases import Answers, base_answers, member_logits, spread
 from foldwise.blends.blended import Blended
-from foldwise.blends.column_pool import Pool, codes_of, column_values
-from foldwise.blends.paths import Path, Ridge, Trees, chosen, fitted, log_loss
+from foldwise.blends.column_pool import FEATURES, Pool, codes_of, column_values
+from foldwise.blends.paths import Path, Ridge, Trees, chosen, fitted, log_loss, size
 from foldwise.scoring.compare_runs import standard_error
 from foldwise.scoring.metrics import row_losses
 from foldwise.scoring.out_of_fold import folds_of
@@ -19,9 +19,9 @@ from foldwise.scoring.rows import Problem, Rows
 from foldwise.scoring.scale import logit, normalise, sigmoid
 from foldwise.settings import ONE_CLASS
 
-SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the trees in the second level: the line alone comes first
+SHARES = (0.5, 0.25, 0.75, 0.0, 1.0)  # of the trees; the first that is as good as the best but for a standard error
 LINE = Ridge()
-TREES = Trees(learning_rate=0.1, leaf=30, seeds=1)
+TREES = Trees()
 CERTAIN_STACK = 2  # standard errors by which the stack must beat the mean to take its place without the column
 
 
@@ -79,14 +79,14 @@ def neighbours_of_bases(
         answers = base_answers(train, others, c)
         own, several = first_level(train, answers, others, c)
         blind_inside[:, c], blind_outside[:, c] = sigmoid(own), sigmoid(several[0])
-        plain = np.column_stack(
-            [
-                np.concatenate([answers.train, *answers.others]),
-                np.concatenate([own, *several]),
-                np.concatenate([spread(member_logits(rows, c)) for rows in (train, *others)]),
-            ]
+        features = _Features(
+            np.column_stack([np.concatenate([answers.train, *answers.others]), np.concatenate([own, *several])]),
+            np.concatenate([spread(member_logits(rows, c)) for rows in (train, *others)]),
+            values,
+            counted,
+            nearest,
+            radius,
         )
-        features = _Features(plain, values, np.concatenate([own, *several]), counted, nearest, radius)
         inside[:, c], outside[:, c], share = _second_level(features, train.y[:, c], fold, n + np.arange(len(other)))
         about["shares_of_trees"].append(share)
     if problem.task in ONE_CLASS:
@@ -112,30 +112,38 @@ def neighbours_of_bases(
     return replace(mean(logit_mean, train, other), weights=None, about=about)
 
 
+@dataclass(frozen=True)
 class _Features:
     """The features of rows for one output, by the labels that are known."""
 
-    def __init__(
-        self,
-        plain: np.ndarray,  # (N, f) that need no labels of other rows
-        values: np.ndarray,  # (N,) of the column
-        logits: np.ndarray,  # (N,) of the first level
-        counted: np.ndarray,  # (N,) bool
-        nearest: int,
-        radius: float | None,
-    ) -> None:
-        self.plain, self.values, self.logits, self.counted = plain, values, logits, counted
-        self.nearest, self.radius = nearest, radius
+    blends: np.ndarray  # (N, b) logits of several blends, and of the stack
+    spread: np.ndarray  # (N, 5) of the members
+    values: np.ndarray  # (N,) of the column
+    counted: np.ndarray  # (N,) bool: rows that statistics are computed over
+    nearest: int
+    radius: float | None
 
-    def of(self, rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """Return the features of rows at some positions; labels (N,), NaN where unknown, those of `rows` hidden."""
-        pool = Pool(self.values, self.logits, labels, self.counted, self.nearest, self.radius)
-        found, evidence = pool.features(rows), pool.evidence(rows)
-        beliefs = logit(np.clip(found[:, [3, 4, 7, 8]], 0.01, 0.99))
-        missing = np.isnan(self.values[rows])
-        return np.column_stack(
-            [self.plain[rows], evidence, evidence.sum(axis=1), found[:, [1, 2, 5, 6, 9]], beliefs, missing]
+    def of(self, rows: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the features of the line and of the trees for rows at some positions.
+
+        labels: (N,), NaN where unknown; those of `rows` are hidden.
+        """
+        pool = Pool(self.values, self.blends[:, -1], labels, self.counted, self.nearest, self.radius)
+        found = dict(zip(FEATURES, pool.features(rows).T, strict=True))
+        evidence = pool.evidence(rows)
+        names = ("log_same", "n_known", "known_log_odds")
+        line = np.column_stack(
+            [
+                self.blends[rows],
+                evidence,
+                evidence.sum(axis=1),
+                *(found[name] for name in names),
+                np.isnan(self.values[rows]),
+            ]
         )
+        beliefs = [found[name] for name in ("same_belief", "same_median", "near_belief", "radius_belief")]
+        others = [found[name] for name in ("same_logit", "log_radius")]
+        return line, np.column_stack([line, self.spread[rows], *others, *beliefs])
 
 
 def _second_level(
@@ -146,34 +154,40 @@ def _second_level(
     The labels of a fold are hidden whenever it is predicted from the other folds: in the features of all rows.
     """
     labels = np.concatenate([y, np.full(len(features.values) - len(y), np.nan)])
-    folds = np.unique(fold)
-    x = np.empty((len(y), 0))
-    lines, trees = np.empty((len(LINE.strengths), len(y))), np.empty((len(TREES.rounds), len(y)))
-    for one in folds:
-        held_out = np.flatnonzero(fold == one)
+    everyone = np.arange(len(y))
+    paths: tuple[Path, Path] = (LINE, TREES)
+    inside = [np.empty((size(path), len(y))) for path in paths]
+    for one in np.unique(fold):
+        held_out, rest = np.flatnonzero(fold == one), np.flatnonzero(fold != one)
         known = labels.copy()
         known[held_out] = np.nan
-        own = features.of(held_out, known)
-        x = np.empty((len(y), own.shape[1])) if not x.shape[1] else x
-        x[held_out] = own
-        rest = np.flatnonzero(fold != one)
-        rest_x = np.empty((len(y), own.shape[1]))
-        for two in folds[folds != one]:
-            part = np.flatnonzero(fold == two)
-            rest_x[part] = features.of(part, known)
-        lines[:, held_out] = fitted(LINE, rest_x[rest], y[rest])(own)
-        trees[:, held_out] = fitted(TREES, rest_x[rest], y[rest])(own)
-    other_x = features.of(at_other, labels)
-    picked = []
-    for path, every in ((LINE, lines), (TREES, trees)):
+        rest_x = _by_fold(features, rest, known, fold)
+        own_x = features.of(held_out, known)
+        for path, every, x, own in zip(paths, inside, rest_x, own_x, strict=True):
+            every[:, held_out] = fitted(path, x, y[rest])(own)
+    x, other_x = _by_fold(features, everyone, labels, fold), features.of(at_other, labels)
+    mine, theirs = [], []
+    for path, every, own, outside in zip(paths, inside, x, other_x, strict=True):
         best = int(np.argmin([round(log_loss(y, p), 12) for p in every]))
-        picked.append((logit(every[best]), logit(_answer(path, x, y, other_x)[best])))
-    (line, other_line), (tree, other_tree) = picked
-    mixed = [sigmoid((1 - share) * line + share * tree) for share in SHARES]
-    best = int(np.argmin([round(log_loss(y, p), 12) for p in mixed]))
-    share = SHARES[best]
-    return mixed[best], sigmoid((1 - share) * other_line + share * other_tree), share
+        mine.append(logit(every[best]))
+        theirs.append(logit(fitted(path, own, y)(outside)[best]))
+    mixed = [sigmoid((1 - share) * mine[0] + share * mine[1]) for share in SHARES]
+    losses = [row_losses(y[:, None], p[:, None]) for p in mixed]
+    lowest = min(losses, key=lambda loss: float(loss.mean()))
+    near = [(loss - lowest).mean() <= standard_error(loss - lowest) for loss in losses].index(True)
+    share = SHARES[near]
+    return mixed[near], sigmoid((1 - share) * theirs[0] + share * theirs[1]), share
 
 
-def _answer(path: Path, x: np.ndarray, y: np.ndarray, other_x: np.ndarray) -> np.ndarray:
-    return fitted(path, x, y)(other_x)
+def _by_fold(
+    features: _Features, rows: np.ndarray, labels: np.ndarray, fold: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the features of training rows, in which the labels of a row's own fold are hidden."""
+    found: list[np.ndarray] = []
+    for one in np.unique(fold[rows]):
+        part = fold[rows] == one
+        own = features.of(rows[part], labels)
+        found = found or [np.empty((len(rows), x.shape[1])) for x in own]
+        for every, x in zip(found, own, strict=True):
+            every[part] = x
+    return found[0], found[1]

@@ -76,7 +76,7 @@ def boosted(
     train: Rows,
     other: Rows,
     *,
-    rounds: Count | Literal["auto"] = 70,  # auto: the best of 5 to 90 inside the folds
+    rounds: Count | Literal["auto"] = 70,  # auto: the best of 5 to 60 inside the folds
     depth: Count = 3,
     learning_rate: Annotated[float, Field(gt=0)] = 0.1,
     leaf: Count = 40,  # rows in a leaf, at least
