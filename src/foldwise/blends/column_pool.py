@@ -74,11 +74,11 @@ class Pool:
         return np.stack([columns[name] for name in FEATURES], axis=1)
 
     def evidence(self, rows: np.ndarray) -> np.ndarray:
-        """Return what the other counted rows of equal value say if nearly all have one label, (len(rows), 2).
+        """Return what the other counted rows of equal value say if nearly all have one label, (len(rows), 3).
 
         That is the sum of their log odds, less the log odds of all rows: of those whose label is known (the labels
-        of `rows` are hidden, as in `features`), and of the others, by their predictions. The log odds of one row are
-        bounded by those of `IMPURE`, as one row in so many has another label than the rest.
+        of `rows` are hidden, as in `features`), of the others, by their predictions, and of both. The log odds of each
+        row, and each sum, are bounded by those of `IMPURE`, as one row in so many has another label than the rest.
         """
         from scipy import special
 
@@ -87,13 +87,12 @@ class Pool:
         known = ~np.isnan(labels)
         rate = float(np.clip(labels[known].mean(), 0.01, 0.99)) if known.any() else 0.5
         belief = np.where(known, labels, special.expit(self.logits))
-        odds = logit(IMPURE + (1 - 2 * IMPURE) * belief) - logit(np.array(rate))
-        codes, counted = self._codes, self.counted
+        odds = bounded(belief) - logit(np.array(rate))
         found = []
         for part in (known, ~known):
-            amounts = np.where(part & counted, odds, 0.0)
-            found.append(np.bincount(codes, amounts)[codes[rows]] - amounts[rows])
-        return np.stack(found, axis=1)
+            amounts = np.where(part & self.counted, odds, 0.0)
+            found.append(np.bincount(self._codes, amounts)[self._codes[rows]] - amounts[rows])
+        return bounded(special.expit(np.stack([*found, found[0] + found[1]], axis=1)))
 
     def _same_value(
         self, rows: np.ndarray, p: np.ndarray, labels: np.ndarray, belief: np.ndarray
@@ -172,6 +171,15 @@ def column_values(rows: Rows, name: str | list[str]) -> np.ndarray:
         return column.to_numpy(np.float64)
     hashed = pd.util.hash_array(column.astype(str).to_numpy(object)).astype(np.float64)
     return np.where(column.isna().to_numpy(), np.nan, hashed)
+
+
+def bounded(p: np.ndarray) -> np.ndarray:
+    """Return the log odds of a row's label, where the others' label is 1 with probability p.
+
+    >>> bounded(np.array([0.5, 1.0])).round(3).tolist()
+    [0.0, 3.476]
+    """
+    return logit(IMPURE + (1 - 2 * IMPURE) * p)
 
 
 def medians(amounts: np.ndarray, codes: np.ndarray, n: int) -> np.ndarray:

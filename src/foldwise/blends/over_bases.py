@@ -19,7 +19,7 @@ from foldwise.scoring.rows import Problem, Rows
 from foldwise.scoring.scale import logit, normalise, sigmoid
 from foldwise.settings import ONE_CLASS
 
-SHARES = (0.5, 0.25, 0.75, 0.0, 1.0)  # of the trees; the first that is as good as the best but for a standard error
+SHARES = (0.25, 0.5, 0.0, 0.75, 1.0)  # of the trees; the first that is as good as the best but for a standard error
 LINE = Ridge()
 TREES = Trees()
 CERTAIN_STACK = 2  # standard errors by which the stack must beat the mean to take its place without the column
@@ -130,15 +130,17 @@ class _Features:
         """
         pool = Pool(self.values, self.blends[:, -1], labels, self.counted, self.nearest, self.radius)
         found = dict(zip(FEATURES, pool.features(rows).T, strict=True))
-        evidence = pool.evidence(rows)
+        missing = np.isnan(self.values[rows])
+        alone = (found["log_same"] == 0) & ~missing
         names = ("log_same", "n_known", "known_log_odds")
         line = np.column_stack(
             [
                 self.blends[rows],
-                evidence,
-                evidence.sum(axis=1),
+                pool.evidence(rows),
                 *(found[name] for name in names),
-                np.isnan(self.values[rows]),
+                missing,
+                alone,
+                alone * self.blends[rows, -1],
             ]
         )
         beliefs = [found[name] for name in ("same_belief", "same_median", "near_belief", "radius_belief")]
