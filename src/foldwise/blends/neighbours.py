@@ -51,6 +51,8 @@ def neighbours(
     their predictions are averaged. The features of the training rows of a fold hide the labels of that fold, as
     those of the other rows hide theirs. Of several outputs each is learned against the rest.
 
+    base: auto: it builds on several blends of the members instead of their logit mean, as `neighbours_of_bases` says.
+        Rounds, depth, learning_rate, leaf and strength are then chosen or fixed there, and not read.
     checked: each fold of the training rows is also predicted from the others; if that does not beat the logit mean
     of the members by more than four standard errors of the paired difference, over groups or else over rows of equal
     value, the logit mean is returned.
@@ -141,8 +143,11 @@ def variants_without_leak(
     column = settings.options["column"] or problem.column
     assert column is not None  # or `neighbours` would have refused
     name = column if isinstance(column, str) else " and ".join(column)
+    blind = {"without the column (logit mean)": (rows, replace(settings, name="mean", options={}))}
+    if settings.options.get("base") == "auto":
+        blind["without the column (stack)"] = (rows, replace(settings, name="stack", options={}))
     return {
-        "without the column (logit mean)": (rows, replace(settings, name="mean", options={})),
+        **blind,
         f"on group folds ({name})": (replace(rows, fold=group_folds(rows, column)), settings),
     }
 
