@@ -21,7 +21,7 @@ from foldwise.settings import Task
 
 ROUNDS = 50  # of a greedy selection
 CLUSTERS = 12  # of correlated members, whose mean logits the boosted trees get
-NAMES = ("mean", "greedy", "arithmetic greedy", "logistic", "boosted")
+NAMES = ("mean", "greedy", "arithmetic greedy", "logistic", "boosted over clusters", "boosted")
 SPREAD = ("sd", "min", "max", "median", "arithmetic mean")  # of the members of a row
 
 
@@ -74,12 +74,18 @@ def tree_features(x: np.ndarray, averages: np.ndarray) -> np.ndarray:
 
 
 def base_answers(train: Rows, others: Sequence[Rows], c: int) -> Answers:
-    """Fit the bases `NAMES` to one output; of several classes it is learned against the rest."""
+    """Fit the bases `NAMES` to one output; of several classes it is learned against the rest.
+
+    Trees over all members are a base where there are more members than clusters.
+    """
     fold, y = folds_of(train), train.y[:, c]
     x, other_x = member_logits(train, c), [member_logits(rows, c) for rows in others]
     columns = [(x.mean(axis=1), [one.mean(axis=1) for one in other_x])]
     columns += [_greedy(train, others, c, fold, average) for average in ("logit", "arithmetic")]
     columns += [tuned(Ridge(), x, y, fold, other_x), boosted_over_clusters(Trees(), x, y, fold, other_x)]
+    if train.m > CLUSTERS:  # else each member is a cluster
+        path, each = Trees(seeds=1, share=0.2), np.eye(train.m)
+        columns.append(tuned(path, tree_features(x, each), y, fold, [tree_features(one, each) for one in other_x]))
     return Answers(
         np.column_stack([one for one, _ in columns]),
         [np.column_stack([several[i] for _, several in columns]) for i in range(len(others))],
