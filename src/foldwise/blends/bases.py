@@ -42,7 +42,7 @@ def spread(x: np.ndarray) -> np.ndarray:
     """Return how the members of a row differ, `SPREAD`, of their logits (n, m): (n, 5).
 
     >>> spread(np.array([[0.0, 2.0, 4.0]])).round(3).tolist()
-    [[1.633, 0.0, 4.0, 2.0, 1.531]]
+    [[1.633, 0.0, 4.0, 2.0, 1.311]]
     """
     belief = logit(sigmoid(x).mean(axis=1))
     return np.column_stack([x.std(axis=1), x.min(axis=1), x.max(axis=1), np.median(x, axis=1), belief])

@@ -165,8 +165,8 @@ def _second_level(
         known[held_out] = np.nan
         rest_x = _by_fold(features, rest, known, fold)
         own_x = features.of(held_out, known)
-        for path, every, x, own in zip(paths, inside, rest_x, own_x, strict=True):
-            every[:, held_out] = fitted(path, x, y[rest])(own)
+        for path, every, learned, own in zip(paths, inside, rest_x, own_x, strict=True):
+            every[:, held_out] = fitted(path, learned, y[rest])(own)
     x, other_x = _by_fold(features, everyone, labels, fold), features.of(at_other, labels)
     mine, theirs = [], []
     for path, every, own, outside in zip(paths, inside, x, other_x, strict=True):
