@@ -18,6 +18,7 @@ NAMES = {
     "agreement": "the nested score against the graded one, over 20 simulated competitions",
     "selection": "greedy selection: foldwise against AutoGluon",
     "second_level": "the second level over the angle, where it tells and where it does not",
+    "library": "blends of a made-up library of 94 members, with the angle and without, over ten seeds",
     "scale": "300 runs x 1,000,000 rows in 4 GB",
     "report": "the page of 200 runs x 20,000 rows: seconds, size, and how fast a browser has it",
     "scaling": "Ray: its cost for a fold, and the driver over ten thousand of them",

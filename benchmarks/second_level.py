@@ -70,8 +70,6 @@ def scores(settings: Settings) -> dict[str, dict[str, Any]]:
     from foldwise.blends.neighbours import codes_of, column_values, group_folds
     from foldwise.blends.nested import nested
     from foldwise.data.folds import read_folds
-
-    pass
     from foldwise.runs.store import Run
     from foldwise.scoring import metrics
     from foldwise.scoring.compare_runs import standard_error
@@ -84,10 +82,13 @@ def scores(settings: Settings) -> dict[str, dict[str, Any]]:
         column = str(problem.column)
         by_angle = replace(rows, fold=group_folds(rows, column))
         second = method_settings("neighbours", settings.ensemble)
+        of_mean = replace(second, options={**second.options, "base": "mean"})
         free = replace(second, options={**second.options, "checked": False})
         ways = {
             "logit mean": (rows, method_settings("mean", settings.ensemble)),
             "logistic stacking": (rows, method_settings("logistic", settings.ensemble)),
+            "stack": (rows, method_settings("stack", settings.ensemble)),
+            "neighbours of the mean": (rows, of_mean),
             "neighbours": (rows, second),
             "neighbours, unchecked": (rows, free),
             "neighbours, an angle in one fold": (by_angle, second),

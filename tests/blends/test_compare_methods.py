@@ -122,6 +122,15 @@ SLOW = [
 ]
 
 
+INSIDE = [  # what is chosen inside the folds, of several blends and of paths
+    how("stack"),
+    how("logistic", options={"strength": "auto"}),
+    how("boosted", options={"rounds": "auto", "seeds": 1}),
+    how("neighbours", options={"base": "auto"}),
+    how("neighbours", options={"base": "auto", "checked": False}),
+]
+
+
 def noise_problem(seed, sd=0.01):
     """Members that say 1/2, but for a little noise, and columns, all of which have nothing to do with the labels."""
     rng = np.random.default_rng(seed)
@@ -153,6 +162,11 @@ def test_noise_gains_nothing_by_any_method(methods):
 
 
 @pytest.mark.slow
+def test_noise_gains_nothing_by_what_is_chosen_inside_the_folds():
+    assert gains(lambda rows, chosen: nested.nested(NOISE, rows, chosen), INSIDE, 12).max() < 2.5
+
+
+@pytest.mark.slow
 def test_noise_would_gain_if_scored_where_it_was_fitted():
     learned = [how("mean", calibrate="platt"), *SLOW[1:4]]
     flattered = gains(lambda rows, chosen: nested.blend(NOISE, rows, rows, chosen).probabilities, learned, 40)
@@ -165,7 +179,7 @@ def test_every_method_that_a_yaml_may_name_has_its_traits():
 
 
 def test_no_method_is_left_out_of_the_noise():
-    tried = {chosen.name for chosen in [*CHEAP, *SLOW]} | {"single"}
+    tried = {chosen.name for chosen in [*CHEAP, *SLOW, *INSIDE]} | {"single"}
     traits = {name: method for name, method in METHODS.items() if "binary" in method.tasks}
     assert tried == {name for name, method in traits.items() if method.is_scored and not method.is_risky}
 

@@ -202,6 +202,9 @@ EVERY = [
     how("boosted", options={"rounds": 10, "leaf": 5}),
     how("by_output", options={"column": "zone", "shrinkage": 10}),
     how("neighbours", options={"column": "angle", "rounds": 10, "leaf": 5, "checked": False}),
+    how("logistic", options={"strength": "auto"}),
+    how("boosted", options={"rounds": "auto", "leaf": 5, "seeds": 1}),
+    *(how("neighbours", options={"column": "angle", "base": "auto", "checked": checked}) for checked in (False, True)),
     *(how("mean", calibrate=kind) for kind in ("auto", "temperature", "platt", "beta", "isotonic")),
     how("mean", calibrate="platt", calibrate_by="zone", shrinkage=5, cap_by="scan", clip="auto"),
     how("logistic", calibrate="temperature", clip="auto", options={"columns": ["angle"]}),
@@ -235,6 +238,8 @@ def test_a_leak_that_is_planted_is_found(monkeypatch):
     monkeypatch.setattr(nested, "out_of_fold_predictions", leaky)
     assert sees_held_out_labels(how("logistic"), rows)
     assert sees_held_out_labels(how("mean", calibrate="platt"), rows)
+    assert sees_held_out_labels(how("stack"), rows)
+    assert sees_held_out_labels(how("neighbours", options={"base": "auto", "checked": False}), rows)
     assert sees_held_out_labels(how("neighbours", options={"column": "angle", "rounds": 2, "checked": False}), rows)
 
 

@@ -40,6 +40,8 @@ DIFFERENCES: dict[str, dict[str, Any]] = {
     "model/multi_view": {"backbone_options": {"filters": [16, 32, 64]} | SMALL_BACKBONE},
     "model/region_nets": {"backbone_options": {"filters": [16, 32, 64, 64]} | SMALL_BACKBONE},
     "model/whole_scan": {"backbone_options": {"filters": [16, 32, 64, 64]} | SMALL_BACKBONE},
+    # blends that were made before it could stand on several are predicted again as they were
+    "ensemble/neighbours": {"base": "auto"},
     # a variant of another function of the group
     "augment/small_digits": {"shift": 1},
     # whatever a YAML of one's own may list; the default stands for augment=flips

@@ -124,6 +124,7 @@ def test_other_folds_come_in_as_approximate(theirs, settings):
     bring(oof.drop(columns="fold"), test, "split=other")
     (report,) = score.score(settings(*WORDS))
     assert f"~{report['log_loss']:.4f}" in score.show([report], 120)
+    assert score.score(settings(*WORDS, "split=other")) == [report]
     result = ensemble.ensemble(settings(*WORDS))
     assert result["approximate"] is True
     assert "approximate" in ensemble.show(result, 100)

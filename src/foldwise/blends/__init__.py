@@ -15,6 +15,7 @@ from foldwise.blends.convex import by_output, convex
 from foldwise.blends.fast_selection import greedy
 from foldwise.blends.files import files
 from foldwise.blends.neighbours import neighbours
+from foldwise.blends.over_bases import stack
 from foldwise.blends.stacking import boosted, linear, logistic
 
 __all__ = [
@@ -33,4 +34,5 @@ __all__ = [
     "pushout",
     "rank",
     "single",
+    "stack",
 ]

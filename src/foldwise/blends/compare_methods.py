@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -17,6 +18,8 @@ from foldwise.scoring.rows import Problem, Rows
 from foldwise.settings import EnsembleSettings, Task
 
 log = logging.getLogger(__name__)
+
+SLOW = 5.0  # seconds, after which the lines of the methods count them
 
 # methods and settings that are compared, from simple to elaborate: of those that are about as good the first is taken
 CANDIDATES: dict[str, dict[str, Any]] = {
@@ -34,7 +37,10 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     "linear": {"name": "linear"},
     "logistic": {"name": "logistic"},
     "boosted": {"name": "boosted"},
-    "neighbours": {"name": "neighbours"},
+    "tuned logistic": {"name": "logistic", "options": {"strength": "auto"}},
+    "tuned boosted": {"name": "boosted", "options": {"rounds": "auto"}},
+    "stack": {"name": "stack"},
+    "neighbours": {"name": "neighbours", "options": {"base": "auto"}},
     "minmax": {"name": "minmax"},
     "pushout": {"name": "pushout"},
 }
@@ -61,7 +67,9 @@ def compare(
         )
     scores: dict[str, Score] = {}
     reports = {}
-    for name in dict.fromkeys(["single", *sorted(names, key=list(CANDIDATES).index)]):
+    tried = list(dict.fromkeys(["single", *sorted(names, key=list(CANDIDATES).index)]))
+    began = time.monotonic()
+    for number, name in enumerate(tried, 1):
         candidate = method_settings(name, settings)
         scores[name] = score_of(problem, rows, nested(problem, rows, candidate))
         gained = gain(scores["single"], scores[name])
@@ -73,7 +81,9 @@ def compare(
             "gain_interval": gained["interval"],
             "in_sample_score": _in_sample_score(problem, rows, candidate),
         }
-        log.info("  %s: nested %s %s", name, METRICS[problem.metric].label, as_text(scores[name].value))
+        seconds = time.monotonic() - began
+        done = f" ({number} of {len(tried)} methods, {seconds:.0f} s)" if seconds > SLOW else ""
+        log.info("  %s: nested %s %s%s", name, METRICS[problem.metric].label, as_text(scores[name].value), done)
     allowed = [name for name in reports if not METHODS[CANDIDATES[name]["name"]].is_risky]
     best = min(allowed, key=lambda name: cost(problem.metric, scores[name].value))
     gaps = {name: cost_difference(scores[name], scores[best]) for name in allowed}
@@ -109,10 +119,10 @@ def chosen_settings(
 
 
 def method_settings(name: str, settings: EnsembleSettings) -> EnsembleSettings:
-    """Return the settings of a candidate, all options at their defaults; settings give the members."""
+    """Return the settings of a candidate, other options at their defaults; settings give the members."""
     given = CANDIDATES[name]
-    options = default_options(METHODS[given["name"]].function)
-    return replace(EnsembleSettings(), members=settings.members, options=options, **given)
+    options = default_options(METHODS[given["name"]].function) | given.get("options", {})
+    return replace(EnsembleSettings(), members=settings.members, **{**given, "options": options})
 
 
 def table(reports: list[dict[str, Any]]) -> list[str]:

@@ -12,6 +12,7 @@ from foldwise.blends.convex import by_output, convex
 from foldwise.blends.fast_selection import greedy
 from foldwise.blends.files import files
 from foldwise.blends.neighbours import has_column, neighbours, variants_without_leak
+from foldwise.blends.over_bases import stack
 from foldwise.blends.stacking import boosted, linear, logistic
 from foldwise.errors import ConfigError
 from foldwise.scoring.metrics import CLASS_TASKS
@@ -60,6 +61,7 @@ METHODS: dict[str, Method] = {
     "linear": Method(linear, tasks=("regression",)),
     "logistic": Method(logistic),
     "boosted": Method(boosted),
+    "stack": Method(stack, has_in_sample_score=False),
     "neighbours": Method(neighbours, has_in_sample_score=False, applies=has_column, variants=variants_without_leak),
     "minmax": Method(minmax, is_risky=True),
     "pushout": Method(pushout, is_risky=True),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from dataclasses import replace
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
+from foldwise.blends.bases import clusters, tree_features, tuned
 from foldwise.blends.blended import Blended
+from foldwise.blends.paths import Ridge, Trees
 from foldwise.processes import one_thread
+from foldwise.scoring.out_of_fold import folds_of
 from foldwise.scoring.rows import Problem, Rows
-from foldwise.scoring.scale import EPSILON, normalise, to_scale
+from foldwise.scoring.scale import EPSILON, normalise, sigmoid, to_scale
 from foldwise.settings import ONE_CLASS
 
 Count = Annotated[int, Field(ge=1)]
@@ -22,10 +26,16 @@ def logistic(
     train: Rows,
     other: Rows,
     *,
-    strength: Annotated[float, Field(gt=0)] = 1.0,  # of the penalty, in rows: an inverse variance of the coefficients
+    strength: Annotated[float, Field(gt=0)] | Literal["auto"] = 1.0,  # of the penalty, in rows; auto: the best of a
+    # grid inside the folds. It is an inverse variance of the coefficients.
     columns: Columns = [],  # noqa: B006  numeric columns of the table that join the logits
 ) -> Blended:
-    """Fit a ridge logistic regression on standardised logits; of several outputs, one each on its own logits."""
+    """Fit a ridge logistic regression on standardised logits; of several outputs, one each on its own logits.
+
+    strength: auto: one of `paths.STRENGTHS`; a class of several is then learned against the rest.
+    """
+    if strength == "auto":
+        return Blended(_tuned_outputs(Ridge(), problem, train, other, columns))
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -66,14 +76,39 @@ def boosted(
     train: Rows,
     other: Rows,
     *,
-    rounds: Count = 70,
+    rounds: Count | Literal["auto"] = 70,  # auto: the best of 5 to 60 inside the folds
     depth: Count = 3,
     learning_rate: Annotated[float, Field(gt=0)] = 0.1,
     leaf: Count = 40,  # rows in a leaf, at least
+    seeds: Count = 2,  # of rounds=auto: fits that are averaged, each with half of the features at a split
     columns: Columns = [],  # noqa: B006
 ) -> Blended:
-    """Fit small gradient-boosted trees on the logits; of several outputs, one each on its own logits."""
+    """Fit small gradient-boosted trees on the logits; of several outputs, one each on its own logits.
+
+    rounds: auto: on the mean logits of at most twelve clusters of correlated members and on how the members of a row
+        differ (standard deviation, lowest, highest, median); a class of several is then learned against the rest.
+    """
+    if rounds == "auto":
+        path = Trees(depth=depth, learning_rate=learning_rate, leaf=leaf, seeds=seeds)
+        return Blended(_tuned_outputs(path, problem, train, other, columns))
     return Blended(fit_outputs(lambda: trees(rounds, depth, learning_rate, leaf), problem, train, other, columns))
+
+
+def _tuned_outputs(path: Ridge | Trees, problem: Problem, train: Rows, other: Rows, columns: list[str]) -> np.ndarray:
+    """Fit a path for each output, its setting chosen inside the folds; return probabilities (n, k) of other rows."""
+    binary = replace(problem, task="binary" if problem.task in ONE_CLASS else problem.task)  # logits, not logs
+    train_x, other_x = (_features(rows, binary, columns) for rows in (train, other))
+    fold, y, found = folds_of(train), train.y, []
+    for c in range(train.k):
+        mine, theirs = train_x[c], other_x[c]
+        if isinstance(path, Trees):
+            averages = clusters(mine[:, : train.m])
+            mine, theirs = (
+                np.hstack([tree_features(x[:, : train.m], averages), x[:, train.m :]]) for x in (mine, theirs)
+            )
+        found.append(sigmoid(tuned(path, mine, y[:, c], fold, [theirs])[1][0]))
+    p = np.stack(found, axis=1)
+    return normalise(p) if problem.task in ONE_CLASS else p
 
 
 def trees(rounds: int, depth: int, learning_rate: float, leaf: int) -> Any:

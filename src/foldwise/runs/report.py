@@ -130,17 +130,18 @@ def write_report(run: Run, dataset: Dataset, folds: pd.DataFrame) -> dict[str, A
         except Damaged as error:
             log.warning("%s: it is written again", error)
             path.unlink(missing_ok=True)
-    report = report_of(run, dataset, folds)
-    _warn_of_constants(run, dataset, folds)
+    held_out = store.held_out(run, folds)
+    report = _report_of(run, dataset, folds, held_out)
+    _warn_of_constants(run, dataset, held_out)
     with written_aside(path) as aside:
         aside.write_text(json_text(report))
         checksums.write_one(path, sha256(aside))
     return report
 
 
-def _warn_of_constants(run: Run, dataset: Dataset, folds: pd.DataFrame) -> None:
+def _warn_of_constants(run: Run, dataset: Dataset, held_out: pd.DataFrame) -> None:
     """Log the folds whose model predicts the same for each of several held-out rows."""
-    held_out, targets = store.held_out(run, folds), dataset.targets
+    targets = dataset.targets
     constant = [
         f"fold {fold}" if held_out["repeat"].max() == 0 else f"fold {fold} of repeat {repeat}"
         for (repeat, fold), part in held_out.groupby(["repeat", "fold"])[targets]
@@ -159,8 +160,13 @@ def report_of(run: Run, dataset: Dataset, folds: pd.DataFrame) -> dict[str, Any]
     """Return the run's `run.json`, or what it would hold where that is not there yet; nothing is written."""
     if (run.path / "run.json").is_file():
         return run.report
+    return _report_of(run, dataset, folds, store.held_out(run, folds))
+
+
+def _report_of(run: Run, dataset: Dataset, folds: pd.DataFrame, held_out: pd.DataFrame) -> dict[str, Any]:
+    """Return what `run.json` shall hold; held_out: the run's predictions, as `store.held_out` reads them."""
     ids, targets, task = dataset.train.table["id"], dataset.targets, dataset.task
-    predicted = store.out_of_fold(run, folds, ids, targets, task)
+    predicted = store.out_of_fold(run, folds, ids, targets, task, held_out)
     labels, usual = _labels(dataset), metrics.usual_metric(task)
     score = objective.score_answers(usual, labels, predicted, task, dataset.train.groups)
     reports = list(store.fold_reports(run, "seconds", "versions", "device"))
@@ -174,7 +180,7 @@ def report_of(run: Run, dataset: Dataset, folds: pd.DataFrame) -> dict[str, Any]
         "n_rows": len(ids),
         usual: score.value,
         f"{usual}_interval": objective.interval(score),
-        f"fold_{usual}": fold_scores(run, dataset, folds),
+        f"fold_{usual}": _fold_scores(dataset, held_out),
         **objective.for_humans(labels, predicted, task),
         "versions": reports[0]["versions"],
         "device": reports[0]["device"],
@@ -186,9 +192,8 @@ def report_of(run: Run, dataset: Dataset, folds: pd.DataFrame) -> dict[str, Any]
     return report
 
 
-def fold_scores(run: Run, dataset: Dataset, folds: pd.DataFrame) -> list[float]:
+def _fold_scores(dataset: Dataset, predicted: pd.DataFrame) -> list[float]:
     """Return the log loss, or the RMSE of a regression, of each held-out fold, repeat by repeat."""
-    predicted = store.held_out(run, folds)
     labels = dataset.train.table.set_index("id")[dataset.targets].loc[predicted["id"]].to_numpy(np.float64)
     losses = metrics.usual_losses(labels, predicted[dataset.targets].to_numpy(), dataset.task)
     means = pd.Series(losses).groupby([predicted["repeat"], predicted["fold"]]).mean()

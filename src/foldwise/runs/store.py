@@ -219,14 +219,20 @@ def held_out(run: Run, folds: pd.DataFrame) -> pd.DataFrame:
 
 
 def out_of_fold(
-    run: Run, folds: pd.DataFrame, ids: pd.Series, targets: list[str], task: Task | None = None
+    run: Run,
+    folds: pd.DataFrame,
+    ids: pd.Series,
+    targets: list[str],
+    task: Task | None = None,
+    every: pd.DataFrame | None = None,
 ) -> np.ndarray:
     """Return the out-of-fold probabilities (n, k) in the order of `ids`, averaged over repeats.
 
+    every: what `held_out` returns, where it was read before.
     task: of the data; each prediction must be one of it. None: nothing is known.
     Raises Damaged where predictions are not what this data and these folds have.
     """
-    every = held_out(run, folds)
+    every = held_out(run, folds) if every is None else every
     _check_targets(every, targets, run, "held_out.parquet", task)
     once = run.recipe["split"]["repeats"] == 1  # nothing to average
     means = every.set_index("id")[targets] if once else every.groupby("id")[targets].mean()

@@ -46,12 +46,13 @@ def import_predictions(settings: Settings) -> list[dict[str, Any]]:
     folds = None if other else write_folds(dataset, settings.split)
     if folds is not None:
         settings = replace(settings, split=counted_split(settings.split, folds))
-    checked = [(name, *_checked(oof, test, dataset, folds, settings.imports)) for name, oof, test in pairs]
+    scored = dataset if folds is None else held_out_part(dataset, folds)
+    checked = [(name, *_checked(oof, test, dataset, scored, folds, settings.imports)) for name, oof, test in pairs]
     reports = []
     for name, held_out, test in checked:
         run = _write(settings, dataset, name, held_out, test)
         if folds is not None:
-            reports.append(write_report(run, held_out_part(dataset, folds), folds))
+            reports.append(write_report(run, scored, folds))
         else:  # on whatever folds: it is scored on its own
             reports.append(write_report(run, dataset, held_out[["id", "repeat", "fold"]]))
         metric = usual_metric(dataset.task)
@@ -87,12 +88,17 @@ def _pairs(oof: Path, test: Path, name: str | None) -> list[tuple[str, Path, Pat
 
 
 def _checked(
-    oof: Path, test: Path, dataset: Dataset, folds: pd.DataFrame | None, imports: ImportsSettings
+    oof: Path,
+    test: Path,
+    dataset: Dataset,
+    held_out_data: Dataset,
+    folds: pd.DataFrame | None,
+    imports: ImportsSettings,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the held-out predictions (id, targets, repeat, fold) and the test predictions of a pair of files."""
     ids = dataset.train.table["id"]
-    scored = ids if folds is None else held_out_part(dataset, folds).train.table["id"]
-    never = frozenset(ids) - frozenset(scored)
+    scored = held_out_data.train.table["id"]
+    never = frozenset(ids.to_list()) - frozenset(scored.to_list()) if len(scored) < len(ids) else frozenset()
     held_out = read_predictions(oof, scored, dataset.targets, dataset.task, repair=imports.ids, never_held_out=never)
     outside = read_predictions(test, dataset.test.table["id"], dataset.targets, dataset.task, repair=imports.ids)
     if folds is None:

@@ -40,13 +40,14 @@ def score(settings: Settings) -> list[dict[str, Any]]:
     Raises FoldwiseError where there is none.
     """
     dataset = prepared(settings)
-    scored, folds = read_scored(dataset, settings.split)
-    key = split_key(dataset, settings.split)
+    scored, folds = _scored(dataset, settings)
+    key = None if settings.split.kind == "other" else split_key(dataset, settings.split)
     every = store.all_runs(settings.runs_dir)
     mine = [
         run
         for run in every
-        if run.recipe.get("split_key") == key or (run.is_approximate and run.recipe.get("ids_key") == dataset.ids_key)
+        if (key is not None and run.recipe.get("split_key") == key)
+        or (run.is_approximate and run.recipe.get("ids_key") == dataset.ids_key)
     ]
     finished = [run for run in mine if run.is_finished()]
     if len(mine) > len(finished):
@@ -72,6 +73,14 @@ def score(settings: Settings) -> list[dict[str, Any]]:
         )
     reports = [report for _, report in found]
     return sorted(reports, key=lambda report: objective.cost(settings.competition.metric, score_of(report)))
+
+
+def _scored(dataset: Dataset, settings: Settings) -> tuple[Dataset, pd.DataFrame]:
+    """Return the data that is scored, and its folds; with split=other those of imported runs: one fold of all rows."""
+    if settings.split.kind != "other":
+        return read_scored(dataset, settings.split)
+    ids = dataset.train.table[["id"]]
+    return dataset, ids.assign(repeat=0, fold=0).astype({"repeat": "int8", "fold": "int8"})
 
 
 def _report(run: store.Run, scored: Dataset, folds: pd.DataFrame, settings: Settings) -> dict[str, Any]:
@@ -172,7 +181,7 @@ def details(settings: Settings, reports: list[dict[str, Any]]) -> str:
     from foldwise.runs.members import stacked
     from foldwise.scoring import compare_runs
 
-    scored, folds = read_scored(prepared(settings), settings.split)
+    scored, folds = _scored(prepared(settings), settings)
     members = runs_of(settings.runs_dir, reports)
     with tempfile.TemporaryDirectory() as folder:
         damaged: list[store.Run] = []
