@@ -291,8 +291,13 @@ def test_a_sweep_trains_every_combination_and_skips_what_is_finished(copied):
     words = ("-m", f"root={copied}", *FACES, "fit.learning_rate=1e-3,3e-3", "execution.workers=1")
     out, err = foldwise("train", *words)
     assert "3 of 3 folds are trained already: nothing to do" in err  # 3e-3 is what is tuned
-    assert out.count("small_cnn-") == 2
-    assert len(list((copied / "runs" / "faces").iterdir())) == 2
+    table, _, compared = out.partition("minus that of the best")
+    assert table.count("small_cnn-") == 2
+    assert compared.count("small_cnn-") == 1
+    assert "the best of 2 has" in compared
+    assert len(list((copied / "runs" / "faces").glob("small_cnn-*"))) == 2
+    (sweep,) = (copied / "runs" / "faces").glob("sweep_*.json")
+    assert json.loads(sweep.read_text())["runs"][0]["difference"] == 0
     reports = json.loads(
         foldwise("train", *words, "competition.metric=auc", "format=json")[0]
     )  # nothing is trained anew

@@ -14,6 +14,7 @@ from foldwise.__main__ import main
 from foldwise.config import check
 from foldwise.config.compose import CONF, Scope, compose_all, configure
 from foldwise.config.examples import EXAMPLES
+from foldwise.config.search_space import search_space
 from foldwise.errors import ConfigError
 from foldwise.pipeline import STAGES
 from foldwise.settings import Settings, plain
@@ -294,7 +295,11 @@ def test_the_examples_of_a_stage_are_commands_that_it_takes(name):
         assert words[0] == name
         if STAGES[name].takes != "words":
             scope = Scope(name, STAGES[name].reads, STAGES[name].group, STAGES[name].word)
-            assert list(compose_all(words[1:], None, scope, several="-m" in flags))
+            if STAGES[name].takes == "space":
+                space = search_space(words[1:], None, scope)
+                assert space.settings(space.first())
+            else:
+                assert list(compose_all(words[1:], None, scope, several="-m" in flags))
 
 
 def test_a_wrong_yaml_leaves_its_options_out_of_the_help(tmp_path, capsys):

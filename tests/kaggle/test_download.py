@@ -113,6 +113,7 @@ def test_another_version_at_the_host_is_fetched_from_its_start(
     server.archive, server.stall_after = zipped({"train.csv": os.urandom(3 * MIB)}), 2 * MIB
     with pytest.raises(FoldwiseError, match="timed out"):
         download.download(SLUG, raw_dir)
+    monkeypatch.setattr(download, "STALL_SECONDS", 60.0)  # a busy machine starts the client late
     server.stall_after, server.etag = None, '"v2"'
     server.archive = zipped({"train.csv": b"new"})  # smaller than what there is, and older than it
     download.download(SLUG, raw_dir)

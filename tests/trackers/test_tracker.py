@@ -10,7 +10,7 @@ from helpers.pool import PoolHere
 from helpers.tracked import finished_run
 
 from foldwise.errors import ConfigError
-from foldwise.execution import queue
+from foldwise.execution import executors
 from foldwise.settings import TrackerSettings
 from foldwise.stages.train import train
 from foldwise.trackers import tracker as tracking_module
@@ -121,7 +121,7 @@ def test_a_missing_library_is_an_error_before_any_work(tmp_path, monkeypatch):
 
 @pytest.mark.trains
 def test_training_logs_each_fold_and_then_the_scores_and_again_what_is_there(settings, monkeypatch):
-    monkeypatch.setattr(queue, "LocalPool", PoolHere)
+    monkeypatch.setattr(executors, "LocalPool", PoolHere)
     ours = settings("competition=statoil", *WORDS)
     found = []
     for _ in range(2):
