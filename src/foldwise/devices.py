@@ -43,6 +43,12 @@ def usable_gpus(execution: ExecutionSettings) -> tuple[str, ...]:
     return () if execution.allow_cpu else visible_gpus()
 
 
+def gpus_per_fold(execution: ExecutionSettings) -> float:
+    """Return the GPUs of one fold on a cluster: by default one where this machine has any that must be used."""
+    given = execution.gpus_per_fold
+    return float(bool(usable_gpus(execution))) if given is None else given
+
+
 def visible_gpus() -> tuple[str, ...]:
     """Return what names each GPU of this machine in CUDA_VISIBLE_DEVICES, or each of its parts where MIG is on.
 

@@ -17,7 +17,7 @@ import ray
 from ray.exceptions import OutOfMemoryError, RayError, RayTaskError, WorkerCrashedError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from foldwise.devices import usable_gpus
+from foldwise.devices import gpus_per_fold
 from foldwise.errors import FoldwiseError
 from foldwise.execution import shipping
 from foldwise.execution.lanes import Queued
@@ -50,8 +50,8 @@ class RayPool:
         start: Callable[[int, Backend], None] = backend.start,
     ) -> None:
         _, self.threads = parallelism(execution, n_tasks)
-        gpus, self._name, self._work, self._start = execution.gpus_per_fold, name, work, start
-        self._gpus = float(bool(usable_gpus(execution))) if gpus is None else gpus
+        self._name, self._work, self._start = name, work, start
+        self._gpus = gpus_per_fold(execution)
         self._ships = execution.storage == "driver"
         self._connected = not ray.is_initialized()
         if self._connected:

@@ -12,7 +12,7 @@ from typing import Any
 
 import submitit
 
-from foldwise.devices import usable_gpus
+from foldwise.devices import gpus_per_fold
 from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.execution.lanes import Queued, train_any
 from foldwise.execution.local import check_gpu, killed_error, named_error, parallelism
@@ -35,8 +35,7 @@ class SlurmPool:
     def __init__(self, execution: ExecutionSettings, n_tasks: int, name: Backend) -> None:
         _, self.threads = parallelism(execution, n_tasks)
         self.workers, self._name, self._parameters = n_tasks, name, dict(execution.slurm)
-        gpus = execution.gpus_per_fold
-        self._gpus = int(bool(usable_gpus(execution)) if gpus is None else gpus)
+        self._gpus = int(gpus_per_fold(execution))
         self._executor: Any = None  # once a task tells where the runs are
         self._jobs: dict[int, tuple[Any, Queued]] = {}
         self._read: dict[int, int] = {}  # bytes that were read of the reports of each task
