@@ -251,7 +251,8 @@ class EnsembleSettings:
     options: its keyword arguments.
     average: scale on which weighted members are averaged: logit (a geometric mean) or arithmetic, as values always are.
     members: all, or a list of runs or models.
-    best: take only so many members, those best by the objective, chosen inside the folds too. None: all.
+    best: take only so many members, those best by the objective, chosen inside the folds too; auto: their number as
+        well. None: all.
     calibrate: curve that is fitted to the blend inside the folds; auto takes one that wins out of fold, if any does.
     calibrate_by: column, such as zone, for each of whose values a curve is fitted. None: one curve.
     shrinkage: prior strength of the curve of all rows, in rows, where there is one for each value.
@@ -263,7 +264,7 @@ class EnsembleSettings:
     options: Options = field(default_factory=dict)
     average: Literal["logit", "arithmetic"] = "logit"
     members: Literal["all"] | Annotated[list[str], Field(min_length=1)] = "all"
-    best: Count | None = None
+    best: Count | Literal["auto"] | None = None
     calibrate: Literal["none", "auto", "temperature", "platt", "beta", "isotonic"] = "none"
     calibrate_by: str | None = None
     shrinkage: NonNegative = 200.0

@@ -109,6 +109,7 @@ CHEAP = [
     how("greedy", average="arithmetic"),
     how("convex", average="arithmetic"),
     how("mean", best=2),
+    how("mean", best="auto"),
     how("mean", calibrate="platt"),
 ]
 

@@ -183,6 +183,28 @@ def test_best_keeps_the_members_of_lowest_loss():
     assert blended.weights.tolist() == [0, 0.5, 0.5]
 
 
+def test_the_number_of_best_members_is_chosen_inside_the_folds():
+    """Three good members and nine that say nothing: of 1, 2, 3, 5, 8 and 12 the three best are the best blend."""
+    rng = np.random.default_rng(0)
+    z = rng.normal(0, 2, (300, 1))
+    y = (rng.random((300, 1)) < SIGMOID(z)).astype(float)
+    good, bad = SIGMOID(z + rng.normal(0, 1.5, (3, 300, 1))), SIGMOID(rng.normal(0, 2, (9, 300, 1)))
+    rows = rows_of(np.concatenate([bad, good]), y, np.arange(300) % 5)
+    blended = nested.blend(Problem("binary"), rows, rows.unlabelled(), how("mean", best="auto"))
+    assert blended.about == {"best": 3}
+    assert blended.weights == pytest.approx([0] * 9 + [1 / 3] * 3)
+    three = nested.blend(Problem("binary"), rows, rows.unlabelled(), how("mean", best=3))
+    assert (blended.probabilities == three.probabilities).all()
+    # each number is scored on folds that its members were not chosen on
+    scores = [
+        metrics.log_loss(y, nested.nested(Problem("binary"), rows, how("mean", best=n))) for n in (12, 8, 5, 3, 2, 1)
+    ]
+    assert int(np.argmin(scores)) == 3
+    # one fold alone is dealt to five; equal members are all taken
+    equal = rows_of(np.tile(good[:1], (4, 1, 1)), y)
+    assert nested.blend(Problem("binary"), equal, equal.unlabelled(), how("mean", best="auto")).about == {"best": 4}
+
+
 @settings(max_examples=20)
 @given(hnp.arrays(np.float64, (3, 20, 1), elements=st.floats(0.02, 0.98)), st.sampled_from(["mean", "greedy"]))
 def test_weights_sum_to_one_and_greedy_never_loses_to_its_members(predictions, name):
@@ -198,6 +220,8 @@ def test_weights_sum_to_one_and_greedy_never_loses_to_its_members(predictions, n
 EVERY = [
     *(how(name) for name in blends.__all__ if name not in ("neighbours", "boosted", "by_output", "compare", "files")),
     how("mean", best=2),
+    how("mean", best="auto"),
+    how("logistic", best="auto", clip="auto"),
     how("greedy", options={"bags": 3, "start": 2}),
     how("boosted", options={"rounds": 10, "leaf": 5}),
     how("by_output", options={"column": "zone", "shrinkage": 10}),

@@ -27,6 +27,7 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     "mean": {"name": "mean"},
     "arithmetic mean": {"name": "mean", "average": "arithmetic"},
     "power": {"name": "power"},
+    "mean of the best": {"name": "mean", "best": "auto"},
     "rank": {"name": "rank"},
     "calibrated mean": {"name": "mean", "calibrate": "auto"},
     "greedy": {"name": "greedy"},
@@ -97,7 +98,7 @@ def candidates(task: Task) -> list[str]:
     """Return the names of the candidates that fit a task.
 
     >>> candidates("regression")
-    ['single', 'mean', 'greedy', 'convex', 'by_output', 'linear']
+    ['single', 'mean', 'mean of the best', 'greedy', 'convex', 'by_output', 'linear']
     """
     values_alone = {"calibrate", "average"} if task == "regression" else set()  # settings that nothing reads then
     return [

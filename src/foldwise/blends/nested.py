@@ -15,10 +15,11 @@ from foldwise.blends.methods import METHODS
 from foldwise.errors import FoldwiseError
 from foldwise.scoring.compare_runs import cost_difference
 from foldwise.scoring.objective import cost, cost_in_sample, costs_alone, score_of
-from foldwise.scoring.out_of_fold import out_of_fold_predictions, with_predictions
+from foldwise.scoring.out_of_fold import folds_of, out_of_fold_predictions, with_predictions
 from foldwise.scoring.rows import Problem, Rows
 from foldwise.settings import ONE_CLASS, EnsembleSettings
 
+NUMBERS = (1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120, 200)  # of the best members, of which `best=auto` takes one
 Change = Callable[[np.ndarray, Rows], np.ndarray]  # probabilities (n, k) of rows -> better ones
 Fitted = tuple[Change, np.ndarray, dict[str, Any]]  # the change, the changed predictions (n, k), what was learned
 
@@ -31,15 +32,26 @@ def nested(problem: Problem, rows: Rows, settings: EnsembleSettings) -> np.ndarr
 def blend(problem: Problem, train: Rows, other: Rows, settings: EnsembleSettings) -> Blended:
     """Learn a blend from labelled rows and predict other rows.
 
-    First the method itself, on the `best` members if that is set; then calibration, cap and clipping, which are
-    fitted to what the method predicts for training rows that it was not fitted to.
+    First the method itself, on the `best` members if that is set (`auto` chooses their number inside the folds); then
+    calibration, cap and clipping, which are fitted to what the method predicts for training rows that it was not
+    fitted to.
     """
     plain = replace(settings, calibrate="none", cap_by=None, clip=None)
     if settings != plain:
         change, about = fit_changes(problem, train, nested(problem, train, plain), settings)
         blended = blend(problem, train, other, plain)
         return replace(blended, probabilities=change(blended.probabilities, other), about={**blended.about, **about})
-    members = best_members(problem, train, settings.best)
+    if settings.best is None:
+        return _blend_of(problem, train, other, settings, np.arange(train.m))
+    n = best_number(problem, train, settings) if settings.best == "auto" else settings.best
+    blended = _blend_of(problem, train, other, settings, best_first(problem, train)[:n])
+    about = {"best": n} if settings.best == "auto" else {}
+    return replace(blended, about=blended.about | about)
+
+
+def _blend_of(problem: Problem, train: Rows, other: Rows, settings: EnsembleSettings, members: np.ndarray) -> Blended:
+    """Learn a blend of some members, whose numbers are given in any order; the others have no weight."""
+    members = np.sort(members)
     test = problem.test.of_members(members) if problem.test else None
     problem = replace(problem, average=settings.average, test=test)
     method = METHODS[settings.name].function
@@ -51,11 +63,27 @@ def blend(problem: Problem, train: Rows, other: Rows, settings: EnsembleSettings
     return blended
 
 
-def best_members(problem: Problem, train: Rows, best: int | None) -> np.ndarray:
-    """Return the numbers of the `best` members by the objective, rising; all by default."""
-    if best is None or best >= train.m:
-        return np.arange(train.m)
-    return np.sort(np.argsort(costs_alone(problem, train), kind="stable")[:best])
+def best_first(problem: Problem, train: Rows) -> np.ndarray:
+    """Return the numbers of the members, the best by the objective first."""
+    return np.argsort(costs_alone(problem, train), kind="stable")
+
+
+def best_number(problem: Problem, train: Rows, settings: EnsembleSettings) -> int:
+    """Return the number of best members, one of `NUMBERS` or all, with which a method scores best inside the folds.
+
+    Which members are the best is found anew for each fold. Of numbers that score the same the largest is taken.
+    """
+    numbers = [train.m, *(number for number in reversed(NUMBERS) if number < train.m)]
+    fold = folds_of(train)
+    train = replace(train, fold=fold)
+    found = {float(number): np.empty((len(train), train.k)) for number in numbers}
+    for one in np.unique(fold):
+        held_out = fold == one
+        rest, other = train.only(~held_out), train.only(held_out).unlabelled()
+        order = best_first(problem, rest)
+        for number in numbers:
+            found[number][held_out] = _blend_of(problem, rest, other, settings, order[:number]).probabilities
+    return int(_best_setting(problem, train, found, found.__getitem__))
 
 
 def fit_changes(
