@@ -80,7 +80,7 @@ def test_a_metric_is_one_entry(monkeypatch):
     assert 0.3 < low < good.value < high < 0.9
     assert objective.cost("mcc", good.value) == -good.value < objective.cost("mcc", bad.value)
     assert compare_runs.gain(bad, good)["interval"][0] > 0
-    assert nested.best_members(problem, rows, 1).tolist() == [1]
+    assert nested.best_first(problem, rows)[0] == 1
     assert compare_methods.compare(problem, rows, how("compare"), methods=["single", "mean"])[0].name == "single"
     assert "difference of MCC" in compare_runs.table(["a", "b"], rows, problem)
 
@@ -231,7 +231,7 @@ def test_the_direction_is_known_everywhere(metric, sign):
     assert compare_runs.gain(bad, good)["difference"] == pytest.approx(sign * (bad.value - good.value))
     assert compare_runs.gain(bad, good)["interval"][0] > 0
     assert compare_runs.cost_difference(bad, good)[0] > compare_runs.cost_difference(bad, good)[1] > 0
-    assert nested.best_members(problem, rows, 1).tolist() == [1]
+    assert nested.best_first(problem, rows)[0] == 1
     assert nested.blend(problem, rows, rows.unlabelled(), how("single")).weights.tolist() == [0, 1, 0]
     assert compare_runs.drop_one(rows, problem)[1] > 0
     chosen, reports = compare_methods.compare(problem, rows, how("compare"), methods=["single", "mean"])
@@ -247,7 +247,7 @@ def test_the_objective_chooses_another_member_than_log_loss():
     y = (z > 0).astype(float)
     noisy = SIGMOID(np.where(y, 2, -2) * np.where(np.arange(300) % 20, 1, -1) + 0.1 * z)
     rows = rows_of(np.stack([noisy, 0.5 + 0.01 * np.tanh(z)])[:, :, None], y[:, None], np.arange(300) % 5)
-    best = {metric: nested.best_members(Problem("binary", metric=metric), rows, 1)[0] for metric in METRICS}
+    best = {metric: nested.best_first(Problem("binary", metric=metric), rows)[0] for metric in METRICS}
     by_value = {"log_loss": 0, "rmsle": 0, "mae": 0, "rmse": 0, "r2": 0}
     assert best == by_value | {"auc": 1, "accuracy": 1, "f1": 1, "kappa": 1}
 
