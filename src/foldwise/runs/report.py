@@ -121,8 +121,13 @@ def _measured(rows: Rows, task: Task, metric: Metric, more: list[Metric]) -> dic
     }
 
 
-def write_report(run: Run, dataset: Dataset, folds: pd.DataFrame) -> dict[str, Any]:
-    """Return the report of a finished run, and write it to `run.json` where that is not there yet, or is damaged."""
+def write_report(
+    run: Run, dataset: Dataset, folds: pd.DataFrame, held_out: pd.DataFrame | None = None
+) -> dict[str, Any]:
+    """Return the report of a finished run, and write it to `run.json` where that is not there yet, or is damaged.
+
+    held_out: the predictions that were just written, in any order. None: they are read.
+    """
     path = run.path / "run.json"
     if path.is_file():
         try:
@@ -130,7 +135,7 @@ def write_report(run: Run, dataset: Dataset, folds: pd.DataFrame) -> dict[str, A
         except Damaged as error:
             log.warning("%s: it is written again", error)
             path.unlink(missing_ok=True)
-    held_out = store.held_out(run, folds)
+    held_out = store.held_out(run, folds) if held_out is None else folds.merge(held_out, on=["id", "repeat", "fold"])
     report = _report_of(run, dataset, folds, held_out)
     _warn_of_constants(run, dataset, held_out)
     with written_aside(path) as aside:

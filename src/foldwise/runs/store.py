@@ -316,7 +316,7 @@ def write_fold(
     run: Run,
     fold_number: int,
     held_out: pd.DataFrame | None,
-    test: pd.DataFrame,
+    test: pd.DataFrame | bytes,
     history: pd.DataFrame,
     models: list[Any],
     about: dict[str, Any],
@@ -324,7 +324,8 @@ def write_fold(
     """Write the folder of a finished fold, whole or not at all.
 
     fold_number: as in `Run.fold_path`.
-    held_out, test: as `held_out_table` and `test_table` make them; a refit has no `held_out`.
+    held_out, test: as `held_out_table` and `test_table` make them; a refit has no `held_out`. Several folds of the same
+        test predictions may give them as the bytes of their parquet.
     history: a row for each seed and epoch, see `foldwise.training.fold_data.FoldResult`.
     models: Keras models, whose weights are written.
     about: what `fold.json` holds: seconds, images_per_second, device, versions, and where they are known
@@ -334,7 +335,7 @@ def write_fold(
         aside.mkdir()
         if held_out is not None:
             held_out.to_parquet(aside / "held_out.parquet", index=False)
-        test.to_parquet(aside / "test.parquet", index=False)
+        (aside / "test.parquet").write_bytes(test if isinstance(test, bytes) else test.to_parquet(index=False))
         history.to_csv(aside / "history.csv", index=False)
         for number, model in enumerate(models):
             model.save_weights(aside / f"model{f'_{number}' if number else ''}.weights.h5")

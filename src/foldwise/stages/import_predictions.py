@@ -51,10 +51,9 @@ def import_predictions(settings: Settings) -> list[dict[str, Any]]:
     reports = []
     for name, held_out, test in checked:
         run = _write(settings, dataset, name, held_out, test)
-        if folds is not None:
-            reports.append(write_report(run, scored, folds))
-        else:  # on whatever folds: it is scored on its own
-            reports.append(write_report(run, dataset, held_out[["id", "repeat", "fold"]]))
+        # predictions on whatever folds are scored on those
+        own_folds = held_out[["id", "repeat", "fold"]] if folds is None else folds
+        reports.append(write_report(run, scored, own_folds, held_out))
         metric = usual_metric(dataset.task)
         score, approximate = reports[-1][metric], " (approximate)" if other else ""
         log.info("imported %s: %s %s%s", run.name, METRICS[metric].label, as_text(score), approximate)
@@ -144,9 +143,10 @@ def _write(settings: Settings, dataset: Dataset, name: str, held_out: pd.DataFra
         "imported": {"oof": settings.imports.oof, "test": settings.imports.test},
     }
     run = Run(settings.runs_dir / f"{name}-{content_key([name, key, dataset.ids_key, hashed])}")
+    tests, history = test[columns].to_parquet(index=False), pd.DataFrame({"epoch": []})
     for fold in np.unique(held_out["fold"]):
         about = {"seconds": 0.0, "images_per_second": 0.0, "device": "imported", "versions": {}}
         part = held_out[held_out["fold"] == fold][["id", *dataset.targets, "repeat", "fold"]]
-        write_fold(run, int(fold), part, test[columns], pd.DataFrame({"epoch": []}), [], about)
+        write_fold(run, int(fold), part, tests, history, [], about)
     write_recipe(run, recipe)
     return run
