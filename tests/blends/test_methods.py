@@ -1,5 +1,6 @@
 """Blends: what is learned from labels is learned where it may be, and scored where it was not."""
 
+import sys
 from dataclasses import replace
 from unittest.mock import patch
 
@@ -20,6 +21,8 @@ from foldwise.errors import FoldwiseError
 from foldwise.scoring import metrics
 from foldwise.scoring.rows import Problem
 from foldwise.scoring.scale import weighted
+
+convex = sys.modules["foldwise.blends.convex"]  # the package's name for it is the function's
 
 
 def test_arithmetic_and_logit_means_by_hand():
@@ -174,6 +177,46 @@ def test_convex_weights_are_those_of_an_independent_solver():
         options={"ftol": 1e-14, "maxiter": 500},
     )
     assert minimise(values)[0] == pytest.approx(found.x, abs=1e-4)
+
+
+@pytest.mark.parametrize("average", ["logit", "arithmetic"])
+@pytest.mark.parametrize("task", ["binary", "multilabel", "multiclass"])
+def test_the_minimum_of_many_entries_is_that_of_few(average, task):
+    """The way in float32, from a part of the rows on, ends at the minimum of scipy, and at that of float64 alone."""
+    from scipy.optimize import minimize as theirs
+
+    rows = drawn_for(task, 1500, 8, 2)
+    values = values_of(rows, average, task)
+    with patch.multiple(convex, LARGE=0, PART=300), patch.object(convex_loss, "TILE_ENTRIES", 512):
+        weights, gap = minimise(values)
+    assert gap <= 1e-9
+    matrix = np.stack([values.row(j) for j in range(8)])
+    expected, _ = minimise(values)
+    assert weights @ matrix == pytest.approx(expected @ matrix, abs=1e-6)
+    found = theirs(
+        lambda w: loss(values, w @ matrix),
+        np.full(8, 1 / 8),
+        jac=lambda w: matrix @ convex_loss.slope(values, w @ matrix) / values.n,
+        bounds=[(0, 1)] * 8,
+        constraints={"type": "eq", "fun": lambda w: w.sum() - 1, "jac": lambda w: np.ones(8)},
+        method="SLSQP",
+        options={"ftol": 1e-14, "maxiter": 500},
+    )
+    assert loss(values, weights @ matrix) <= found.fun + 1e-9
+    assert weights == pytest.approx(found.x, abs=1e-4)
+
+
+def test_what_float32_says_of_many_entries_is_what_float64_says():
+    values = values_of(drawn_for("multiclass", 1500, 8, 3), "logit", "multiclass")
+    matrix, weights = np.stack([values.row(j) for j in range(8)]), np.arange(8) / 28
+    with patch.object(convex_loss, "TILE_ENTRIES", 512):
+        blend = convex_loss.single_blend(values, weights)
+        slopes = convex_loss.slope(values, blend)
+        products = convex_loss.single_products(values, slopes)
+        curved = convex_loss.hessian(values, blend, np.arange(8), np.float32)
+    assert blend == pytest.approx(weights @ matrix, abs=1e-6)
+    assert products == pytest.approx(matrix @ slopes, abs=1e-4)
+    assert curved == pytest.approx(convex_loss.hessian(values, blend, np.arange(8)), rel=1e-4)
 
 
 def test_best_keeps_the_members_of_lowest_loss():

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from foldwise.blends.blended import Blended
-from foldwise.blends.convex_loss import Values, hessian, loss, slope, values_of
+from foldwise.blends.convex_loss import Values, hessian, loss, single_blend, single_products, slope, values_of
 from foldwise.blends.fast_selection import select
 from foldwise.processes import one_thread
 from foldwise.scoring.rows import Problem, Rows
@@ -18,6 +18,8 @@ from foldwise.settings import ONE_CLASS
 
 GAP = 1e-9  # how far the loss may be above the minimum; a squared error is divided by that of the best member
 STEPS = 100
+LARGE = 200_000  # entries from which on the way to the minimum is gone in float32
+PART = 50_000  # entries of the part of the rows that it begins with
 ROUNDING = 1e-15  # of a loss: near the minimum a step may gain less
 
 
@@ -67,31 +69,47 @@ def minimise(values: Values) -> tuple[np.ndarray, float]:
 
     Newton's method on an active set, begun at the better of a short greedy selection and the best member, so that
     it can be worse than neither. With the gradient g, loss(w) - minimum <= g w - min g, as the loss is convex:
-    that gap is driven below 1e-9.
+    that gap is driven below 1e-9. Where there are many entries, the way there is gone in float32, first on a part of
+    the rows and then on all; the last steps, and the gap, are those of float64.
     """
     with one_thread():
-        return _minimise(values)
+        if values.matrix.shape[1] < LARGE:
+            return _descend(values, _greedy_start(values))
+        every = np.arange(0, len(values.rows), max(1, values.matrix.shape[1] // PART))
+        part = values_of(values.rows.only(every), values.average, values.task)
+        weights, _ = _descend(part, _greedy_start(part), in_single=True)
+        return _descend(values, _descend(values, weights, in_single=True)[0])
 
 
-def _minimise(values: Values) -> tuple[np.ndarray, float]:
+def _greedy_start(values: Values) -> np.ndarray:
     counts = select(values, 20)
-    weights = counts / counts.sum()
-    blend = _blend(values, weights)
+    return np.asarray(counts / counts.sum())
+
+
+def _descend(values: Values, weights: np.ndarray, *, in_single: bool = False) -> tuple[np.ndarray, float]:
+    """Return the weights to which Newton's method goes from some weights on, and their gap.
+
+    in_single: of the members' values in float32, hundreds of members at once; the gap then leaves out that these are
+        rounded.
+    """
+    make_blend = single_blend if in_single else _blend
+    blend = make_blend(values, weights)
     now, gap, found = loss(values, blend), np.inf, (np.inf, weights)
     for _ in range(STEPS):
         slopes = slope(values, blend) / values.n
-        gradient = _exact_products(values, slopes, weights)
+        gradient = single_products(values, slopes) if in_single else _exact_products(values, slopes, weights)
         gap = float(weights @ gradient - gradient.min())
         found = min(found, (gap, weights), key=lambda pair: pair[0])
         if gap <= GAP:
             break
-        free = np.union1d(np.flatnonzero(weights), np.argsort(gradient)[:3])
-        step = _newton_step(values, blend, weights, gradient, free)
+        n_new = max(3, int((gradient < weights @ gradient).sum())) if in_single else 3
+        free = np.union1d(np.flatnonzero(weights), np.argsort(gradient)[:n_new])
+        step = _newton_step(values, blend, weights, gradient, free, in_single)
         size, moved = 1.0, False
         while size > 1e-12:
             trial = np.maximum(weights + size * step, 0)
             trial /= trial.sum()
-            trial_blend = _blend(values, trial)
+            trial_blend = make_blend(values, trial)
             trial_loss = loss(values, trial_blend)
             if trial_loss <= now - 1e-4 * size * max(-float(gradient @ step), 0) + ROUNDING:
                 weights, blend, now, moved = trial, trial_blend, trial_loss, True
@@ -103,7 +121,7 @@ def _minimise(values: Values) -> tuple[np.ndarray, float]:
 
 
 def _newton_step(
-    values: Values, blend: np.ndarray, weights: np.ndarray, gradient: np.ndarray, free: np.ndarray
+    values: Values, blend: np.ndarray, weights: np.ndarray, gradient: np.ndarray, free: np.ndarray, in_single: bool
 ) -> np.ndarray:
     """Return the step (m,) to the minimum of the quadratic model over the simplex of the free members.
 
@@ -112,7 +130,7 @@ def _newton_step(
     """
     from scipy.optimize import nnls
 
-    h = hessian(values, blend, free) / values.n
+    h = hessian(values, blend, free, np.float32 if in_single else np.float64) / values.n
     h[np.diag_indices_from(h)] += 1e-10 * max(float(np.trace(h)) / len(free), 1e-12)
     root = np.linalg.cholesky(h).T  # R
     target = root @ weights[free] - np.linalg.solve(root.T, gradient[free])

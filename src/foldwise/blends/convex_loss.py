@@ -12,6 +12,7 @@ All four are convex in b, so a gradient bounds the loss of every other blend fro
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal
@@ -152,29 +153,58 @@ def least_curvature(values: Values, low: np.ndarray, high: np.ndarray) -> np.nda
     return np.zeros_like(low)
 
 
-def hessian(values: Values, blend: np.ndarray, members: np.ndarray) -> np.ndarray:
+def hessian(values: Values, blend: np.ndarray, members: np.ndarray, dtype: type = np.float64) -> np.ndarray:
     """Return the second derivative of the sum of losses with respect to the weights of some members, (a, a).
 
     It is that of the members' values in float32, block by block: hundreds of members of a million entries.
+
+    dtype: of the products of a block, which are added up in float64.
     """
-    total, step = np.zeros((len(members), len(members))), values.k * (TILE_ENTRIES // values.k)
-    for start in range(0, len(blend), step):
-        at = slice(start, start + step)
-        v, b = values.matrix[members, at].astype(np.float64), blend[at]
+
+    def of_block(at: slice) -> np.ndarray:
+        v: np.ndarray = values.matrix[members, at].astype(dtype)
+        b = blend[at]
         if values.kind == "squared":
-            total += 2 * (v @ v.T)
-        elif values.kind == "log":
+            return 2 * (v @ v.T)
+        if values.kind == "log":
             v /= b
-            total += v @ v.T
-        elif values.kind == "softplus":
+            return np.asarray(v @ v.T)
+        if values.kind == "softplus":
             p = sigmoid(b)
-            total += (v * (p * (1 - p))) @ v.T
-        else:
-            p = softmax(b.reshape(-1, values.k))  # (rows, k)
-            weighted = v * p.ravel()
-            mean = weighted.reshape(len(v), -1, values.k).sum(axis=2)  # (a, rows)
-            total += weighted @ v.T - mean @ mean.T
+            return np.asarray((v * (p * (1 - p)).astype(dtype)) @ v.T)
+        p = softmax(b.reshape(-1, values.k)).astype(dtype)  # (rows, k)
+        weighted = v * p.ravel()
+        mean = weighted.reshape(len(v), -1, values.k).sum(axis=2)  # (a, rows)
+        return np.asarray(weighted @ v.T - mean @ mean.T)
+
+    total = np.zeros((len(members), len(members)))
+    for one in _of_blocks(values, of_block, in_threads=dtype == np.float32):
+        total += one
     return total
+
+
+def single_blend(values: Values, weights: np.ndarray) -> np.ndarray:
+    """Return the blend (d,) of the members' values in float32, added up in float64."""
+    members = np.flatnonzero(weights)
+    parts = _of_blocks(values, lambda at: weights[members] @ values.matrix[members, at], in_threads=True)
+    return np.concatenate(list(parts))
+
+
+def single_products(values: Values, slopes: np.ndarray) -> np.ndarray:
+    """Return the products (m,) of the members' values in float32 and slopes (d,), added up in float64."""
+    parts = _of_blocks(values, lambda at: values.matrix[:, at] @ slopes[at], in_threads=True)
+    return np.asarray(sum(parts))
+
+
+def _of_blocks(values: Values, function: Callable[[slice], np.ndarray], *, in_threads: bool) -> Iterator[np.ndarray]:
+    """Yield what a function returns for each block of the entries, of whole rows, in their order."""
+    step = values.k * (TILE_ENTRIES // values.k)
+    blocks = [slice(start, start + step) for start in range(0, values.matrix.shape[1], step)]
+    if not in_threads:
+        yield from map(function, blocks)
+        return
+    with ThreadPoolExecutor(N_THREADS) as pool:
+        yield from pool.map(function, blocks)
 
 
 def _sum_of_logs(p: np.ndarray) -> float:
