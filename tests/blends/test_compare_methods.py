@@ -15,7 +15,9 @@ COMPARE = how("compare")
 
 
 def chosen_of(rows, *methods, column=None):
-    settings, reports = compare_methods.compare(Problem("binary", column=column), rows, COMPARE, methods=list(methods))
+    settings, reports, _ = compare_methods.compare(
+        Problem("binary", column=column), rows, COMPARE, methods=list(methods)
+    )
     return next(r["method"] for r in reports if r["chosen"]), {r["method"]: r for r in reports}, settings
 
 
@@ -61,7 +63,7 @@ def test_outputs_that_different_members_know_call_for_weights_of_their_own():
     blind = rng.normal(0, 2, (2, 400, 2))
     p = SIGMOID(np.stack([np.where([True, False], z, blind[0]), np.where([True, False], blind[1], z)]))
     rows = rows_of(p, y, np.arange(400) % 4)
-    settings, _ = compare_methods.compare(
+    settings, _, _ = compare_methods.compare(
         Problem("multilabel"), rows, COMPARE, methods=["single", "mean", "greedy", "by_output"]
     )
     assert settings.name == "by_output"

@@ -172,7 +172,8 @@ def test_scores_are_nested_and_the_labels_of_a_fold_change_no_blend_of_it():
 
 def test_methods_are_compared_on_values():
     rows = drawn_values(n=300, m=4)
-    chosen, reports = compare_methods.compare(PROBLEM, rows, how("compare"))
+    chosen, reports, predictions = compare_methods.compare(PROBLEM, rows, how("compare"))
+    assert (predictions == nested.nested(PROBLEM, rows, chosen)).all()
     assert [one["method"] for one in reports] == ["single", "mean", "mean of the best", "greedy", "convex", "linear"]
     best = min(reports, key=lambda one: one["nested_score"])
     assert best["nested_score"] < reports[0]["nested_score"]

@@ -234,7 +234,7 @@ def test_the_direction_is_known_everywhere(metric, sign):
     assert nested.best_first(problem, rows)[0] == 1
     assert nested.blend(problem, rows, rows.unlabelled(), how("single")).weights.tolist() == [0, 1, 0]
     assert compare_runs.drop_one(rows, problem)[1] > 0
-    chosen, reports = compare_methods.compare(problem, rows, how("compare"), methods=["single", "mean"])
+    chosen, reports, _ = compare_methods.compare(problem, rows, how("compare"), methods=["single", "mean"])
     by_name = {report["method"]: report for report in reports}
     assert by_name["mean"]["gain"] < 0
     assert chosen.name == "single"

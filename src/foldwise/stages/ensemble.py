@@ -98,7 +98,7 @@ def ensemble(settings: Settings) -> dict[str, Any]:
 def scored_blend(problem: Problem, train: Rows, test: Rows, settings: EnsembleSettings) -> ScoredBlend:
     """Choose the method where methods are compared, score it nested, and blend the test rows by all training rows."""
     side_results: dict[str, Any] = {}
-    settings, compared = compare_methods.chosen_settings(problem, train, settings)
+    settings, compared, out_of_fold = compare_methods.chosen_settings(problem, train, settings)
     if compared:
         side_results["compared"] = compared
     method = METHODS[settings.name]
@@ -106,7 +106,6 @@ def scored_blend(problem: Problem, train: Rows, test: Rows, settings: EnsembleSe
         log.warning(
             "%s overstates certainty: what it gains on the public leaderboard it loses on the private", settings.name
         )
-    out_of_fold = nested(problem, train, settings)
     nested_score = objective.score_of(problem, train, out_of_fold)
     blended = blend(replace(problem, test=None), train, test, settings)
     variants = {
