@@ -1,5 +1,6 @@
 """Stacks whose penalties and rounds are chosen inside the folds, and the second level that stands on several blends."""
 
+import sys
 from dataclasses import replace
 from unittest.mock import patch
 
@@ -9,6 +10,7 @@ from helpers.blends import SIGMOID, drawn, how, rows_of
 
 from foldwise.blends import bases, column_pool, nested, paths
 from foldwise.blends.column_pool import Pool
+from foldwise.errors import ConfigError
 from foldwise.scoring import metrics
 from foldwise.scoring.rows import Problem
 
@@ -63,6 +65,47 @@ def test_what_is_remembered_depends_on_features_and_labels():
     assert paths.fitted(paths.Ridge(), x, 1 - y) is not first
     assert paths.fitted(paths.Ridge(), x + 1, y) is not first
     assert paths.fitted(paths.Ridge(strengths=(1.0,)), x, y) is not first
+
+
+LIGHTGBM = how("boosted", options={"rounds": "auto", "trees": "lightgbm", "leaf": 5})
+
+
+def test_lightgbm_grows_the_trees_and_the_same_ones_each_time():
+    lightgbm = pytest.importorskip("lightgbm")
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 4))
+    y = (rng.random(300) < SIGMOID(2 * np.sign(x[:, 0] * x[:, 1]))).astype(float)
+    path = paths.Trees(rounds=(3, 10), seeds=1, share=1.0, library="lightgbm")
+    once, again = path.fit(x, y)(x), path.fit(x, y)(x)
+    assert (once == again).all()
+    theirs = lightgbm.LGBMClassifier(
+        n_estimators=10, max_depth=2, num_leaves=4, learning_rate=0.15, min_child_samples=20, max_bin=63, verbosity=-1
+    ).fit(x, y)
+    assert once[1] == pytest.approx(theirs.predict_proba(x)[:, 1], abs=1e-9)
+    assert once[0] == pytest.approx(theirs.predict_proba(x, num_iteration=3)[:, 1], abs=1e-9)
+    seeds = paths.Trees(rounds=(10,), seeds=2, library="lightgbm").fit(x, y)(x)
+    assert (seeds != paths.Trees(rounds=(10,), seeds=1, library="lightgbm").fit(x, y)(x)).any()
+
+
+def test_stacks_of_lightgbm_are_nested_and_take_a_set_number_of_rounds():
+    pytest.importorskip("lightgbm")
+    rows = drawn(n=150, m=4, seed=5)
+    problem = Problem("binary")
+    p = nested.nested(problem, rows, LIGHTGBM)
+    flipped = rows.y.copy()
+    flipped[rows.fold == 1] = 1 - flipped[rows.fold == 1]
+    other = nested.nested(problem, replace(rows, labels=flipped), LIGHTGBM)
+    assert (p[rows.fold == 1] == other[rows.fold == 1]).all()
+    assert (p[rows.fold != 1] != other[rows.fold != 1]).any()
+    set_rounds = how("boosted", options={"rounds": 7, "trees": "lightgbm", "leaf": 5})
+    assert (nested.nested(problem, rows, set_rounds) != p).any()
+
+
+def test_a_missing_lightgbm_is_installed_by_one_command(monkeypatch):
+    monkeypatch.setitem(sys.modules, "lightgbm", None)
+    rows = drawn(n=60, m=2)
+    with pytest.raises(ConfigError, match=r"trees=lightgbm: .* is not installed; pip install 'foldwise\[lightgbm\]'"):
+        nested.nested(Problem("binary"), rows, LIGHTGBM)
 
 
 def test_clusters_join_members_that_are_alike():

@@ -14,7 +14,7 @@ from foldwise.blends.averages import mean
 from foldwise.blends.blended import Blended
 from foldwise.blends.column_pool import FEATURES, Pool, codes_of, column_values
 from foldwise.blends.over_bases import neighbours_of_bases
-from foldwise.blends.stacking import Columns, Count, fit_one, trees
+from foldwise.blends.stacking import Columns, Count, fit_one, sklearn_trees
 from foldwise.errors import FoldwiseError
 from foldwise.scoring.compare_runs import standard_error
 from foldwise.scoring.metrics import row_losses
@@ -69,7 +69,7 @@ def neighbours(
     if base == "auto":
         options: dict[str, Any] = {"column": name, "nearest": nearest, "radius": radius, "checked": checked}
         return neighbours_of_bases(problem, train, other, certain=CERTAIN, **options)
-    models = (partial(trees, rounds, depth, learning_rate, leaf), partial(_logistic, strength))
+    models = (partial(sklearn_trees, rounds, depth, learning_rate, leaf), partial(_logistic, strength))
     predict = partial(second_level, problem, column=name, nearest=nearest, radius=radius, models=models)
     about = {}
     if checked:

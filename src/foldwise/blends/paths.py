@@ -12,14 +12,16 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from foldwise.errors import ConfigError
 from foldwise.processes import one_thread
 from foldwise.scoring.scale import EPSILON, sigmoid
 
 Answer = Callable[[np.ndarray], np.ndarray]  # features (q, f) -> probabilities (g, q)
+Library = Literal["sklearn", "lightgbm"]
 STRENGTHS = (
     3000.0,
     1000.0,
@@ -107,37 +109,74 @@ class Trees:
     seeds: int = 2
     share: float = 0.5  # of the features that a split may choose from
 
-    def fit(self, x: np.ndarray, y: np.ndarray) -> Answer:
-        """Fit scikit-learn's histogram trees; `share` is what the seeds differ in."""
-        from sklearn.ensemble import HistGradientBoostingClassifier
+    library: Library = "sklearn"
 
+    def fit(self, x: np.ndarray, y: np.ndarray) -> Answer:
+        """Fit histogram trees, on one thread; `share` is what the seeds differ in.
+
+        Raises ConfigError where the library is not installed.
+        """
         with one_thread():
-            fitted = [
-                HistGradientBoostingClassifier(
-                    max_iter=self.rounds[-1],
-                    max_depth=self.depth,
-                    learning_rate=self.learning_rate,
-                    min_samples_leaf=self.leaf,
-                    max_features=self.share,
-                    max_bins=BINS,
-                    early_stopping=False,
-                    random_state=seed,
-                ).fit(x, y.astype(int))
-                for seed in range(self.seeds)
-            ]
+            fitted = [_FITS[self.library](self, x, y, seed) for seed in range(self.seeds)]
 
         def answer(other: np.ndarray) -> np.ndarray:
             total = np.zeros((len(self.rounds), len(other)))
             with one_thread():
-                for model in fitted:
-                    for i, raw in enumerate(model.staged_decision_function(other), 1):
-                        if i in self.rounds:
-                            total[self.rounds.index(i)] += raw / self.seeds
+                for raw in fitted:
+                    total += raw(other) / self.seeds
             return sigmoid(total)
 
         return answer
 
 
+def _fit_sklearn(path: Trees, x: np.ndarray, y: np.ndarray, seed: int) -> Answer:
+    """Fit scikit-learn's histogram trees; return what gives the raw scores (g, q) after each number of rounds."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    model = HistGradientBoostingClassifier(
+        max_iter=path.rounds[-1],
+        max_depth=path.depth,
+        learning_rate=path.learning_rate,
+        min_samples_leaf=path.leaf,
+        max_features=path.share,
+        max_bins=BINS,
+        early_stopping=False,
+        random_state=seed,
+    ).fit(x, y.astype(int))
+
+    def raw(other: np.ndarray) -> np.ndarray:
+        return np.stack([one for i, one in enumerate(model.staged_decision_function(other), 1) if i in path.rounds])
+
+    return raw
+
+
+def _fit_lightgbm(path: Trees, x: np.ndarray, y: np.ndarray, seed: int) -> Answer:
+    """Do the same by LightGBM."""
+    try:
+        import lightgbm
+    except ImportError:
+        raise ConfigError(
+            "ensemble.options.trees=lightgbm: the package lightgbm is not installed; pip install 'foldwise[lightgbm]'"
+        ) from None
+    settings = {
+        **{"objective": "binary", "max_depth": path.depth, "num_leaves": 2**path.depth, "max_bin": BINS - 1},
+        **{"learning_rate": path.learning_rate, "min_data_in_leaf": path.leaf, "feature_fraction_bynode": path.share},
+        **{"seed": seed, "num_threads": 1, "deterministic": True, "force_row_wise": True, "verbosity": -1},
+    }
+    model = lightgbm.train(settings, lightgbm.Dataset(x, y), path.rounds[-1])
+
+    def raw(other: np.ndarray) -> np.ndarray:
+        return np.stack(
+            [model.predict(other, raw_score=True, num_iteration=rounds, num_threads=1) for rounds in path.rounds]
+        )
+
+    return raw
+
+
+_FITS: dict[Library, Callable[[Trees, np.ndarray, np.ndarray, int], Answer]] = {
+    "sklearn": _fit_sklearn,
+    "lightgbm": _fit_lightgbm,
+}
 Path = Ridge | Trees
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -10,7 +11,7 @@ from pydantic import Field
 
 from foldwise.blends.bases import clusters, tree_features, tuned
 from foldwise.blends.blended import Blended
-from foldwise.blends.paths import Ridge, Trees
+from foldwise.blends.paths import ROUNDS, Library, Ridge, Trees
 from foldwise.processes import one_thread
 from foldwise.scoring.out_of_fold import folds_of
 from foldwise.scoring.rows import Problem, Rows
@@ -82,16 +83,20 @@ def boosted(
     leaf: Count = 40,  # rows in a leaf, at least
     seeds: Count = 2,  # of rounds=auto: fits that are averaged, each with half of the features at a split
     columns: Columns = [],  # noqa: B006
+    trees: Library = "sklearn",  # that fits them; lightgbm: pip install 'foldwise[lightgbm]'
 ) -> Blended:
     """Fit small gradient-boosted trees on the logits; of several outputs, one each on its own logits.
 
     rounds: auto: on the mean logits of at most twelve clusters of correlated members and on how the members of a row
         differ (standard deviation, lowest, highest, median); a class of several is then learned against the rest.
+    trees: lightgbm: so are a number of rounds that is set. Raises ConfigError where it is not installed.
     """
-    if rounds == "auto":
-        path = Trees(depth=depth, learning_rate=learning_rate, leaf=leaf, seeds=seeds)
+    if rounds == "auto" or trees == "lightgbm":
+        grid = ROUNDS if rounds == "auto" else (rounds,)
+        path = Trees(grid, depth=depth, learning_rate=learning_rate, leaf=leaf, seeds=seeds, library=trees)
         return Blended(_tuned_outputs(path, problem, train, other, columns))
-    return Blended(fit_outputs(lambda: trees(rounds, depth, learning_rate, leaf), problem, train, other, columns))
+    model = partial(sklearn_trees, rounds, depth, learning_rate, leaf)
+    return Blended(fit_outputs(model, problem, train, other, columns))
 
 
 def _tuned_outputs(path: Ridge | Trees, problem: Problem, train: Rows, other: Rows, columns: list[str]) -> np.ndarray:
@@ -111,7 +116,7 @@ def _tuned_outputs(path: Ridge | Trees, problem: Problem, train: Rows, other: Ro
     return normalise(p) if problem.task in ONE_CLASS else p
 
 
-def trees(rounds: int, depth: int, learning_rate: float, leaf: int) -> Any:
+def sklearn_trees(rounds: int, depth: int, learning_rate: float, leaf: int) -> Any:
     """Return scikit-learn's boosted trees, without early stopping, which would split off rows at random."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
