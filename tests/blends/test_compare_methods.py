@@ -129,6 +129,7 @@ SLOW = [
 
 INSIDE = [  # what is chosen inside the folds, of several blends and of paths
     how("stack"),
+    how("stack", options={"final": "mean"}),
     how("logistic", options={"strength": "auto"}),
     how("boosted", options={"rounds": "auto", "seeds": 1}),
     how("neighbours", options={"base": "auto"}),

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from helpers.blends import SIGMOID, drawn, how, rows_of
 
-from foldwise.blends import bases, column_pool, nested, paths
-from foldwise.blends.column_pool import Pool
+from foldwise.blends import bases, column_pool, nested, over_bases, paths
+from foldwise.blends.column_pool import Near, Pool
 from foldwise.errors import ConfigError
 from foldwise.scoring import metrics
 from foldwise.scoring.rows import Problem
@@ -101,6 +101,23 @@ def test_stacks_of_lightgbm_are_nested_and_take_a_set_number_of_rounds():
     assert (nested.nested(problem, rows, set_rounds) != p).any()
 
 
+def test_the_mean_of_a_stack_is_that_of_the_ways_that_are_near_the_best():
+    loss = np.arange(10.0)
+    shifted = loss + np.tile([0.0, 0.3], 5)  # .15 more on average, standard error .05
+    noisy = loss + np.tile([-1.0, 1.2], 5)  # .1 more on average, standard error .37
+    assert over_bases._near_the_best([loss, shifted, noisy]) == [0, 2]
+    # where members tell only together, trees over the same answers beat the line, which is left out
+    rng = np.random.default_rng(0)
+    z = rng.normal(0, 1, (2, 400, 1))
+    y = (rng.random((400, 1)) < SIGMOID(4 * np.sign(z[0] * z[1]))).astype(float)
+    rows, problem = rows_of(SIGMOID(z), y, np.arange(400) % 3), Problem("binary")
+    line, mean = (
+        metrics.log_loss(y, nested.nested(problem, rows, how("stack", options={"final": final})))
+        for final in ("line", "mean")
+    )
+    assert mean < line
+
+
 def test_a_missing_lightgbm_is_installed_by_one_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "lightgbm", None)
     rows = drawn(n=60, m=2)
@@ -123,7 +140,7 @@ def test_evidence_by_hand():
     # rows 0 to 2 share a value, with known labels of 1 and 0 and a prediction; row 3 is alone, row 4 has no value
     values = np.array([1.0, 1.0, 1.0, 2.0, np.nan])
     labels = np.array([np.nan, 1.0, np.nan, 0.0, np.nan])
-    pool = Pool(values, np.log([1.0, 1.0, 4.0, 1.0, 1.0]), labels, np.ones(5, bool), 2, None)
+    pool = Pool(values, np.log([1.0, 1.0, 4.0, 1.0, 1.0]), labels, np.ones(5, bool), Near("angle", 2, None))
     found = pool.evidence(np.array([0, 3, 4]))
     bound = lambda z: float(column_pool.bounded(SIGMOID(np.array(z))))  # noqa: E731
     one = np.log(0.97 / 0.03)  # a known 1; half of the known labels are 1, when that of row 3 is hidden all are

@@ -16,7 +16,7 @@ from foldwise.blends import convex_loss, fast_selection, nested
 from foldwise.blends.convex import minimise
 from foldwise.blends.convex_loss import loss, values_of
 from foldwise.blends.fast_selection import select
-from foldwise.blends.neighbours import FEATURES, Pool, column_values, group_folds
+from foldwise.blends.neighbours import FEATURES, Near, Pool, column_values, group_folds
 from foldwise.errors import FoldwiseError
 from foldwise.scoring import metrics
 from foldwise.scoring.rows import Problem
@@ -264,6 +264,7 @@ EVERY = [
     *(how(name) for name in blends.__all__ if name not in ("neighbours", "boosted", "by_output", "compare", "files")),
     how("mean", best=2),
     how("mean", best="auto"),
+    how("stack", options={"final": "mean"}),
     how("logistic", best="auto", clip="auto"),
     how("greedy", options={"bags": 3, "start": 2}),
     how("boosted", options={"rounds": 10, "leaf": 5}),
@@ -343,7 +344,7 @@ def test_a_leak_planted_in_the_neighbours_is_found(monkeypatch):
     fold = np.flatnonzero(rows.fold == 1)
 
     def made(labels):
-        return Pool(values, logits, labels, counted, 5, None).features(fold)
+        return Pool(values, logits, labels, counted, Near("angle", 5, None)).features(fold)
 
     flipped = known.copy()
     flipped[fold] = 1 - flipped[fold]
@@ -360,7 +361,7 @@ def test_neighbour_features_by_hand():
     values = np.array([1.0, 1.0, 1.0, 2.0, np.nan])
     p = np.array([0.5, 0.6, 0.9, 0.2, 0.7])
     known = np.array([np.nan, 1.0, np.nan, 0.0, 1.0])
-    x = Pool(values, np.log(p / (1 - p)), known, np.ones(5, bool), 2, 0.5).features(np.array([0, 4]))
+    x = Pool(values, np.log(p / (1 - p)), known, np.ones(5, bool), Near("angle", 2, 0.5)).features(np.array([0, 4]))
     assert x.shape == (2, 10)
     first, last = (dict(zip(FEATURES, row, strict=True)) for row in x)
     # row 0 shares its value with rows 1 (a known 1) and 2 (a prediction of .9)

@@ -7,7 +7,7 @@ A base learns from labels, so its answers for training rows are those of the fol
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -82,10 +82,10 @@ def base_answers(train: Rows, others: Sequence[Rows], c: int) -> Answers:
     x, other_x = member_logits(train, c), [member_logits(rows, c) for rows in others]
     columns = [(x.mean(axis=1), [one.mean(axis=1) for one in other_x])]
     columns += [_greedy(train, others, c, fold, average) for average in ("logit", "arithmetic")]
-    columns += [tuned(Ridge(), x, y, fold, other_x), boosted_over_clusters(Trees(), x, y, fold, other_x)]
+    columns.append(tuned(Ridge(), x, y, fold, other_x))
+    columns.append(boosted_over(clusters(x), Trees(), x, y, fold, other_x))
     if train.m > CLUSTERS:  # else each member is a cluster
-        path, each = Trees(seeds=1, share=0.2), np.eye(train.m)
-        columns.append(tuned(path, tree_features(x, each), y, fold, [tree_features(one, each) for one in other_x]))
+        columns.append(boosted_over(np.eye(train.m), Trees(seeds=1, share=0.2), x, y, fold, other_x))
     return Answers(
         np.column_stack([one for one, _ in columns]),
         [np.column_stack([several[i] for _, several in columns]) for i in range(len(others))],
@@ -102,17 +102,16 @@ def tuned(path: Path, x: np.ndarray, y: np.ndarray, fold: np.ndarray, other_x: S
     return logit(p), [logit(answer(one)[best]) for one in other_x]
 
 
-def boosted_over_clusters(
-    path: Trees, x: np.ndarray, y: np.ndarray, fold: np.ndarray, other_x: Sequence[np.ndarray]
+def boosted_over(
+    averages: np.ndarray, path: Trees, x: np.ndarray, y: np.ndarray, fold: np.ndarray, other_x: Sequence[np.ndarray]
 ) -> Column:
-    """Return what `tuned` does, of trees over clusters of the members and over their spread."""
-    averages = clusters(x)
+    """Return what `tuned` does, of trees over averages (m, c) of the members' logits and over their spread."""
     return tuned(path, tree_features(x, averages), y, fold, [tree_features(one, averages) for one in other_x])
 
 
 def _greedy(train: Rows, others: Sequence[Rows], c: int, fold: np.ndarray, average: Average) -> Column:
     """Return the logits of a greedy selection for one output."""
-    mine, several = _output(train, c), [_output(rows, c) for rows in others]
+    mine, several = train.of_output(c), [rows.of_output(c) for rows in others]
     binary: Task = "binary"
     found = np.empty(len(train))
 
@@ -127,8 +126,3 @@ def _greedy(train: Rows, others: Sequence[Rows], c: int, fold: np.ndarray, avera
         found[held_out] = logit(weighted(mine.only(held_out), weights(mine.only(~held_out)), average, binary)[:, 0])
     every = weights(mine)
     return found, [logit(weighted(rows, every, average, binary)[:, 0]) for rows in several]
-
-
-def _output(rows: Rows, c: int) -> Rows:
-    labels = None if rows.labels is None else rows.labels[:, c : c + 1]
-    return replace(rows, stack=rows.stack[:, :, c : c + 1], labels=labels)

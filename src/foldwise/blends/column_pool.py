@@ -27,6 +27,15 @@ FEATURES = (
 
 
 @dataclass(frozen=True)
+class Near:
+    """Which rows are near in a column."""
+
+    column: str | list[str]  # of the table; rows are equal where all of several are
+    nearest: int  # how many rows near in the column are weighted
+    radius: float | None  # in units of the column; None: a 200th of its range
+
+
+@dataclass(frozen=True)
 class Pool:
     """Rows with their values of a column, over which the features of a row are computed, for one output.
 
@@ -37,8 +46,7 @@ class Pool:
     logits: np.ndarray  # (N,) of the first level
     labels: np.ndarray  # (N,) NaN where a row has none
     counted: np.ndarray  # (N,) bool, the rows that statistics are computed over
-    nearest: int  # how many rows near in the column are weighted
-    radius: float | None  # in units of the column; None: a 200th of its range
+    near: Near
 
     @cached_property
     def _codes(self) -> np.ndarray:
@@ -129,13 +137,13 @@ class Pool:
         line = self._line
         line_values, line_belief, own = self.values[line], belief[line], self.values[rows]
         span = line_values[-1] - line_values[0] if len(line) else 0.0
-        radius = self.radius or max(span / 200, 1e-12)
-        window = np.searchsorted(line_values, own)[:, None] + np.arange(-self.nearest - 1, self.nearest + 1)
+        radius = self.near.radius or max(span / 200, 1e-12)
+        window = np.searchsorted(line_values, own)[:, None] + np.arange(-self.near.nearest - 1, self.near.nearest + 1)
         inside = (window >= 0) & (window < len(line))  # (r, 2 nearest + 2)
         window = np.clip(window, 0, max(len(line) - 1, 0))
         inside &= line[window] != rows[:, None]
         distance = np.where(inside, abs(line_values[window] - own[:, None]), np.inf)
-        order = np.argsort(distance, axis=1, kind="stable")[:, : self.nearest]
+        order = np.argsort(distance, axis=1, kind="stable")[:, : self.near.nearest]
         distance = np.take_along_axis(distance, order, axis=1)
         weights = np.where(np.isfinite(distance), 1 / (distance + radius / 10), 0)
         near = np.take_along_axis(line_belief[window], order, axis=1)

@@ -56,8 +56,8 @@ def by_output(
         return Blended(result, pooled, {"weights": about})
     one = replace(problem, task="regression" if problem.task == "regression" else "binary")
     for c in range(train.k):
-        weights = _shrink(_output(train, c), pooled, shrinkage, one)
-        result[:, c] = weighted(_output(other, c), weights, problem.average, one.task)[:, 0]
+        weights = _shrink(train.of_output(c), pooled, shrinkage, one)
+        result[:, c] = weighted(other.of_output(c), weights, problem.average, one.task)[:, 0]
         about[str(c)] = weights.tolist()
     if problem.task in ONE_CLASS:
         result = normalise(result)
@@ -161,8 +161,3 @@ def _blend(values: Values, weights: np.ndarray) -> np.ndarray:
 def _shrink(rows: Rows, pooled: np.ndarray, shrinkage: float, problem: Problem) -> np.ndarray:
     own, _ = minimise(values_of(rows, problem.average, problem.task))
     return np.asarray((len(rows) * own + shrinkage * pooled) / (len(rows) + shrinkage))
-
-
-def _output(rows: Rows, c: int) -> Rows:
-    labels = None if rows.labels is None else rows.labels[:, c : c + 1]
-    return replace(rows, stack=rows.stack[:, :, c : c + 1], labels=labels)

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from foldwise.blends.averages import mean
 from foldwise.blends.blended import Blended
-from foldwise.blends.column_pool import FEATURES, Pool, codes_of, column_values
+from foldwise.blends.column_pool import FEATURES, Near, Pool, codes_of, column_values
 from foldwise.blends.over_bases import neighbours_of_bases
 from foldwise.blends.stacking import Columns, Count, fit_one, sklearn_trees
 from foldwise.errors import FoldwiseError
@@ -66,11 +66,11 @@ def neighbours(
         )
     if radius is None and not _is_ordered(train, name):
         radius = EXACT
+    near = Near(name, nearest, radius)
     if base == "auto":
-        options: dict[str, Any] = {"column": name, "nearest": nearest, "radius": radius, "checked": checked}
-        return neighbours_of_bases(problem, train, other, certain=CERTAIN, **options)
+        return neighbours_of_bases(problem, train, other, near, checked=checked, certain=CERTAIN)
     models = (partial(sklearn_trees, rounds, depth, learning_rate, leaf), partial(_logistic, strength))
-    predict = partial(second_level, problem, column=name, nearest=nearest, radius=radius, models=models)
+    predict = partial(second_level, problem, near=near, models=models)
     about = {}
     if checked:
         about = _compare_with_mean(problem, train, name, predict)
@@ -97,9 +97,7 @@ def second_level(
     train: Rows,
     other: Rows,
     *,
-    column: str | list[str],
-    nearest: int,
-    radius: float | None,
+    near: Near,
     models: Sequence[Callable[[], Any]],
 ) -> np.ndarray:
     """Fit each model to the features of the training rows; average their logits for other rows: (n, k)."""
@@ -112,7 +110,7 @@ def second_level(
     at_other = np.empty(len(other), int)  # positions in the pool
     at_other[other.is_scored] = len(train) + np.arange(len(counted[1]))
     at_other[~other.is_scored] = n_counted + np.arange(len(parts[-1]))
-    values = np.concatenate([column_values(rows, column) for rows in parts])
+    values = np.concatenate([column_values(rows, near.column) for rows in parts])
     logit_mean = replace(problem, average="logit")
     logits = logit(np.concatenate([mean(logit_mean, train, rows).probabilities for rows in parts]))  # (N, k)
     is_counted = np.arange(len(values)) < n_counted
@@ -120,7 +118,7 @@ def second_level(
     for c in range(train.k):
         y = train.y[:, c]
         labels = np.concatenate([y, np.full(len(values) - len(train), np.nan)])
-        pool = Pool(values, logits[:, c], labels, is_counted, nearest, radius)
+        pool = Pool(values, logits[:, c], labels, is_counted, near)
         train_x = np.empty((len(train), len(FEATURES)))
         for fold in np.unique(train.fold):
             rows = np.flatnonzero(train.fold == fold)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from foldwise.blends.averages import mean
-from foldwise.blends.bases import Answers, base_answers, member_logits, spread
+from foldwise.blends.bases import Answers, Column, base_answers, member_logits, spread, tuned
 from foldwise.blends.blended import Blended
-from foldwise.blends.column_pool import FEATURES, Pool, codes_of, column_values
-from foldwise.blends.paths import Path, Ridge, Trees, chosen, fitted, log_loss, size
+from foldwise.blends.column_pool import FEATURES, Near, Pool, codes_of, column_values
+from foldwise.blends.paths import Path, Ridge, Trees, fitted, log_loss, size
 from foldwise.scoring.compare_runs import standard_error
 from foldwise.scoring.metrics import row_losses
 from foldwise.scoring.out_of_fold import folds_of
@@ -25,37 +25,53 @@ TREES = Trees()
 CERTAIN_STACK = 2  # standard errors by which the stack must beat the mean to take its place without the column
 
 
-def stack(problem: Problem, train: Rows, other: Rows) -> Blended:
+def stack(
+    problem: Problem,
+    train: Rows,
+    other: Rows,
+    *,
+    final: Literal["line", "mean"] = "line",  # mean: of the line and boosted trees, of those that are near the best
+) -> Blended:
     """Fit a logistic regression to several blends of the members and to how the members of a row differ.
 
     The blends are the logit mean, greedy selections on both scales, a ridge logistic regression and boosted trees.
     What they say of training rows is learned on the other folds; all penalties and rounds are chosen inside folds.
+
+    final: mean: boosted trees are fitted to the same, and the logits of both are averaged; one whose log loss inside
+        the folds is above that of the other by more than a standard error of the paired difference is left out.
     """
-    found = [first_level(train, base_answers(train, [other], c), [other], c) for c in range(train.k)]
+    paths: tuple[Path, ...] = (LINE,) if final == "line" else (LINE, TREES)
+    found = [first_level(train, base_answers(train, [other], c), [other], c, paths) for c in range(train.k)]
     p = sigmoid(np.column_stack([others[0] for _, others in found]))
     return Blended(normalise(p) if problem.task in ONE_CLASS else p)
 
 
-def first_level(train: Rows, answers: Answers, others: list[Rows], c: int) -> tuple[np.ndarray, list[np.ndarray]]:
+def first_level(train: Rows, answers: Answers, others: list[Rows], c: int, paths: tuple[Path, ...] = (LINE,)) -> Column:
     """Return the logits of the stack for one output: of training rows from the other folds, (n,), and of others."""
     x = np.column_stack([answers.train, spread(member_logits(train, c))])
     other_x = [
         np.column_stack([one, spread(member_logits(rows, c))]) for one, rows in zip(answers.others, others, strict=True)
     ]
-    y = train.y[:, c]
-    best, p = chosen(LINE, x, y, folds_of(train))
-    answer = fitted(LINE, x, y)
-    return logit(p), [logit(answer(one)[best]) for one in other_x]
+    y, fold = train.y[:, c], folds_of(train)
+    found = [tuned(path, x, y, fold, other_x) for path in paths]
+    losses = [row_losses(y[:, None], sigmoid(own)[:, None]) for own, _ in found]
+    near = [found[i] for i in _near_the_best(losses)]
+    several = [np.mean([others[i] for _, others in near], axis=0) for i in range(len(others))]
+    return np.mean([own for own, _ in near], axis=0), several
+
+
+def _near_the_best(losses: list[np.ndarray]) -> list[int]:
+    """Return which losses (n,) have a mean above the lowest by no more than a standard error of the difference."""
+    lowest = min(losses, key=lambda loss: float(loss.mean()))
+    return [i for i, loss in enumerate(losses) if (loss - lowest).mean() <= standard_error(loss - lowest)]
 
 
 def neighbours_of_bases(
     problem: Problem,
     train: Rows,
     other: Rows,
+    near: Near,
     *,
-    column: str | list[str],
-    nearest: int,
-    radius: float | None,
     checked: bool,
     certain: float,
 ) -> Blended:
@@ -70,7 +86,7 @@ def neighbours_of_bases(
     fold, test = folds_of(train), problem.test
     train = replace(train, fold=fold)
     others = [other, *([] if test is None else [test.scored_rows()])]
-    values = np.concatenate([column_values(rows, column) for rows in (train, *others)])
+    values = np.concatenate([column_values(rows, near.column) for rows in (train, *others)])
     counted = np.concatenate([np.ones(len(train), bool), *(rows.is_scored for rows in others)])
     n, k = len(train), train.k
     inside, outside, blind_inside, blind_outside = (np.empty((size, k)) for size in (n, len(other), n, len(other)))
@@ -84,8 +100,7 @@ def neighbours_of_bases(
             np.concatenate([spread(member_logits(rows, c)) for rows in (train, *others)]),
             values,
             counted,
-            nearest,
-            radius,
+            near,
         )
         inside[:, c], outside[:, c], share = _second_level(features, train.y[:, c], fold, n + np.arange(len(other)))
         about["shares_of_trees"].append(share)
@@ -120,15 +135,14 @@ class _Features:
     spread: np.ndarray  # (N, 5) of the members
     values: np.ndarray  # (N,) of the column
     counted: np.ndarray  # (N,) bool: rows that statistics are computed over
-    nearest: int
-    radius: float | None
+    near: Near
 
     def of(self, rows: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the features of the line and of the trees for rows at some positions.
 
         labels: (N,), NaN where unknown; those of `rows` are hidden.
         """
-        pool = Pool(self.values, self.blends[:, -1], labels, self.counted, self.nearest, self.radius)
+        pool = Pool(self.values, self.blends[:, -1], labels, self.counted, self.near)
         found = dict(zip(FEATURES, pool.features(rows).T, strict=True))
         missing = np.isnan(self.values[rows])
         alone = (found["log_same"] == 0) & ~missing
@@ -175,8 +189,7 @@ def _second_level(
         theirs.append(logit(fitted(path, own, y)(outside)[best]))
     mixed = [sigmoid((1 - share) * mine[0] + share * mine[1]) for share in SHARES]
     losses = [row_losses(y[:, None], p[:, None]) for p in mixed]
-    lowest = min(losses, key=lambda loss: float(loss.mean()))
-    near = [(loss - lowest).mean() <= standard_error(loss - lowest) for loss in losses].index(True)
+    near = _near_the_best(losses)[0]
     share = SHARES[near]
     return mixed[near], sigmoid((1 - share) * theirs[0] + share * theirs[1]), share
 

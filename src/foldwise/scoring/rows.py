@@ -71,6 +71,11 @@ class Rows:
         """The same rows, predicted by some members alone."""
         return self if np.array_equal(members, np.arange(self.m)) else replace(self, stack=self.stack[members])
 
+    def of_output(self, c: int) -> Rows:
+        """The same rows with one of the outputs alone."""
+        labels = None if self.labels is None else self.labels[:, c : c + 1]
+        return replace(self, stack=self.stack[:, :, c : c + 1], labels=labels)
+
     def unlabelled(self) -> Rows:
         """The same rows without their labels and folds."""
         return replace(self, labels=None, fold=None)
