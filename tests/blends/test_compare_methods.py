@@ -131,6 +131,7 @@ INSIDE = [  # what is chosen inside the folds, of several blends and of paths
     how("stack"),
     how("stack", options={"final": "mean"}),
     how("logistic", options={"strength": "auto"}),
+    how("logistic", options={"strength": "auto", "positive": True}),
     how("boosted", options={"rounds": "auto", "seeds": 1}),
     how("neighbours", options={"base": "auto"}),
     how("neighbours", options={"base": "auto", "checked": False}),

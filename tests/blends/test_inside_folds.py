@@ -28,6 +28,25 @@ def test_the_path_of_penalties_is_that_of_scikit_learn():
         assert p == pytest.approx(expected[:, 1], abs=1e-4)
 
 
+def test_positive_weights_are_those_of_an_independent_solver():
+    from scipy.optimize import minimize
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(0, 2, (200, 1)) + rng.normal(0, 1, (200, 4))
+    y = (rng.random(200) < SIGMOID(1.5 * x[:, 0] - x[:, 1])).astype(float)
+    found = paths.Ridge((30.0, 3.0), positive=True).fit(x, y)
+    for strength, p in zip((30.0, 3.0), found(x), strict=True):
+
+        def cost(t, strength=strength):
+            z, sd = x @ t[:4] + t[4], x.std()  # weights of logits; the penalty is that of weights times their sd
+            apart = strength * sd**2 * ((t[:4] - 1 / 4) ** 2).sum() + 1e-3 * t[4] ** 2
+            return (np.logaddexp(0, z) - y * z).sum() + apart / 2
+
+        theirs = minimize(cost, np.full(5, 0.2), method="SLSQP", bounds=[(0, 9)] * 4 + [(-9, 9)], tol=1e-12).x
+        assert theirs[1] == 0  # else the bound were not tested
+        assert p == pytest.approx(SIGMOID(x @ theirs[:4] + theirs[4]), abs=1e-4)
+
+
 def test_labels_of_one_class_have_their_smoothed_share():
     x = np.arange(6.0).reshape(3, 2)
     for path in (paths.Ridge(), paths.Trees()):

@@ -271,6 +271,7 @@ EVERY = [
     how("by_output", options={"column": "zone", "shrinkage": 10}),
     how("neighbours", options={"column": "angle", "rounds": 10, "leaf": 5, "checked": False}),
     how("logistic", options={"strength": "auto"}),
+    how("logistic", options={"strength": "auto", "positive": True}),
     how("boosted", options={"rounds": "auto", "leaf": 5, "seeds": 1}),
     *(how("neighbours", options={"column": "angle", "base": "auto", "checked": checked}) for checked in (False, True)),
     *(how("mean", calibrate=kind) for kind in ("auto", "temperature", "platt", "beta", "isotonic")),

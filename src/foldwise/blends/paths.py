@@ -42,14 +42,17 @@ _kept: OrderedDict[bytes, Any] = OrderedDict()
 
 @dataclass(frozen=True)
 class Ridge:
-    """Ridge logistic regressions on standardised features, shrunk to 0, or on plain ones, shrunk to equal weights."""
+    """Ridge logistic regressions on standardised features, shrunk to 0.
+
+    positive: on plain features, which are logits; none of the weights is negative, and they are shrunk to equal ones.
+    """
 
     strengths: tuple[float, ...] = STRENGTHS
-    to_mean: bool = False  # of the features, which are logits then
+    positive: bool = False
 
     def fit(self, x: np.ndarray, y: np.ndarray) -> Answer:
         """Fit by Newton's method, the intercept free; the cost is the sum of log losses + strength / 2 |theta|**2."""
-        if self.to_mean:
+        if self.positive:
             centre, spread = np.zeros(x.shape[1]), np.full(x.shape[1], max(float(x.std()), 1e-6))
             prior = np.append(spread / x.shape[1], 0.0)
         else:
@@ -61,7 +64,8 @@ class Ridge:
             return np.column_stack([(features - centre) / spread, np.ones(len(features))])
 
         with one_thread():
-            thetas = np.stack(list(_falling(design(x), y, prior, self.strengths)))
+            fit = _falling_positive if self.positive else _falling
+            thetas = np.stack(fit(design(x), y, prior, self.strengths))
         return lambda other: sigmoid(thetas @ design(other).T)
 
 
@@ -95,6 +99,29 @@ def _falling(x: np.ndarray, y: np.ndarray, prior: np.ndarray, strengths: tuple[f
                 break
             theta, now = theta - size * step, trial
         found.append(theta.copy())
+    return found
+
+
+def _falling_positive(
+    x: np.ndarray, y: np.ndarray, prior: np.ndarray, strengths: tuple[float, ...]
+) -> list[np.ndarray]:
+    """Return what `_falling` does, with no coefficient below 0 but the intercept, by L-BFGS-B."""
+    from scipy.optimize import minimize
+
+    theta, found = prior, []
+    bounds = [(0.0, None)] * (len(prior) - 1) + [(None, None)]
+    for strength in strengths:
+        penalty = np.append(np.full(len(prior) - 1, strength), 1e-3)
+
+        def cost(t: np.ndarray, penalty: np.ndarray = penalty) -> tuple[float, np.ndarray]:
+            z, apart = x @ t, penalty * (t - prior)
+            loss = (np.logaddexp(0, z) - y * z).sum() + apart @ (t - prior) / 2
+            return float(loss) / len(y), (x.T @ (sigmoid(z) - y) + apart) / len(y)
+
+        theta = minimize(
+            cost, theta, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-12, "gtol": 1e-8}
+        ).x
+        found.append(theta)
     return found
 
 

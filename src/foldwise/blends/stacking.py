@@ -11,7 +11,7 @@ from pydantic import Field
 
 from foldwise.blends.bases import clusters, tree_features, tuned
 from foldwise.blends.blended import Blended
-from foldwise.blends.paths import ROUNDS, Library, Ridge, Trees
+from foldwise.blends.paths import ROUNDS, STRENGTHS, Library, Ridge, Trees
 from foldwise.processes import one_thread
 from foldwise.scoring.out_of_fold import folds_of
 from foldwise.scoring.rows import Problem, Rows
@@ -30,13 +30,17 @@ def logistic(
     strength: Annotated[float, Field(gt=0)] | Literal["auto"] = 1.0,  # of the penalty, in rows; auto: the best of a
     # grid inside the folds. It is an inverse variance of the coefficients.
     columns: Columns = [],  # noqa: B006  numeric columns of the table that join the logits
+    positive: bool = False,  # no weight below 0, and shrunk to equal ones
 ) -> Blended:
     """Fit a ridge logistic regression on standardised logits; of several outputs, one each on its own logits.
 
     strength: auto: one of `paths.STRENGTHS`; a class of several is then learned against the rest.
+    positive: so it is, by plain logits, whose weights are not below 0 and are shrunk to equal ones; `strength` is then
+        that of the penalty too.
     """
-    if strength == "auto":
-        return Blended(_tuned_outputs(Ridge(), problem, train, other, columns))
+    if strength == "auto" or positive:
+        strengths = STRENGTHS if strength == "auto" else (strength,)
+        return Blended(_tuned_outputs(Ridge(strengths, positive), problem, train, other, columns))
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
