@@ -80,7 +80,7 @@ STAGES = {
     "prepare": Stage(
         "turn raw files into memory-mapped arrays and tables",
         "prepare:prepare",
-        DATA,
+        (*DATA, "execution"),
         show="prepare:show",
         then=("train",),
     ),

@@ -10,11 +10,11 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from foldwise.errors import FoldwiseError
 
@@ -152,6 +152,18 @@ def in_processes(function: Callable[[T], R], tasks: Iterable[T], processes: int)
         ) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+class Spread(Protocol):
+    """Yield function(task) in the order of the tasks, from several processes, or `here`, in this one."""
+
+    def __call__(self, function: Callable[[T], R], tasks: Sequence[T], here: bool) -> Iterator[R]:
+        """Yield the results; those that are ready before their turn are few."""
+
+
+def spread_here(function: Callable[[T], R], tasks: Sequence[T], here: bool) -> Iterator[R]:
+    """Be a Spread over the cores of this machine."""
+    return in_processes(function, tasks, 1 if here else cores())
 
 
 def _start() -> None:

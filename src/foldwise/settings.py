@@ -285,7 +285,8 @@ class ExecutionSettings:
     held_out_loss: record the loss of the held-out rows after each epoch in history.csv, for the learning curves; by the
         averages of fit.ema where there are; nothing is stopped or chosen by it. Not of folds that train in lanes.
     executor: what trains the folds: local (worker processes of this machine), ray (a cluster, at RAY_ADDRESS, or
-        this machine) or slurm (a job for each fold, by submitit). Predictions are always made on this machine.
+        this machine) or slurm (a job for each fold, by submitit). Ray reads the scans of passenger_screening too.
+        Predictions are always made on this machine.
     retries: of ray: how often a fold is started again whose worker or machine died.
     gpus_per_fold: of ray and slurm. None: 1 where this machine has a GPU that the backend uses, else 0.
     storage: of ray: shared (all machines see the folder `root`) or driver (data goes to the workers through Ray, and

@@ -28,8 +28,9 @@ truth(solution, targets, **options) -> numpy.ndarray
 Optional in `reader.py`:
 
 RESUMES: bool
-    If true, `read(raw_dir, work_dir, **options)` gets a folder that survives the death of the process; what it
-    finds there it need not do again. The folder is removed when the data are prepared.
+    If true, `read(raw_dir, work_dir, spread, **options)` gets a folder that survives the death of the process; what it
+    finds there it need not do again. The folder is removed when the data are prepared. `spread` is a
+    `foldwise.processes.Spread`: it reads files in several processes, or on the machines of `execution=ray`.
 read_new(raw_dir, *, new_images, new_sample, targets, category_names, **options) -> Iterator[data.records.Record]
     Read new samples for `foldwise predict`, in the folder `raw_dir`; `new_images` is the folder of the images in it
     where the user names no raw folder, `new_sample` a sample submission or None. Without this function the test part of

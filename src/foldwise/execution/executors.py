@@ -11,7 +11,6 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from foldwise.errors import ConfigError
-from foldwise.execution.lanes import train_any
 from foldwise.execution.local import LocalPool
 from foldwise.execution.task import Report
 from foldwise.settings import Backend, ExecutionSettings
@@ -24,15 +23,15 @@ PACKAGES = {"ray": "ray", "slurm": "submitit"}
 
 
 def start_pool(
-    execution: ExecutionSettings, n_tasks: int, work: Callable[[Any, Report], None], name: Backend
+    execution: ExecutionSettings, n_tasks: int, work: Callable[[Any, Report], Any], name: Backend | None
 ) -> LocalPool | RayPool | SlurmPool:
-    """Return the executor of the settings, for so many tasks; all but training is done on this machine.
+    """Return the executor of the settings, for so many tasks.
 
-    name: of the backend that the workers compute with.
+    name: of the backend that the workers compute with; None: they need none.
 
     Raises ConfigError where the package of the executor is not installed.
     """
-    executor = execution.executor if work is train_any else "local"
+    executor = execution.executor
     if executor == "local":
         return LocalPool(execution, n_tasks, work, name)
     package = PACKAGES[executor]
@@ -46,4 +45,4 @@ def start_pool(
         return RayPool(execution, n_tasks, work, name)
     from foldwise.execution.on_slurm import SlurmPool
 
-    return SlurmPool(execution, n_tasks, name)
+    return SlurmPool(execution, n_tasks, work, name)

@@ -48,7 +48,7 @@ class LocalPool:
     Where there are several GPUs, each worker sees one of them. Its memory is given back when the worker ends.
 
     work: what a worker does with a task: `foldwise.execution.task.train_one`, or a function like it.
-    name: of the backend that the workers compute with.
+    name: of the backend that the workers compute with; None: they need none.
 
     On leaving a `with` block the workers end: at once after an error or where time ran out, else when they have no
     task left.
@@ -58,8 +58,8 @@ class LocalPool:
         self,
         execution: ExecutionSettings,
         n_tasks: int,
-        work: Callable[[Any, Report], None],
-        name: Backend = "tensorflow",
+        work: Callable[[Any, Report], Any],
+        name: Backend | None = "tensorflow",
     ) -> None:
         self._work = work
         self.workers, self.threads = parallelism(execution, n_tasks)
@@ -72,7 +72,7 @@ class LocalPool:
         own_gpus = context.Queue()
         for number in range(self.workers):
             own_gpus.put(gpus[number % len(gpus)] if gpus else None)
-        os.environ.update(backend.environment(name))
+        os.environ.update(backend.environment(name) if name else {})
         self._pool = ProcessPoolExecutor(
             self.workers,
             context,
@@ -163,13 +163,15 @@ def check_gpu(name: Backend) -> None:
 _reports: Any = None  # in a worker process: its queue to the parent, which a task cannot carry
 
 
-def _start(reports: Any, own_gpus: Any, threads: int, name: Backend) -> None:
+def _start(reports: Any, own_gpus: Any, threads: int, name: Backend | None) -> None:
     """Start a worker process; own_gpus: a queue with a GPU, or None, for each of them."""
     global _reports
     _reports = reports
     if (own_gpu := own_gpus.get()) is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = own_gpu
     threading.Thread(target=die_with_parent, daemon=True).start()
+    if name is None:
+        return
     backend.start(threads, name)
     gc.collect()
     gc.freeze()  # Keras collects garbage before each fold, and need not look through all that was imported

@@ -22,6 +22,7 @@ from foldwise.errors import FoldwiseError
 from foldwise.execution import shipping
 from foldwise.execution.lanes import Queued
 from foldwise.execution.local import check_gpu, killed_error, named_error, parallelism
+from foldwise.execution.shards import Shard
 from foldwise.execution.task import Report
 from foldwise.settings import Backend, ExecutionSettings
 from foldwise.training import backend
@@ -33,8 +34,7 @@ POLL_SECONDS = 0.2  # between two looks at what has ended and was reported
 class RayPool:
     """Tasks of Ray that train, each with the cores and GPUs of one fold.
 
-    work: what a worker does with a task, as `foldwise.execution.local.LocalPool` has it.
-    start: imports the backend in a process of a worker.
+    work, name: what a worker does with a task, and with which backend, as `foldwise.execution.local.LocalPool` has it.
     workers: folds that the cluster has room for when it starts; more where it grows.
     threads: of one fold, as they are without Ray, so that the bits of a prediction are the same.
 
@@ -45,12 +45,11 @@ class RayPool:
         self,
         execution: ExecutionSettings,
         n_tasks: int,
-        work: Callable[[Any, Report], None],
-        name: Backend = "tensorflow",
-        start: Callable[[int, Backend], None] = backend.start,
+        work: Callable[[Any, Report], Any],
+        name: Backend | None = "tensorflow",
     ) -> None:
         _, self.threads = parallelism(execution, n_tasks)
-        self._name, self._work, self._start = name, work, start
+        self._name, self._work = name, work
         self._gpus = gpus_per_fold(execution)
         self._ships = execution.storage == "driver"
         self._connected = not ray.is_initialized()
@@ -86,7 +85,7 @@ class RayPool:
             if key not in self._data:
                 self._data[key] = ray.put(shipping.packed_data(task))
             data = self._data[key]
-        about = (self.threads, self._name, bool(self._gpus), self._start)
+        about = (self.threads, self._name, bool(self._gpus))
         self._tasks[self._do.remote(self._work, number, task, about, self._mailbox, data)] = task
 
     def as_completed(
@@ -105,24 +104,26 @@ class RayPool:
     def _ended(self, reference: Any) -> tuple[Queued, FoldwiseError | None]:
         task = self._tasks.pop(reference)
         try:
-            folders = ray.get(reference)
+            found = ray.get(reference)
         except (OutOfMemoryError, WorkerCrashedError):
             return task, killed_error(task.name)
         except RayTaskError as error:
             return task, named_error(error.cause, task.name)
         except RayError as error:  # such as a lost machine that no other one replaces
             return task, FoldwiseError(f"{task.name}: {type(error).__name__}: {error}")
-        if folders is not None:
-            shipping.unpack_results(task, folders)
+        if isinstance(task, Shard):
+            task.results = found
+        elif found is not None:
+            shipping.unpack_results(task, found)
         return task, None
 
 
-def _connect(name: Backend) -> None:
+def _connect(name: Backend | None) -> None:
     """Connect to the cluster at RAY_ADDRESS, or start Ray on this machine."""
     address = os.environ.get("RAY_ADDRESS", "local")
     os.environ.setdefault("RAY_task_oom_retries", "0")  # Ray's default starts such a task again for ever
     options: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
-    options |= {"runtime_env": {"env_vars": backend.environment(name)}}
+    options |= {"runtime_env": {"env_vars": backend.environment(name) if name else {}}}
     try:
         _check_reachable(address)
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
@@ -154,26 +155,24 @@ class _Mailbox:
         return waiting
 
 
-_started = False  # in a process of a worker: whether its backend is imported
+_started: set[Backend] = set()  # in a process of a worker: what is imported
 
 
 def _do(
-    work: Callable[[Any, Report], None],
+    work: Callable[[Any, Report], Any],
     number: int,
     task: Queued,
-    about: tuple[int, Backend, bool, Callable[[int, Backend], None]],
+    about: tuple[int, Backend | None, bool],
     mailbox: Any,
     data: Any,
 ) -> Any:
-    """Do the work of a task in a process of Ray; return the folders of folds that the driver writes, else None."""
-    global _started
-    threads, name, needs_gpu, start = about
-    if not _started:
-        start(threads, name)
-        _started = True
-        if start is backend.start:
-            mailbox.put.remote("device", backend.device_name())
-    if needs_gpu:
+    """Do the work of a task in a process of Ray; return what the driver writes, or None."""
+    threads, name, needs_gpu = about
+    if name is not None and name not in _started:
+        backend.start(threads, name)
+        _started.add(name)
+        mailbox.put.remote("device", backend.device_name())
+    if name is not None and needs_gpu:
         check_gpu(name)
 
     def report(kind: str, *values: Any) -> None:

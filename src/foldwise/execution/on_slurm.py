@@ -14,8 +14,9 @@ import submitit
 
 from foldwise.devices import gpus_per_fold
 from foldwise.errors import ConfigError, FoldwiseError
-from foldwise.execution.lanes import Queued, train_any
+from foldwise.execution.lanes import Queued
 from foldwise.execution.local import check_gpu, killed_error, named_error, parallelism
+from foldwise.execution.task import Report
 from foldwise.settings import Backend, ExecutionSettings
 from foldwise.training import backend
 
@@ -26,15 +27,19 @@ LOGS = ".slurm"  # in the folder of the runs: what submitit writes for each job
 class SlurmPool:
     """Jobs of SLURM that train, each with the cores and GPUs of one fold.
 
+    work, name: what a job does with a task, and with which backend, as `foldwise.execution.local.LocalPool` has it.
     workers: jobs; SLURM decides how many run at once.
     threads: of one fold, as they are on one machine, so that the bits of a prediction are the same.
 
     On leaving a `with` block the jobs that have not ended are cancelled.
     """
 
-    def __init__(self, execution: ExecutionSettings, n_tasks: int, name: Backend) -> None:
+    def __init__(
+        self, execution: ExecutionSettings, n_tasks: int, work: Callable[[Any, Report], Any], name: Backend | None
+    ) -> None:
         _, self.threads = parallelism(execution, n_tasks)
-        self.workers, self._name, self._parameters = n_tasks, name, dict(execution.slurm)
+        self.workers, self._work, self._name = n_tasks, work, name
+        self._parameters = dict(execution.slurm)
         self._gpus = int(gpus_per_fold(execution))
         self._executor: Any = None  # once a task tells where the runs are
         self._jobs: dict[int, tuple[Any, Queued]] = {}
@@ -52,7 +57,7 @@ class SlurmPool:
         if self._executor is None:
             self._start(task.run.path.parent / LOGS)
         about = (self.threads, self._name, bool(self._gpus))
-        self._jobs[number] = self._executor.submit(_train, task, about, self._reports(number)), task
+        self._jobs[number] = self._executor.submit(_do, self._work, task, about, self._reports(number)), task
 
     def as_completed(
         self, report: Callable[..., None], until: float | None = None
@@ -114,17 +119,20 @@ def _error_of(job: Any, task: Queued) -> FoldwiseError | None:
     return named_error(error, task.name)
 
 
-def _train(task: Queued, about: tuple[int, Backend, bool], reports: Path) -> None:
-    """Train in a job; what is reported becomes lines of a file."""
+def _do(
+    work: Callable[[Any, Report], Any], task: Queued, about: tuple[int, Backend | None, bool], reports: Path
+) -> None:
+    """Do the work of a task in a job; what is reported becomes lines of a file."""
     threads, name, needs_gpu = about
-    os.environ.update(backend.environment(name))
-    backend.start(threads, name)
 
     def report(*words: Any) -> None:
         with reports.open("a") as file:
             file.write(json.dumps(words) + "\n")
 
-    report("device", backend.device_name())
-    if needs_gpu:
-        check_gpu(name)
-    train_any(task, report)
+    if name is not None:
+        os.environ.update(backend.environment(name))
+        backend.start(threads, name)
+        report("device", backend.device_name())
+        if needs_gpu:
+            check_gpu(name)
+    work(task, report)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from foldwise.errors import FoldwiseError
@@ -87,6 +88,8 @@ def _done(
     Raises FoldwiseError, naming a task that failed: at once, or at the end where the others go on.
     """
     failed: list[FoldwiseError] = []
+    if work is not train_any:
+        execution = replace(execution, executor="local")  # predictions are made on this machine
     for backend in dict.fromkeys(task.recipe.backend for task in tasks):  # members of a blend may differ in it
         own = [task for task in tasks if task.recipe.backend == backend]
         pool = start_pool(execution, len(own), work, backend)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from foldwise.config.check import generator
 from foldwise.data import dataset, remote
 from foldwise.data.dataset import Dataset
 from foldwise.errors import FoldwiseError
+from foldwise.execution.reading import in_shards
 from foldwise.plugins import competition_module, default_options
 from foldwise.runs import submission
 from foldwise.settings import Settings, differences
@@ -54,10 +56,12 @@ def _prepare(settings: Settings, raw_dir: Path) -> str:
         return key
     log.info("%s: preparing data in %s", settings.competition.name, path)
     reader = competition_module(settings.competition.reader)
-    kept = [path.with_name(f".{key}.scans")] if getattr(reader, "RESUMES", False) else []
+    resumes = getattr(reader, "RESUMES", False)
+    work_dir, spread = path.with_name(f".{key}.scans"), partial(in_shards, settings.execution)
     with written_aside(path) as aside:
         try:
-            records = reader.read(raw_dir, *kept, **settings.competition.options)
+            given = (work_dir, spread) if resumes else ()
+            records = reader.read(raw_dir, *given, **settings.competition.options)
             check_task(settings, records.task)
             check_order(settings, records)
             dataset.check_names(records)
@@ -73,8 +77,7 @@ def _prepare(settings: Settings, raw_dir: Path) -> str:
             raise FoldwiseError(
                 f"{raw_dir}: files changed while they were read; run the same command again when nothing writes there"
             )
-    for folder in kept:
-        shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(work_dir, ignore_errors=True)
     return key
 
 

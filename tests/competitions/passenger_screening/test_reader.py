@@ -16,6 +16,7 @@ import pytest
 import yaml
 from helpers.raw_files import contents, left_in
 
+from foldwise import processes
 from foldwise.competitions.passenger_screening import crops, reader, scan_format, scans
 from foldwise.competitions.passenger_screening.crops import MIRROR, Crop
 from foldwise.competitions.passenger_screening.scans import Plan
@@ -420,8 +421,6 @@ def slow(plan, location):
         time.sleep(60)
     return cut(plan, location)
 scans.cut_scan = slow
-from foldwise.competitions.passenger_screening import reader as passenger_screening
-passenger_screening.cores = lambda: 1
 main(sys.argv[3:])
 """
 
@@ -443,7 +442,6 @@ def test_a_killed_preparation_goes_on_where_it_stopped(settings, tmp_path: Path,
     assert len(done) == 4
     expected = prepare(undisturbed)
     cut, again = scans.cut_scan, []
-    monkeypatch.setattr(reader, "cores", lambda: 1)
     monkeypatch.setattr(scans, "cut_scan", lambda plan, location: again.append(location) or cut(plan, location))
     data = prepare(one)
     assert len(again) == 10 and not {f"{Path(location).stem}.npy" for location in again} & set(done)
@@ -455,6 +453,6 @@ def test_two_processes_prepare_the_same(settings, tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(reader, "LOCAL_SCANS", 8)
     made = []
     for n in (1, 2):
-        monkeypatch.setattr(reader, "cores", lambda n=n: n)
+        monkeypatch.setattr(processes, "cores", lambda n=n: n)
         made.append(contents(prepare(settings(*TINY, root=tmp_path / str(n))).path))
     assert made[0] == made[1]

@@ -7,14 +7,15 @@ person in two folds the score measures what the net remembers.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from foldwise.competitions.passenger_screening.scans import upright_views
 from foldwise.errors import FoldwiseError
-from foldwise.processes import in_processes
 from foldwise.progress import track
 
 log = logging.getLogger(__name__)
@@ -24,12 +25,16 @@ SIDES = (0, 4, 8, 12)  # the views from the front, the person's left, the back a
 ACROSS = 24  # scans in a row of the contact sheet
 
 
-def people(locations: dict[str, str], sheet: Path, processes: int = 1) -> dict[str, str]:
+def people(
+    locations: dict[str, str], sheet: Path, spread: Callable[[Callable[..., Any], list[str]], Iterable[Any]] = map
+) -> dict[str, str]:
     """Return the person of each scan (path or URL) by its name; write a contact sheet of them.
+
+    spread: calls a function for each location, perhaps in other processes.
 
     A scan that cannot be read is a person of its own: it is reported when it is cut.
     """
-    looks = in_processes(_look, locations.values(), processes)
+    looks = spread(_look, list(locations.values()))
     found = dict(zip(locations, track(looks, "clustering people", len(locations)), strict=True))
     seen = {scan: look for scan, look in found.items() if look is not None}
     numbers = clusters(np.array([widths for widths, _ in seen.values()]))

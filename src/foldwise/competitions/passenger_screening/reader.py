@@ -14,12 +14,12 @@ from pydantic import Field
 
 from foldwise.competitions.passenger_screening import outlines, simulator, tables
 from foldwise.competitions.passenger_screening.crops import MIRROR, VIEWS, ZONES, Crop, mirror_order
-from foldwise.competitions.passenger_screening.scans import Images, Plan, Scan, write_images
+from foldwise.competitions.passenger_screening.scans import Images, NoSuchScan, Plan, Scan, read_scan
 from foldwise.competitions.passenger_screening.tables import Box
 from foldwise.data.records import Record, Records
 from foldwise.data.structure import Mirror, Structure
 from foldwise.errors import FoldwiseError
-from foldwise.processes import cores, in_processes
+from foldwise.processes import Spread, spread_here
 from foldwise.progress import track
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ LOCAL_SCANS, REMOTE_SCANS = 400, 8  # with so many scans to cut, several process
 def read(
     raw_dir: Path,
     work_dir: Path | None = None,
+    spread: Spread = spread_here,
     *,
     layout: Literal["zone", "region", "scan"] = "zone",
     suffix: Literal["aps", "a3daps"] = "aps",
@@ -85,7 +86,7 @@ def read(
     names, sheet = [*train, *test], csv.work_dir / "people.png"
     if groups == "auto":
         present = {name: files[name] for name in names if name in files}
-        group_of = outlines.people(present, sheet, _processes(len(present), raw_url))
+        group_of = outlines.people(present, sheet, partial(spread, here=_is_alone(len(present), raw_url)))
     else:
         group_of = tables.read_persons(csv, persons if groups == "persons" else None, names)
 
@@ -94,7 +95,7 @@ def read(
             Scan(name, files.get(name, f"{name}.{suffix}, of {where}"), csv.work_dir / f"{name}.npy")
             for name in zones_of
         ]
-        for scan, images in _cut_scans(plan, scans, split, damaged, raw_url):
+        for scan, images in _cut_scans(plan, scans, split, damaged, raw_url, spread):
             group = group_of.get(scan.name, scan.name)
             yield from _rows(plan, scan, images, group, zones_of[scan.name] if split == "train" else None)
 
@@ -189,20 +190,31 @@ def _plan(
 
 
 def _cut_scans(
-    plan: Plan, scans: list[Scan], split: str, damaged: str, raw_url: str | None
+    plan: Plan, scans: list[Scan], split: str, damaged: str, raw_url: str | None, spread: Spread = spread_here
 ) -> Iterator[tuple[Scan, np.ndarray | None]]:
     """Cut every scan, several at once; yield each with its images, or None for a damaged test scan.
 
     A damaged training scan is left out. Raises FoldwiseError for a damaged scan unless those are to be skipped.
     """
-    n_done = sum(scan.part.is_file() for scan in scans)
+    missing = [scan.location for scan in scans if not scan.part.is_file()]
+    n_done = len(scans) - len(missing)
     log.info("%s: %d scans%s", split, len(scans), f", {n_done} of them are done already" if n_done else "")
-    problems = in_processes(partial(write_images, plan), scans, _processes(len(scans) - n_done, raw_url))
-    for scan, problem in zip(scans, track(problems, f"preparing {split} scans", len(scans)), strict=True):
-        if not problem:
+    read_in = spread(partial(read_scan, plan), missing, here=_is_alone(len(missing), raw_url))
+    for scan in track(scans, f"preparing {split} scans", len(scans)):
+        if scan.part.is_file():
             yield scan, np.load(scan.part)
             continue
-        _report(problem, scan.name, split, damaged)
+        found = next(read_in)
+        if not isinstance(found, FoldwiseError):
+            scan.keep(found)
+            yield scan, found
+            continue
+        if isinstance(found, NoSuchScan) and Path(scan.location).is_file():
+            raise FoldwiseError(
+                f"{found} on a worker's machine; put the scans into a folder that all machines see, or below "
+                "competition.options.raw_url, or prepare with execution=local"
+            )
+        _report(str(found), scan.name, split, damaged)
         if split == "test":
             yield scan, None
 
@@ -240,10 +252,9 @@ def _angles(plan: Plan) -> np.ndarray | None:
     return np.array(degrees).reshape(plan.shape[:2])
 
 
-def _processes(n_scans: int, raw_url: str | None) -> int:
-    """Return how many processes are worth their start; only this process sees what is at memory://."""
-    alone = (raw_url or "").startswith("memory:") or n_scans < (REMOTE_SCANS if raw_url else LOCAL_SCANS)
-    return 1 if alone else cores()
+def _is_alone(n_scans: int, raw_url: str | None) -> bool:
+    """Return whether other processes are not worth their start; only this process sees what is at memory://."""
+    return (raw_url or "").startswith("memory:") or n_scans < (REMOTE_SCANS if raw_url else LOCAL_SCANS)
 
 
 def _report(problem: str, scan: str, split: str, damaged: str) -> None:

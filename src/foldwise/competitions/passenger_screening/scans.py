@@ -37,26 +37,32 @@ class Plan(NamedTuple):
 
 
 class Scan(NamedTuple):
-    """A scan, where its file is, and where its images are written to."""
+    """A scan, where its file is, and where its images are kept until all scans are cut."""
 
     name: str
     location: str  # a path, or a URL
     part: Path
 
+    def keep(self, images: np.ndarray) -> None:
+        """Write the images."""
+        with written_aside(self.part) as aside, aside.open("wb") as file:
+            np.save(file, images)
 
-def write_images(plan: Plan, scan: Scan) -> str:
-    """Write the images of a scan to its part unless they are there; return what is wrong with the scan, or ""."""
-    if scan.part.is_file():
-        return ""
+
+def read_scan(plan: Plan, location: str) -> np.ndarray | FoldwiseError:
+    """Return the images of a scan, as `cut_scan` does, or what is wrong with it."""
     try:
-        images = cut_scan(plan, scan.location)
+        return cut_scan(plan, location)
     except FileNotFoundError:
-        return f"{scan.location}: there is no such file"
-    except (FoldwiseError, OSError) as error:
-        return str(error)
-    with written_aside(scan.part) as aside, aside.open("wb") as file:
-        np.save(file, images)
-    return ""
+        return NoSuchScan(f"{location}: there is no such file")
+    except FoldwiseError as error:
+        return error
+    except OSError as error:
+        return FoldwiseError(str(error))
+
+
+class NoSuchScan(FoldwiseError):
+    """There is no file of a scan where it is read."""
 
 
 def cut_scan(plan: Plan, location: str) -> np.ndarray:
