@@ -207,7 +207,13 @@ FULL = [  # those that would fill the memory
     *[
         one(what, name, data, f"{name} {NO_IMAGE} ({size} bytes: refused: decoded it takes {takes} bytes, {LEAST}")
         for what, name, data, size, takes in (
-            ("a PNG in colour of 10,000 x 10,000", "a.png", written(huge_png, 10_000, 10_000, 2), 291_662, "300,000,000"),
+            (
+                "a PNG in colour of 10,000 x 10,000",
+                "a.png",
+                written(huge_png, 10_000, 10_000, 2),
+                291_662,
+                "300,000,000",
+            ),
             (
                 "a PNG with a chunk that claims 2 GB",
                 "a.png",
