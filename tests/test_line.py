@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -26,6 +27,7 @@ DATA = ["competition=faces", "source.n_train=60", "source.n_test=20"]  # what ev
 RECIPE = ["model=small_cnn", "model.options.filters=[4,8]", "augment=flips", "fit.epochs=2"]
 SPLIT = "split.n_folds=3"
 FACES = [*DATA, SPLIT, *RECIPE, "execution.threads_per_fold=1"]
+SWEEP = ["-m", *FACES, "fit.learning_rate=1e-3,3e-3"]  # 3e-3 is what is tuned
 # run the command line after the number of a rename in submissions/, before which the process kills itself
 KILLED_AT_A_RENAME = """
 import os, signal, sys
@@ -71,6 +73,17 @@ def predictions(root):
     return {str(p.relative_to(root)): p.read_bytes() for p in sorted(Path(root).glob("runs/**/*.parquet"))}
 
 
+def folds_of(root):
+    """When each finished fold below `root` was written, by run and fold."""
+    return {str(p.relative_to(root)): p.stat().st_mtime_ns for p in Path(root).glob("runs/*/*/fold_*")}
+
+
+def sweep_of(root):
+    """The comparison of the runs of a sweep that was written last below `root`."""
+    (file,) = Path(root).glob("runs/*/sweep_*.json")
+    return json.loads(file.read_text())
+
+
 def workers_of(pid):
     """The worker processes of a run, without Python's tracker of resources."""
     tasks = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
@@ -100,6 +113,25 @@ def undisturbed(tmp_path_factory):
         foldwise("ensemble", f"root={root}", *DATA, SPLIT)
 
     return made_once(tmp_path_factory, "undisturbed", make)
+
+
+@dataclass(frozen=True)
+class Swept:
+    """A root in which a sweep was run by one worker without disturbance, what it printed, and what it wrote of it."""
+
+    root: Path
+    table: str
+    compared: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    def make(root):
+        table, _ = foldwise("train", f"root={root}", *SWEEP, "execution.workers=1")
+        (root / "shown.json").write_text(json.dumps([table, sweep_of(root)]))
+
+    root = made_once(tmp_path_factory, "swept", make)
+    return Swept(root, *json.loads((root / "shown.json").read_text()))
 
 
 @pytest.fixture
@@ -153,10 +185,11 @@ def mended(undisturbed, tmp_path_factory):
     return Mended(root, changed, refusal, trained_anyway, err)
 
 
-def test_one_worker_predicts_the_same_bits_as_two(undisturbed, tmp_path):
-    foldwise("train", f"root={tmp_path}", *FACES, "execution.workers=1")
-    assert predictions(tmp_path) == predictions(undisturbed)
-    assert len(predictions(tmp_path)) == 6
+def test_one_worker_predicts_the_same_bits_as_two(undisturbed, swept):
+    (run,) = (undisturbed / "runs" / "faces").iterdir()
+    one = {path: data for path, data in predictions(swept.root).items() if run.name in path}
+    assert one == predictions(undisturbed)
+    assert len(one) == 6
 
 
 def test_snapshots_pseudo_labels_and_a_refit_too_have_the_same_bits(undisturbed, tmp_path):
@@ -197,19 +230,26 @@ def test_the_same_recipe_again_does_nothing_and_says_so(copied):
     assert {path: path.stat().st_mtime_ns for path in copied.rglob("*") if path.is_file()} == before
 
 
-def test_killed_during_training_the_next_run_ends_the_same(undisturbed, tmp_path):
-    words = ("train", f"root={tmp_path}", *FACES)
+def test_a_killed_sweep_is_gone_on_with_by_two_people_at_once_and_ends_the_same(swept, tmp_path):
+    words = ("train", f"root={tmp_path}", *SWEEP)
     process = start(*words, "execution.workers=2")
-    wait_for(lambda: any(tmp_path.glob("runs/faces/*/fold_*")))
+    wait_for(lambda: len(folds_of(tmp_path)) >= 2)
     workers = workers_of(process.pid)
     assert workers
     process.send_signal(signal.SIGKILL)
     process.communicate()
     wait_for(lambda: not any(map(is_alive, workers)), seconds=20)
-    finished = len(list(tmp_path.glob("runs/faces/*/fold_*")))
-    assert 1 <= finished < 3
-    foldwise(*words, "execution.workers=1")
-    assert predictions(tmp_path) == predictions(undisturbed)
+    finished = folds_of(tmp_path)
+    assert 2 <= len(finished) < 6
+    both = [start(*words, "execution.workers=1") for _ in range(2)]
+    for one in both:
+        _, err = one.communicate(timeout=300)
+        assert one.returncode == 0, err
+    after = folds_of(tmp_path)
+    assert len(after) == 6
+    assert finished.items() <= after.items()  # they were not trained again
+    assert predictions(tmp_path) == predictions(swept.root)
+    assert sweep_of(tmp_path) == swept.compared
     assert not list(tmp_path.rglob(".*partial*"))
 
 
@@ -287,20 +327,18 @@ def test_new_data_are_answered_by_the_trained_weights(copied):
     assert [path.name for path in (copied / "data" / "prepared" / "faces").glob(".new-*")] == []
 
 
-def test_a_sweep_trains_every_combination_and_skips_what_is_finished(copied):
-    words = ("-m", f"root={copied}", *FACES, "fit.learning_rate=1e-3,3e-3", "execution.workers=1")
-    out, err = foldwise("train", *words)
-    assert "3 of 3 folds are trained already: nothing to do" in err  # 3e-3 is what is tuned
-    table, _, compared = out.partition("minus that of the best")
+def test_a_sweep_trains_every_combination_and_skips_what_is_finished(swept):
+    table, _, compared = swept.table.partition("minus that of the best")
     assert table.count("small_cnn-") == 2
     assert compared.count("small_cnn-") == 1
     assert "the best of 2 has" in compared
-    assert len(list((copied / "runs" / "faces").glob("small_cnn-*"))) == 2
-    (sweep,) = (copied / "runs" / "faces").glob("sweep_*.json")
-    assert json.loads(sweep.read_text())["runs"][0]["difference"] == 0
-    reports = json.loads(
-        foldwise("train", *words, "competition.metric=auc", "format=json")[0]
-    )  # nothing is trained anew
+    before = folds_of(swept.root)
+    assert len(before) == 6
+    assert swept.compared["runs"][0]["difference"] == 0
+    out, err = foldwise("train", f"root={swept.root}", *SWEEP, "competition.metric=auc", "format=json")
+    assert err.count("3 of 3 folds are trained already: nothing to do") == 2
+    assert folds_of(swept.root) == before
+    reports = json.loads(out)
     values = [report["score"] for report in reports]
     assert values == sorted((report["auc"] for report in reports), reverse=True)
     assert len(set(values)) == 2

@@ -72,54 +72,58 @@ def cluster():
 @pytest.mark.slow
 @pytest.mark.trains
 def test_folds_that_are_trained_elsewhere_have_the_bits_of_those_of_this_machine(
-    undisturbed, cluster, tmp_path, settings, monkeypatch, subtests
+    undisturbed, cluster, tmp_path, settings, monkeypatch
 ):
     """One test, so that it starts one cluster: Ray's machines and TensorFlow in their workers take most of its time."""
     machines, lost, folder = cluster
     expected = predictions(undisturbed)
     assert len(expected) == 30
-    with subtests.test("a machine that is lost costs no finished fold"):
-        finished = {}
 
-        def lose():
-            while len(found := [path for path in tmp_path.glob("lost/runs/*/*/fold_*") if path.is_dir()]) < 2:
-                time.sleep(0.01)
-            finished.update({path: path.stat().st_ino for path in found})
-            machines.remove_node(lost, allow_graceful=False)
+    # a machine that is lost costs no finished fold
+    finished = {}
 
-        loser = threading.Thread(target=lose)
-        loser.start()
-        train(tmp_path / "lost", "execution=ray")
-        loser.join()
-        assert len(finished) < 15
-        assert {path: path.stat().st_ino for path in finished} == finished  # none was written again
-        assert predictions(tmp_path / "lost") == expected
-    with subtests.test("data and results travel where machines share no folder"):
-        train(tmp_path / "apart", "execution=ray", "execution.storage=driver", "fit.learning_rate=1e-3")
-        found = predictions(tmp_path / "apart")
-        assert len(found) == 10
-        assert found.items() <= expected.items()
-        assert len(list(folder.glob("foldwise-*/*/train.npy"))) == 1
-    with subtests.test("scans are read in shards"):
-        monkeypatch.setattr(reading, "SIZE", 2)
-        monkeypatch.setattr(reader, "LOCAL_SCANS", 0)
-        plain, on_cluster = (
-            contents(prepare(settings(*SCANS, *words, root=tmp_path / f"scans{i}")).path)
-            for i, words in enumerate(([], ["execution=ray"]))
-        )
-        assert plain == on_cluster
-        assert len(np.load(io.BytesIO(plain["train.npy"]))) == 17 * 10
-    with subtests.test("jobs of SLURM"):
-        pytest.importorskip("submitit")
-        root = tmp_path / "slurm"
-        shutil.copytree(undisturbed, root)
-        (run,) = (path.parent for path in root.glob("runs/*/*/recipe.yaml") if ": 0.001\n" in path.read_text())
-        for fold in (1, 3):
-            shutil.rmtree(run / f"fold_{fold}")
-        kept = {path: path.stat().st_ino for path in run.glob("fold_*")}
-        train(root, "execution=slurm", "execution.slurm={cluster: local, timeout_min: 5}", "fit.learning_rate=1e-3")
-        assert predictions(root) == expected
-        assert {path: path.stat().st_ino for path in kept} == kept
+    def lose():
+        while len(found := [path for path in tmp_path.glob("lost/runs/*/*/fold_*") if path.is_dir()]) < 2:
+            time.sleep(0.01)
+        finished.update({path: path.stat().st_ino for path in found})
+        machines.remove_node(lost, allow_graceful=False)
+
+    loser = threading.Thread(target=lose)
+    loser.start()
+    train(tmp_path / "lost", "execution=ray")
+    loser.join()
+    assert len(finished) < 15
+    assert {path: path.stat().st_ino for path in finished} == finished  # none was written again
+    assert predictions(tmp_path / "lost") == expected
+
+    # data and results travel where machines share no folder
+    train(tmp_path / "apart", "execution=ray", "execution.storage=driver", "fit.learning_rate=1e-3")
+    found = predictions(tmp_path / "apart")
+    assert len(found) == 10
+    assert found.items() <= expected.items()
+    assert len(list(folder.glob("foldwise-*/*/train.npy"))) == 1
+
+    # scans are read in shards
+    monkeypatch.setattr(reading, "SIZE", 2)
+    monkeypatch.setattr(reader, "LOCAL_SCANS", 0)
+    plain, on_cluster = (
+        contents(prepare(settings(*SCANS, *words, root=tmp_path / f"scans{i}")).path)
+        for i, words in enumerate(([], ["execution=ray"]))
+    )
+    assert plain == on_cluster
+    assert len(np.load(io.BytesIO(plain["train.npy"]))) == 17 * 10
+
+    # jobs of SLURM
+    pytest.importorskip("submitit")
+    root = tmp_path / "slurm"
+    shutil.copytree(undisturbed, root)
+    (run,) = (path.parent for path in root.glob("runs/*/*/recipe.yaml") if ": 0.001\n" in path.read_text())
+    for fold in (1, 3):
+        shutil.rmtree(run / f"fold_{fold}")
+    kept = {path: path.stat().st_ino for path in run.glob("fold_*")}
+    train(root, "execution=slurm", "execution.slurm={cluster: local, timeout_min: 5}", "fit.learning_rate=1e-3")
+    assert predictions(root) == expected
+    assert {path: path.stat().st_ino for path in kept} == kept
 
 
 @pytest.mark.parametrize(
