@@ -9,7 +9,7 @@ from helpers.data import HELD_OUT, N_TEST, N, make_dataset, make_recipe
 
 from foldwise.errors import FoldwiseError
 from foldwise.settings import ONE_CLASS, AugmentSettings, FitSettings
-from foldwise.training import build, inputs, optimizer
+from foldwise.training import build, inputs, network, optimizer
 from foldwise.training.fit import train_fold
 from foldwise.training.predict import Predictor
 
@@ -66,6 +66,28 @@ def test_the_same_fold_again_is_bit_identical_whatever_came_before(augment):
     assert (first.held_out == again.held_out).all()
     other_fold = train_fold(recipe, make_dataset(), HELD_OUT, 1)
     assert (first.held_out != other_fold.held_out).any()
+
+
+@pytest.mark.parametrize(("mixup", "given"), [(0.0, "uint8"), (0.2, "float32")])
+def test_bytes_go_to_the_device_as_bytes_and_train_as_floats_do(mixup, given, monkeypatch):
+    seen, traced_step = [], network.traced_step
+
+    def traced(model, batch):
+        seen.append(batch[0].dtype.name)
+        return traced_step(model, batch)
+
+    monkeypatch.setattr(network, "traced_step", traced)
+    recipe = make_recipe("small_cnn", augment=AugmentSettings("flips", mixup=mixup), epochs=1)
+    found = []
+    for kind in (np.uint8, np.float32):
+        dataset = make_dataset()
+        for split in (dataset.train, dataset.test):
+            split.images = np.round(split.images + 50).astype(np.uint8).astype(kind)
+        found.append(train_fold(recipe, dataset, HELD_OUT, 0))
+        network.forget()
+    assert seen == [given, "float32"]
+    assert (found[0].held_out == found[1].held_out).all()
+    assert (found[0].test == found[1].test).all()
 
 
 def test_several_seeds_are_averaged():

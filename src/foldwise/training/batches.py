@@ -66,6 +66,7 @@ class Batches:
         """Yield (epoch, number, batch) for the epochs `first` to `last` - 1; batches are built ahead.
 
         A batch is (inputs, labels) or (inputs, labels, weights); inputs are the images alone, or a tuple of arrays.
+        Images are uint8 where they are so after the augmentation, else float32.
 
         Raises FoldwiseError where a batch is not built in five minutes.
         """
@@ -89,8 +90,11 @@ class Batches:
             images = images[np.arange(len(images)), seeds % images.shape[1]]
         batch = {name: values[positions] for name, values in rows.inputs.items()} | {"images": images}
         batch, labels = self.augment(batch, labels, seeds)
-        images = batch["images"].astype(np.float32, copy=False)
-        if self.settings.mixup or self.settings.cutmix:
+        mixed = self.settings.mixup or self.settings.cutmix
+        images = batch["images"]
+        if mixed or images.dtype != np.uint8:  # bytes become floats on the device, after a quarter of the transfer
+            images = images.astype(np.float32, copy=False)
+        if mixed:
             rng = np.random.default_rng((*self.seed, *batch_seed))
             images, labels = mix.mix(images, labels, self.settings.mixup, self.settings.cutmix, rng)
         batch["images"] = images
