@@ -13,6 +13,7 @@ NAMES = {
     "augmentation": "images of the presets in one go, against pipelines of albumentations",
     "overhead": "a training step of foldwise against a bare one",
     "gpu": "lanes of one program against plain Keras and PyTorch loops, on whatever device JAX finds",
+    "zoo": "every pretrained network: the start of a second fold, and JAX against TensorFlow",
     "finetuning": "pretrained weights: modes, features once, and plain Keras by hand",
     "more": "snapshots, refit, pseudo-labels, distillation: each beside the recipe without it",
     "agreement": "the nested score against the graded one, over 20 simulated competitions",
