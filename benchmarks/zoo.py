@@ -1,9 +1,9 @@
 """Every pretrained network: the start of a second fold, and whether JAX gives the logits that TensorFlow gives.
 
 Random weights, with the moving statistics of a batch, and two images of the smallest side from 64 pixels on that the
-network takes. "again": seconds to build a model of the same recipe once more and to copy its variables, which is what a second
-fold pays before its first step. "apart": the largest difference between the features of both backends, from the same
-file of weights, as a share of the largest feature. `--quick`: three networks. FOLDWISE_NETWORKS names some.
+network takes. "again": seconds to build a model of the same recipe once more and to copy its variables, which is what a
+second fold pays before its first step. "apart": the largest difference between the features of both backends, from the
+same file of weights, as a share of the largest feature. `--quick`: three networks. FOLDWISE_NETWORKS names some.
 """
 
 from __future__ import annotations
