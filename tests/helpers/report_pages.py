@@ -77,6 +77,28 @@ def make_run(runs_dir, data, split, name, p, held_out_loss=False, **fit):
     return run
 
 
+def make_study(path, run, scores, name="small_cnn"):
+    """A search of a rate and one name: trials with these scores, at rates that equal them, and one that was stopped."""
+    from optuna import distributions, trial
+
+    from foldwise.runs.studies import open_study
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    study = open_study(path)
+    space = {
+        "fit.learning_rate": distributions.FloatDistribution(0, 1),
+        "model.name": distributions.CategoricalDistribution([name, "mlp"]),
+    }
+
+    def add(score, **about):
+        values = {"fit.learning_rate": float(score), "model.name": name}
+        study.add_trial(trial.create_trial(params=values, distributions=space, user_attrs={"run": run}, **about))
+
+    for score in scores:
+        add(score, value=float(score))
+    add(1.0, state=trial.TrialState.PRUNED)
+
+
 def collected(settings, data):
     """What the page shows of all runs of these data."""
     scored, folds = read_scored(data, settings.split)

@@ -2,8 +2,9 @@
 
 import shutil
 
+import numpy as np
 import pytest
-from helpers.report_pages import HOSTILE, collected, made, make_data, make_run, predictions
+from helpers.report_pages import HOSTILE, collected, made, make_data, make_run, make_study, predictions
 
 from foldwise.report import page
 
@@ -11,7 +12,7 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on the PATH")
-PANELS = ("runs", "run", "blends", "submitted", "correlation", "data")
+PANELS = ("runs", "run", "blends", "submitted", "tuning", "correlation", "data")
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,9 @@ def opened(browser, tmp_path):
 
 @pytest.fixture
 def binary(settings):
-    return made(settings("competition=faces", "split.n_folds=3"), noises=(1.0, 2.0, 6.0), n=90)
+    one = settings("competition=faces", "split.n_folds=3")
+    make_study(one.runs_dir / "tune_0.db", f"net0-{0:012x}", np.linspace(0.2, 0.9, 12))
+    return made(one, noises=(1.0, 2.0, 6.0), n=90)
 
 
 def names(tab):
@@ -88,7 +91,7 @@ def test_filtering_by_name_and_by_setting(opened, binary):
 def test_tabs_by_the_keyboard_and_the_address(opened, binary):
     tab = opened(binary)
     tab.get_by_role("tab", name="Leaderboard", exact=True).focus()
-    for number in (1, 2, 3, 4, 5, 0):
+    for number in (1, 2, 3, 4, 5, 6, 0):
         tab.keyboard.press("ArrowRight")
         tab.wait_for_selector(f"#panel-{PANELS[number]}:visible")
         assert tab.locator("[role=tabpanel]:visible").count() == 1

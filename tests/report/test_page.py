@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from helpers.report_pages import HOSTILE, collected, made, make_data, make_run, predictions
+from helpers.report_pages import HOSTILE, collected, made, make_data, make_run, make_study, predictions
 
 from foldwise.report import page
 from foldwise.settings import ONE_CLASS
@@ -162,6 +162,7 @@ def test_headings_tables_and_fields_are_named(settings):
         "One run",
         "Blends",
         "CV against leaderboard",
+        "Tuning",
         "Correlation of out-of-fold logits",
         "Training against test data",
     ]
@@ -169,6 +170,37 @@ def test_headings_tables_and_fields_are_named(settings):
     labelled = {attributes["for"] for _, attributes, _ in found.all("label")}
     assert {attributes["id"] for tag in ("input", "select") for _, attributes, _ in found.all(tag)} <= labelled
     assert found.elements[0][1] == {"lang": "en"}
+
+
+def test_a_search_is_shown_with_its_history_and_what_matters(settings):
+    """The rate decides the score, and the name has one value; the best of the first three trials is the second."""
+    pytest.importorskip("optuna")
+    one = settings_of(settings)
+    make_study(one.runs_dir / "tune_0.db", f"net0-{0:012x}", [0.5, 0.3, 0.4, *np.linspace(0.6, 0.9, 9)], HOSTILE)
+    make_study(one.runs_dir / "tune_1.db", "of other data", [0.1])
+    about = made(one)
+    text = page.render(about)
+    assert "<img" not in text
+    found = Page(text)
+    assert found.texts("h3")[0] == "tune_0.db"
+    assert "of other data" not in text
+    assert any(one.startswith("12 recipes scored, 1 stopped early, 0 failed.") for one in found.texts("p"))
+    assert f"1 net0-{0:012x} 0.3000 0.3000 fit.learning_rate=0.3 model.name={HOSTILE}" in found.texts("tr")
+    assert f"2 net0-{0:012x} 0.4000 0.3000 fit.learning_rate=0.4 model.name={HOSTILE}" in found.texts("tr")
+    (search,) = about["searches"]
+    assert search["importance"] == pytest.approx({"fit.learning_rate": 1, "model.name": 0}, abs=0.02)
+    assert "fit.learning_rate 99 %" in found.texts("tr")
+    assert [trial["best"] for trial in search["trials"][:4]] == [0.5, 0.3, 0.3, 0.3]
+
+
+def test_a_search_that_cannot_be_read_is_left_out_with_a_line(settings, caplog):
+    pytest.importorskip("optuna")
+    one = settings_of(settings)
+    one.runs_dir.mkdir(parents=True)
+    (one.runs_dir / "tune_0.db").write_bytes(b"no database")
+    assert made(one)["searches"] == []
+    assert "tune_0.db: not shown, as it cannot be read" in caplog.text
+    assert (one.runs_dir / "tune_0.db").read_bytes() == b"no database"
 
 
 def test_blends_and_submissions_are_shown(settings):

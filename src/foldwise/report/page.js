@@ -417,5 +417,19 @@
     }
   }
 
+  // ---- Tuning ------------------------------------------------------------------------------------------------------
+  data("page-data").searches.forEach((search, i) => {
+    const number = search.trials.map((one) => one.number);
+    const series = [
+      { name: "each recipe", x: number, y: search.trials.map((one) => one.score), colour: 0, dots: true },
+      { name: "best so far", x: number, y: search.trials.map((one) => one.best), colour: 1 },
+    ];
+    const figure = chart({
+      caption: "The score of each recipe, and the best so far", label: `Scores of the recipes of ${search.file} in their order`,
+      xName: "trial", yName: data("page-data").metric.label, x: range(number), y: range(series.flatMap((one) => one.y)), series,
+    });
+    find(`search-chart-${i}`).append(el("div", { class: "cards" }, el("div", { class: "card" }, figure)));
+  });
+
   route();
 })();

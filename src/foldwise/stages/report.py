@@ -11,7 +11,7 @@ from foldwise.data.dataset import Dataset
 from foldwise.data.folds import first_folds, read_scored, split_key
 from foldwise.errors import FoldwiseError
 from foldwise.report import details, distributions, looks, overview, page, recipes, samples
-from foldwise.runs import store
+from foldwise.runs import store, studies
 from foldwise.runs.members import inputs_of, runs_of
 from foldwise.runs.store import Run
 from foldwise.scoring.metrics import METRICS
@@ -94,6 +94,7 @@ def collect(settings: Settings, dataset: Dataset, reports: list[dict[str, Any]])
         "correlation": overview.correlation([run.name for run in runs[: len(kept)]], rows, problem),
         "blends": overview.blends(settings.submissions_dir, name, dataset),
         "submitted": overview.submitted(log_file, slug, name),
+        "searches": studies.searches(settings.runs_dir, {run.name for run in runs}, metric),
         "recipes": [recipes.flat(run.recipe) for run in runs],
         "scales": samples.scales(settings.competition.reader, dataset.train.images, ranges),
         "distributions": distributions.distributions(dataset),

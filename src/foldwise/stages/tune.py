@@ -7,7 +7,6 @@ unfinished: the next one asks for the same recipes first, of which finished fold
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from foldwise.execution.local import parallelism
 from foldwise.runs.recipe import installed_version
 from foldwise.runs.report import score_of
 from foldwise.runs.store import Run
+from foldwise.runs.studies import ENOUGH, importance, open_study
 from foldwise.scoring.metrics import METRICS, as_text
 from foldwise.scoring.objective import cost, cost_in_sample
 from foldwise.scoring.rows import Problem
@@ -54,7 +54,7 @@ def tune(space: SearchSpace) -> dict[str, Any]:
     path = settings.runs_dir / f"{settings.tune.name or 'tune'}_{_key(space)}.db"
     path.parent.mkdir(parents=True, exist_ok=True)
     with one_at_a_time(path):
-        study = _study(path)
+        study = open_study(path)
         _restart_stale(study)
         while (n := _n_done(study)) < settings.tune.trials:
             _one_batch(study, space, settings, min(settings.tune.trials - n, _batch_size(settings)))
@@ -66,16 +66,6 @@ def _key(space: SearchSpace) -> str:
     free = ("tune.", "execution", "root", "format", "tracker")
     fixed = sorted(word for word in space.fixed if not word.startswith(free))
     return content_key([fixed, {key: repr(one) for key, one in space.keys.items()}])
-
-
-def _study(path: Path) -> Any:
-    """Open the study in a file of SQLite, or make it."""
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna.create_study(
-        storage=f"sqlite:///{path}", study_name="foldwise", direction="minimize", load_if_exists=True
-    )
 
 
 def _restart_stale(study: Any) -> None:
@@ -207,7 +197,7 @@ def _result(study: Any, space: SearchSpace, settings: Settings, path: Path) -> d
         "trials": trials,
         "best": trials[0],
         "nested": None if compared is None else compared["nested"],
-        "importance": _importance(study, len(complete)),
+        "importance": importance(study),
         "experiment": str(write_experiment(best, settings.tune.name or f"tuned_{settings.competition.name}", space)),
     }
 
@@ -219,21 +209,6 @@ def _written(values: dict[str, Any], space: SearchSpace) -> dict[str, Any]:
         key: value if isinstance(one := kinds[key], Choice) else number(float(value), one)
         for key, value in values.items()
     }
-
-
-def _importance(study: Any, n: int) -> dict[str, float]:
-    """Return which share of the variance of the score each key explains, the largest first; empty for few trials."""
-    import optuna
-
-    if n < 2:
-        return {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            found = optuna.importance.get_param_importances(study)
-        except (ValueError, RuntimeError):  # all scores are the same
-            return {}
-    return {key: float(value) for key, value in found.items()}
 
 
 def show(result: dict[str, Any], width: int) -> str:
@@ -255,6 +230,8 @@ def show(result: dict[str, Any], width: int) -> str:
     if result["importance"]:
         shares = ", ".join(f"{key} {share:.0%}" for key, share in result["importance"].items())
         lines.append(f"importance: {shares}")
+    elif len(keys) > 1:
+        lines.append(f"importance of the keys: from {ENOUGH} scored recipes on")
     name = Path(result["experiment"]).stem
     lines.append(f"written to {result['experiment']}: foldwise train experiment={name}")
     return "\n".join(lines) + "\n"
