@@ -274,6 +274,7 @@ EVERY = [
     how("logistic", options={"strength": "auto", "positive": True}),
     how("boosted", options={"rounds": "auto", "leaf": 5, "seeds": 1}),
     *(how("neighbours", options={"column": "angle", "base": "auto", "checked": checked}) for checked in (False, True)),
+    how("neighbours", options={"column": "angle", "base": "auto", "checked": False, "columns": ["angle"]}),
     *(how("mean", calibrate=kind) for kind in ("auto", "temperature", "platt", "beta", "isotonic")),
     how("mean", calibrate="platt", calibrate_by="zone", shrinkage=5, cap_by="scan", clip="auto"),
     how("logistic", calibrate="temperature", clip="auto", options={"columns": ["angle"]}),
@@ -335,6 +336,15 @@ def test_the_column_is_used_only_where_it_wins_inside_the_folds(tells):
     assert (free.probabilities != plain.probabilities).any()
     # whichever is taken, the labels of a held-out fold change no bit of its answers
     assert not sees_held_out_labels(how("neighbours", options=quick), rows)
+
+
+@pytest.mark.parametrize("label", [0.0, 1.0])
+def test_features_are_finite_where_all_known_labels_are_the_same(label):
+    labels = np.array([label, label, label, np.nan])
+    pool = Pool(np.array([1.0, 1.0, 2.0, 1.0]), np.zeros(4), labels, np.ones(4, bool), Near("angle", 2, 0.1))
+    found = dict(zip(FEATURES, pool.features(np.array([3])).T, strict=True))
+    assert found["known_log_odds"] == pytest.approx((2 * label - 1) * np.log((2 + 5 / 6) / (1 / 6)))
+    assert all(np.isfinite(values).all() for values in found.values())
 
 
 def test_a_leak_planted_in_the_neighbours_is_found(monkeypatch):

@@ -19,6 +19,7 @@ options: {task: binary, images: series, slices: 4, side: 8, depth: 8, channels: 
 """
 STATOIL = ("competition=statoil", "source.n_train=60", "source.n_test=24")
 DIGITS = ("competition=digits_8x8", "source.n_train=60", "source.n_test=20")
+UNCHECKED = ("ensemble.options.checked=false", "ensemble.options.columns=[image_mean_0,image_max_1]")
 SCANS = ("competition=passenger_screening", "source.n_train=10", "source.n_test=4", "competition.options.side=16")
 
 
@@ -51,8 +52,8 @@ def write_series(raw: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "train", "ensemble", "n_fits"),
     [
-        # the second level looks at rows of like incidence angle, new ones among them
-        (STATOIL, ["model=logistic_regression"], ["ensemble=neighbours", "ensemble.options.rounds=5"], 2),
+        # the second level looks at rows of like incidence angle, new ones among them, and at their images
+        (STATOIL, ["model=logistic_regression"], ["ensemble=neighbours", *UNCHECKED], 2),
         # the model without weight need not predict
         (DIGITS, ["-m", "model=logistic_regression,mlp"], ["ensemble=single"], 2),
         (SCANS, ["model=multi_view", "model.options.backbone_options.filters=[4]"], ["ensemble=mean"], 2),

@@ -118,7 +118,8 @@ class Pool:
         divisor = np.where(alone, 1, size)
         known = ~np.isnan(labels)
         n_known, n_positive = total(known.astype(float)), total(np.where(known, labels, 0.0))
-        rate = float(labels[known].mean()) if known.any() else 0.5
+        least = 0.5 / max(known.sum(), 1)  # where all known labels are the same, their odds are bounded
+        rate = float(np.clip(labels[known].mean(), least, 1 - least)) if known.any() else 0.5
         median = medians(belief[counted], codes[counted], n_codes)[at]
         return {
             "log_same": np.log1p(size),

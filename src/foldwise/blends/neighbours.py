@@ -13,6 +13,7 @@ from pydantic import Field
 from foldwise.blends.averages import mean
 from foldwise.blends.blended import Blended
 from foldwise.blends.column_pool import FEATURES, Near, Pool, codes_of, column_values
+from foldwise.blends.numeric_columns import numeric_columns
 from foldwise.blends.over_bases import neighbours_of_bases
 from foldwise.blends.stacking import Columns, Count, fit_one, sklearn_trees
 from foldwise.errors import FoldwiseError
@@ -44,6 +45,7 @@ def neighbours(
     strength: Annotated[float, Field(gt=0)] = 1.0,  # of the logistic regression's penalty, in rows
     checked: bool = True,  # use the column only where that wins inside the folds
     base: Literal["mean", "auto"] = "mean",  # what it builds on; auto: several blends, chosen and fitted inside folds
+    columns: Columns = [],  # noqa: B006  further numeric columns of the table that join the features
 ) -> Blended:
     """Predict a row from its logit mean and from the labels and predictions of the rows near it in a column.
 
@@ -53,6 +55,8 @@ def neighbours(
 
     base: auto: it builds on several blends of the members instead of their logit mean, as `neighbours_of_bases` says.
         Rounds, depth, learning_rate, leaf and strength are then chosen or fixed there, and not read.
+    columns: such as auxiliary ones, or image_mean_0 and the like, see `foldwise.data.image_statistics`. With base=auto
+        the trees alone have them.
     checked: each fold of the training rows is also predicted from the others; if that does not beat the logit mean
     of the members by more than four standard errors of the paired difference, over groups or else over rows of equal
     value, the logit mean is returned.
@@ -68,9 +72,9 @@ def neighbours(
         radius = EXACT
     near = Near(name, nearest, radius)
     if base == "auto":
-        return neighbours_of_bases(problem, train, other, near, checked=checked, certain=CERTAIN)
+        return neighbours_of_bases(problem, train, other, near, checked=checked, certain=CERTAIN, columns=columns)
     models = (partial(sklearn_trees, rounds, depth, learning_rate, leaf), partial(_logistic, strength))
-    predict = partial(second_level, problem, near=near, models=models)
+    predict = partial(second_level, problem, near=near, models=models, columns=columns)
     about = {}
     if checked:
         about = _compare_with_mean(problem, train, name, predict)
@@ -99,6 +103,7 @@ def second_level(
     *,
     near: Near,
     models: Sequence[Callable[[], Any]],
+    columns: Sequence[str] = (),
 ) -> np.ndarray:
     """Fit each model to the features of the training rows; average their logits for other rows: (n, k)."""
     from scipy import special
@@ -114,6 +119,7 @@ def second_level(
     logit_mean = replace(problem, average="logit")
     logits = logit(np.concatenate([mean(logit_mean, train, rows).probabilities for rows in parts]))  # (N, k)
     is_counted = np.arange(len(values)) < n_counted
+    train_extra, other_extra = numeric_columns(columns, (train, other))
     probabilities = np.empty((len(other), train.k))
     for c in range(train.k):
         y = train.y[:, c]
@@ -123,7 +129,7 @@ def second_level(
         for fold in np.unique(train.fold):
             rows = np.flatnonzero(train.fold == fold)
             train_x[rows] = pool.features(rows)
-        other_x = pool.features(at_other)
+        train_x, other_x = np.hstack([train_x, train_extra]), np.hstack([pool.features(at_other), other_extra])
         predicted = [logit(fit_one(model, train_x, y, other_x)) for model in models]
         probabilities[:, c] = special.expit(sum(predicted) / len(predicted))
     return normalise(probabilities) if problem.task in ONE_CLASS else probabilities

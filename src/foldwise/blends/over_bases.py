@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from foldwise.blends.averages import mean
 from foldwise.blends.bases import Answers, Column, base_answers, member_logits, spread, tuned
 from foldwise.blends.blended import Blended
 from foldwise.blends.column_pool import FEATURES, Near, Pool, codes_of, column_values
+from foldwise.blends.numeric_columns import numeric_columns
 from foldwise.blends.paths import Path, Ridge, Trees, fitted, log_loss, size
 from foldwise.scoring.compare_runs import standard_error
 from foldwise.scoring.metrics import row_losses
@@ -74,11 +76,13 @@ def neighbours_of_bases(
     *,
     checked: bool,
     certain: float,
+    columns: Sequence[str] = (),
 ) -> Blended:
     """Predict rows from several blends and from the labels and beliefs of the rows near them in a column.
 
-    A line and boosted trees are fitted to the blends, the stack of them, and what the column says; the share of the
-    trees, the penalty and the rounds are chosen inside folds. All that is chosen here is chosen on training rows.
+    A line and boosted trees are fitted to the blends, the stack of them, and what the column says, the trees to further
+    numeric `columns` too; the share of the trees, the penalty and the rounds are chosen inside folds, all on training
+    rows.
 
     checked: where this beats the logit mean of the members by no more than `certain` standard errors inside the folds,
     the stack, or else the mean, is returned.
@@ -88,6 +92,7 @@ def neighbours_of_bases(
     others = [other, *([] if test is None else [test.scored_rows()])]
     values = np.concatenate([column_values(rows, near.column) for rows in (train, *others)])
     counted = np.concatenate([np.ones(len(train), bool), *(rows.is_scored for rows in others)])
+    extra = np.concatenate(numeric_columns(columns, (train, *others)))
     n, k = len(train), train.k
     inside, outside, blind_inside, blind_outside = (np.empty((size, k)) for size in (n, len(other), n, len(other)))
     about: dict[str, Any] = {"shares_of_trees": []}
@@ -101,6 +106,7 @@ def neighbours_of_bases(
             values,
             counted,
             near,
+            extra,
         )
         inside[:, c], outside[:, c], share = _second_level(features, train.y[:, c], fold, n + np.arange(len(other)))
         about["shares_of_trees"].append(share)
@@ -136,6 +142,7 @@ class _Features:
     values: np.ndarray  # (N,) of the column
     counted: np.ndarray  # (N,) bool: rows that statistics are computed over
     near: Near
+    extra: np.ndarray  # (N, e) of further columns
 
     def of(self, rows: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the features of the line and of the trees for rows at some positions.
@@ -159,7 +166,7 @@ class _Features:
         )
         beliefs = [found[name] for name in ("same_belief", "same_median", "near_belief", "radius_belief")]
         others = [found[name] for name in ("same_logit", "log_radius")]
-        return line, np.column_stack([line, self.spread[rows], *others, *beliefs])
+        return line, np.column_stack([line, self.spread[rows], *others, *beliefs, self.extra[rows]])
 
 
 def _second_level(

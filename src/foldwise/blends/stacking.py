@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -11,6 +12,7 @@ from pydantic import Field
 
 from foldwise.blends.bases import clusters, tree_features, tuned
 from foldwise.blends.blended import Blended
+from foldwise.blends.numeric_columns import numeric_columns
 from foldwise.blends.paths import ROUNDS, STRENGTHS, Library, Ridge, Trees
 from foldwise.processes import one_thread
 from foldwise.scoring.out_of_fold import folds_of
@@ -67,7 +69,7 @@ def linear(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    train_x, other_x = (_features(rows, problem, columns) for rows in (train, other))
+    train_x, other_x = _features((train, other), problem, columns)
     y, found = train.y, []
     with one_thread():
         for c in range(train.k):
@@ -106,7 +108,7 @@ def boosted(
 def _tuned_outputs(path: Ridge | Trees, problem: Problem, train: Rows, other: Rows, columns: list[str]) -> np.ndarray:
     """Fit a path for each output, its setting chosen inside the folds; return probabilities (n, k) of other rows."""
     binary = replace(problem, task="binary" if problem.task in ONE_CLASS else problem.task)  # logits, not logs
-    train_x, other_x = (_features(rows, binary, columns) for rows in (train, other))
+    train_x, other_x = _features((train, other), binary, columns)
     fold, y, found = folds_of(train), train.y, []
     for c in range(train.k):
         mine, theirs = train_x[c], other_x[c]
@@ -136,7 +138,7 @@ def sklearn_trees(rounds: int, depth: int, learning_rate: float, leaf: int) -> A
 
 def fit_outputs(model: Any, problem: Problem, train: Rows, other: Rows, columns: list[str]) -> np.ndarray:
     """Fit `model()` for each output, or once for classes, and return the probabilities (n, k) of other rows."""
-    train_x, other_x = (_features(rows, problem, columns) for rows in (train, other))
+    train_x, other_x = _features((train, other), problem, columns)
     y = train.y
     if problem.task in ONE_CLASS:
         made = model()
@@ -157,17 +159,12 @@ def fit_one(model: Any, train_x: np.ndarray, y: np.ndarray, other_x: np.ndarray)
         return np.asarray(made.fit(train_x, y.astype(int)).predict_proba(other_x)[:, 1])
 
 
-def _features(rows: Rows, problem: Problem, columns: list[str]) -> list[np.ndarray]:
-    """Return features (n, m + columns) for each output; the columns once, for the first class of several."""
-    scale = [to_scale(rows.member(j), "logit", problem.task) for j in range(rows.m)]
-    extra = np.stack([rows.table[name].to_numpy(np.float64) for name in columns], axis=1) if columns else None
-    if extra is not None:
-        missing = np.isnan(extra)
-        extra = np.where(missing, 0.0, extra)  # a missing value is marked in a column of its own
-        extra = np.hstack([extra, missing[:, missing.any(axis=0)]]) if missing.any() else extra
+def _features(parts: Sequence[Rows], problem: Problem, columns: list[str]) -> list[list[np.ndarray]]:
+    """Return features (n, m + columns) of each part for each output; the columns for the first class alone."""
     found = []
-    for c in range(rows.k):
-        own = np.stack([one[:, c] for one in scale], axis=1)
-        once = problem.task in ONE_CLASS and c > 0
-        found.append(own if extra is None or once else np.hstack([own, extra]))
+    for rows, extra in zip(parts, numeric_columns(columns, parts), strict=True):
+        scale = [to_scale(rows.member(j), "logit", problem.task) for j in range(rows.m)]
+        of_outputs = [np.stack([one[:, c] for one in scale], axis=1) for c in range(rows.k)]
+        once = problem.task in ONE_CLASS
+        found.append([own if once and c > 0 else np.hstack([own, extra]) for c, own in enumerate(of_outputs)])
     return found

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import foldwise
+from foldwise.data.image_statistics import with_image_statistics
 from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.execution.budget import seconds_of
 from foldwise.kaggle import notebook, push, wheels
@@ -68,6 +69,7 @@ def bundle(settings: Settings) -> dict[str, Any]:
         licences = {one.name.replace("-", "_"): one.licence for one in packages}
         wheels.write_licences(files, aside / "licences", licences)
         fits = {run.name: packing.pack_run(run, aside / "runs", given.folds, given.float16) for run in runs}
+        known = with_image_statistics(known, about["ensemble"]["options"].get("columns", []))
         packing.pack_data(known, known.path / f"folds_{about['split_key']}.parquet", aside / "data")
         packing.pack_competition(settings.competition, aside)
         write_json(aside / packing.BLEND, about)

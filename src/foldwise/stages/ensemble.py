@@ -16,6 +16,7 @@ from foldwise.blends.methods import METHODS
 from foldwise.blends.nested import blend, nested
 from foldwise.data.dataset import Dataset
 from foldwise.data.folds import read_scored, split_key
+from foldwise.data.image_statistics import with_image_statistics
 from foldwise.errors import ConfigError
 from foldwise.runs import submission
 from foldwise.runs.members import choose, runs_of, stacked
@@ -57,7 +58,7 @@ def ensemble(settings: Settings) -> dict[str, Any]:
             raise ConfigError(f"by={settings.by}: ensemble=files blends what has no known score; leave it out")
         return blend_files.ensemble(settings)
     reports = score(settings)
-    dataset = prepared(settings)
+    dataset = with_image_statistics(prepared(settings), settings.ensemble.options.get("columns", []))
     scored, folds = read_scored(dataset, settings.split)
     members = choose(runs_of(settings.runs_dir, reports), settings.ensemble)
     damaged: list[Run] | None = [] if settings.ensemble.members == "all" else None

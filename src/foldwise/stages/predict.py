@@ -18,6 +18,7 @@ from foldwise.config.check import checked_options
 from foldwise.data import dataset as datasets
 from foldwise.data.dataset import Dataset
 from foldwise.data.folds import held_out_part, read_table
+from foldwise.data.image_statistics import with_image_statistics
 from foldwise.data.records import Record, Records
 from foldwise.errors import ConfigError, FoldwiseError
 from foldwise.execution.budget import MARGIN, seconds_of
@@ -185,10 +186,10 @@ def _blended(
             return np.full((len(ids), len(targets)), 1 / max(2, len(targets)))
         return store.test_predictions(run, ids, targets, folder=new / run.name)
 
-    table = read_table(folds)
+    table, how = read_table(folds), EnsembleSettings(**about["ensemble"])
+    data = with_image_statistics(data, how.options.get("columns", []))
     train, test, problem = stacked(runs, held_out_part(data, table), table, new, predictions)
     problem = replace(problem, metric=about["metric"], test=None)
-    how = EnsembleSettings(**about["ensemble"])
     blended = blend(problem, train, test, how)
     learned: dict[str, Any] = {}
     if is_other:
