@@ -1,6 +1,7 @@
 """Settings with a folder of their own."""
 
 import gc
+import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,6 +13,10 @@ import pytest
 from foldwise.config.compose import configure
 from foldwise.processes import cores
 from foldwise.settings import Settings
+
+# several processes run tests: threads that wait for each other took a quarter of their time
+for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
 
 hypothesis.settings.register_profile("foldwise", deadline=None)  # a busy machine fails no test
 hypothesis.settings.load_profile("foldwise")

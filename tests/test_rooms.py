@@ -1,6 +1,7 @@
 """The house: which package may import which, and no circle of imports anywhere, not even inside a function."""
 
 import ast
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -48,7 +49,9 @@ def imports(name: str, source: str) -> set[str]:
     return {one for one in found if one in MODULES} - {name}
 
 
-IMPORTS = {name: imports(name, path.read_text()) for name, path in MODULES.items()}
+@cache
+def all_imports() -> dict[str, set[str]]:
+    return {name: imports(name, path.read_text()) for name, path in MODULES.items()}
 
 
 def floor(module: str) -> int:
@@ -63,13 +66,13 @@ def test_every_room_has_a_floor():
 
 @pytest.mark.parametrize("name", MODULES)
 def test_no_module_imports_from_a_floor_above_it(name):
-    above = {other for other in IMPORTS[name] if other != "foldwise.__init__" and floor(other) > floor(name)}
+    above = {other for other in all_imports()[name] if other != "foldwise.__init__" and floor(other) > floor(name)}
     assert not above
 
 
 def test_there_is_no_circle():
     try:
-        list(TopologicalSorter(IMPORTS).static_order())
+        list(TopologicalSorter(all_imports()).static_order())
     except CycleError as error:
         pytest.fail(" -> ".join(error.args[1]))
 

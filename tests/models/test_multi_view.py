@@ -265,7 +265,7 @@ def test_batches_give_what_the_model_takes_in_its_order():
     batches = Batches(training, 7, AugmentSettings("none"), (0, 0), names)
     _, _, ((images, categories, angles), labels) = next(batches.between(0, 1))
     drawn = batches.order(0)[0][:7]
-    assert images.dtype == np.float32
+    assert images.dtype == np.uint8  # it becomes float32 on the device
     assert np.array_equal(images, dataset.train.images[drawn])
     assert categories[:, 0].tolist() == dataset.train.table["zone"].iloc[drawn].tolist()
     assert np.array_equal(angles, dataset.train.angles[drawn], equal_nan=True)

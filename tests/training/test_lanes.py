@@ -1,5 +1,6 @@
 """A lane among others is the lane alone, and both are the plain training."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -20,7 +21,9 @@ def folder(tmp_path_factory):
 
     def make(folder):
         command = [sys.executable, in_lanes.__file__, str(folder)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        # compiling takes most of the time; what is compared is computed in one process
+        quick = {"XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | quick)
         assert done.returncode == -signal.SIGKILL, done.stderr
 
     return made_once(tmp_path_factory, "lanes", make)

@@ -14,7 +14,7 @@ from foldwise.kaggle import notebook, push, wheels
 from foldwise.kaggle.own_wheel import own_wheel
 from foldwise.runs import packing, submission
 from foldwise.runs.recipe import installed_version
-from foldwise.settings import Settings
+from foldwise.settings import EnsembleSettings, Settings
 from foldwise.stages.predict import members
 from foldwise.stages.prepare import prepared
 from foldwise.storage import write_json, written_aside
@@ -69,7 +69,8 @@ def bundle(settings: Settings) -> dict[str, Any]:
         licences = {one.name.replace("-", "_"): one.licence for one in packages}
         wheels.write_licences(files, aside / "licences", licences)
         fits = {run.name: packing.pack_run(run, aside / "runs", given.folds, given.float16) for run in runs}
-        known = with_image_statistics(known, about["ensemble"]["options"].get("columns", []))
+        columns = EnsembleSettings(**about["ensemble"]).options.get("columns", [])
+        known = with_image_statistics(known, columns)
         packing.pack_data(known, known.path / f"folds_{about['split_key']}.parquet", aside / "data")
         packing.pack_competition(settings.competition, aside)
         write_json(aside / packing.BLEND, about)
