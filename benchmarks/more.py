@@ -19,7 +19,6 @@ import numpy as np
 from benchmarks.finetuning import row_losses
 from benchmarks.measure import table
 from foldwise.runs.recipe import make_recipe
-from foldwise.training.predict import Predictor
 
 DATA = ["competition=digits_8x8", "source.n_train=300", "source.n_test=1400"]
 CNN = ["model=small_cnn", "model.options.filters=[16,32]", "augment=small_digits", "fit.learning_rate=3e-3"]
@@ -124,12 +123,10 @@ def _losses(finished: Any, settings: Any) -> tuple[np.ndarray, np.ndarray]:
 
 def _predict_seconds(finished: Any, settings: Any) -> float:
     """Time the prediction of the test rows by all networks that make the run's test predictions."""
-    pass
     from foldwise.runs import store
     from foldwise.stages.prepare import prepare
     from foldwise.training import build
-
-    pass
+    from foldwise.training.predict import Predictor
 
     data = prepare(settings)
     recipe = make_recipe(settings, data.data_key, finished.recipe["split_key"])

@@ -1,5 +1,7 @@
 """Settings with a folder of their own."""
 
+import copy
+import functools
 import gc
 import os
 import sys
@@ -10,7 +12,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from foldwise.config.compose import configure
+from foldwise.config.compose import CONF, configure
 from foldwise.processes import cores
 from foldwise.settings import Settings
 
@@ -30,20 +32,29 @@ def _new_network() -> Iterator[None]:
         network.forget()
 
 
+@functools.cache
+def _configured(overrides: tuple[str, ...]) -> Settings:
+    """Compose settings from foldwise's own YAMLs once: hundreds of tests want the same ones."""
+    return configure(*overrides)
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> Callable[..., Settings]:
     """Compose settings as a command would; data/, runs/ and the rest lie in `tmp_path`, or in `root`."""
 
     def compose(*overrides: str, root: Path = tmp_path, config_dir: Path | None = None) -> Settings:
-        return replace(configure(*overrides, config_dir=config_dir), root=str(root))
+        of_user = config_dir is not None or (Path("conf").is_dir() and Path("conf").resolve() != CONF)
+        found = configure(*overrides, config_dir=config_dir) if of_user else copy.deepcopy(_configured(overrides))
+        return replace(found, root=str(root))
 
     return compose
 
 
-# modules whose tests train networks, build large ones or start worker processes: `make check` leaves them out, but for
-# execution/test_task.py, whose tiny training runs in the process of the tests
+# modules whose tests train networks, build large ones, compute with Keras or start worker processes; `make check`
+# leaves them out, but for execution/test_task.py, whose tiny training runs in the process of the tests
 TRAINING = (
     "augment/test_body.py",
+    "augment/test_on_device.py",
     "competitions/passenger_screening",
     "execution/test_explanation.py",
     "execution/test_prediction.py",
@@ -62,6 +73,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.relative_to(here).as_posix().startswith(TRAINING):
             item.add_marker(pytest.mark.trains)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave modules that train out where none of their tests is wanted: importing them takes longer than many tests."""
+    name = collection_path.relative_to(Path(__file__).parent).as_posix()
+    return True if "not trains" in config.option.markexpr and name.startswith(TRAINING) else None
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -86,6 +86,7 @@ def test_a_second_sigterm_does_not_disturb_the_end(monkeypatch, tmp_path: Path) 
     assert done == ["tidied up"]
 
 
+@pytest.mark.slow
 def test_a_stage_that_is_sent_sigterm_leaves_nothing_half(tmp_path: Path) -> None:
     words = ["prepare", "competition=digits_8x8", f"root={tmp_path}"]
     process = subprocess.Popen(

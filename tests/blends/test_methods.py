@@ -296,6 +296,7 @@ def test_the_nested_score_never_sees_the_labels_that_it_is_scored_on(chosen):
     assert not sees_held_out_labels(chosen, drawn())
 
 
+@pytest.mark.slow
 def test_a_leak_that_is_planted_is_found(monkeypatch):
     rows = drawn()
 

@@ -67,6 +67,7 @@ def test_lanes_record_no_held_out_loss_and_say_so(caplog):
     ]
 
 
+@pytest.mark.slow
 def test_half_as_many_lanes_are_tried_where_memory_runs_out(monkeypatch):
     tried = []
 

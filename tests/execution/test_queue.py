@@ -29,6 +29,7 @@ def test_a_run_is_finished_once_although_its_last_folds_are_done_together(monkey
     assert written == [("mlp-1", 3), ("mlp-1", 4)]
 
 
+@pytest.mark.trains
 def test_a_fold_that_fails_is_shown_at_once_and_the_others_go_on(monkeypatch, tmp_path, caplog):
     monkeypatch.setattr("foldwise.execution.executors.LocalPool", PoolHere)
     data, recipe = write_data(tmp_path / "data"), make_recipe()

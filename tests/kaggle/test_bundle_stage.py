@@ -102,6 +102,7 @@ def test_nothing_is_left_of_a_bundle_that_is_refused(blended, given, error, expe
     assert not list(blended.bundles_dir.glob("*"))
 
 
+@pytest.mark.slow
 def test_push_sends_the_dataset_and_the_notebook_of_the_user(blended, server: KaggleServer) -> None:
     blended.bundle = BundleSettings(push=True)
     result = stage.bundle(blended)

@@ -48,6 +48,7 @@ def test_credentials_are_found(home: Path, place: str, text: str) -> None:
     assert check_credentials() == str(home / place)
 
 
+@pytest.mark.slow
 def test_a_slow_download_goes_on_while_it_grows(tmp_path: Path) -> None:
     script = (
         f"import time, pathlib; path = pathlib.Path({str(tmp_path / 'a.zip')!r})\n"

@@ -82,6 +82,7 @@ def test_truncated_archive_is_refused(server: KaggleServer, raw_dir: Path) -> No
     assert leftovers(raw_dir) == []
 
 
+@pytest.mark.slow
 def test_silent_download_ends(server: KaggleServer, raw_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "STALL_SECONDS", 2.0)
     monkeypatch.setattr(download, "TRIES", 1)
@@ -96,6 +97,7 @@ def test_silent_download_ends(server: KaggleServer, raw_dir: Path, monkeypatch: 
     assert leftovers(raw_dir) == [RECORD, SLUG]
 
 
+@pytest.mark.slow
 def test_a_cut_answer_is_gone_on_with(server: KaggleServer, raw_dir: Path) -> None:
     """The client asks for the rest by itself, after some seconds."""
     table = os.urandom(3 * MIB)
@@ -105,6 +107,7 @@ def test_a_cut_answer_is_gone_on_with(server: KaggleServer, raw_dir: Path) -> No
     assert server.names == ["DownloadDataFiles", "archive", "rest"]
 
 
+@pytest.mark.slow
 def test_another_version_at_the_host_is_fetched_from_its_start(
     server: KaggleServer, raw_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,6 +165,7 @@ def test_killed_at_many_moments(server: KaggleServer, raw_dir: Path, validator: 
         assert any(name == "rest" for name in server.names)
 
 
+@pytest.mark.slow
 def test_some_files_come_one_by_one(server: KaggleServer, raw_dir: Path) -> None:
     server.data = {
         **{f"train/{i:03}.png": bytes([i]) * 10 for i in range(205)},  # more than a page of the list
@@ -217,6 +221,7 @@ def test_refusals_say_what_to_do(server: KaggleServer, raw_dir: Path, refusal: R
     assert server.names == ["DownloadDataFiles"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("refusal", "expected"),
     [

@@ -36,6 +36,7 @@ def test_a_stranger_has_no_name(stranger: KaggleServer) -> None:
         push.owner()
 
 
+@pytest.mark.slow
 def test_a_bundle_becomes_a_dataset_and_a_notebook_then_a_new_version_of_both(
     server: KaggleServer, folder: Path
 ) -> None:
@@ -83,6 +84,7 @@ def test_a_bundle_becomes_a_dataset_and_a_notebook_then_a_new_version_of_both(
     assert KEY not in json.dumps([body for name, body in server.received if name != "upload"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("problem", "expected"),
     [

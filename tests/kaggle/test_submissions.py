@@ -85,6 +85,7 @@ def test_submission_is_scored(
     )
 
 
+@pytest.mark.slow
 def test_submission_with_a_token_rides_out_a_busy_host(stranger: KaggleServer, home: Path, send: Callable) -> None:
     (home / ".kaggle").mkdir()
     (home / ".kaggle" / "access_token").write_text(TOKEN)

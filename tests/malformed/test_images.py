@@ -310,7 +310,11 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=pytest.mark.slow) if case in FULL else case for case in CASES],
+    ids=lambda case: case.name,
+)
 def test_malformed_images(case, tmp_path, capsys):
     check(case._replace(message=case.message.replace("{root}", str(tmp_path / "root"))), tmp_path, capsys)
 

@@ -335,8 +335,9 @@ def _given(words: list[str]) -> dict[str, str]:
     return {word.lstrip("+").partition("=")[0]: word.partition("=")[2] for word in words}
 
 
+@functools.cache
 def _defaults() -> dict[str, str]:
-    """Return the choice of each group that `conf/config.yaml` makes."""
+    """Return the choice of each group that foldwise's own `conf/config.yaml` makes."""
     entries = read_yaml(CONF / "config.yaml")["defaults"]
     return {group: choice for entry in entries if entry != "_self_" for group, choice in entry.items()}
 

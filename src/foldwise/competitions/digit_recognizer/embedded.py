@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
 from foldwise.competitions.usage import usage
 from foldwise.errors import ConfigError
-
-if TYPE_CHECKING:
-    pass
 
 VERSION = 1
 SIZES = {"mnist": (4000, 1000), "8x8": (1500, 297)}  # train and test rows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import cv2
 import numpy as np
@@ -11,9 +11,6 @@ from pydantic import Field
 
 from foldwise.competitions.usage import usage
 from foldwise.errors import ConfigError
-
-if TYPE_CHECKING:
-    pass
 
 VERSION = 1
 N_IMAGES = 200  # the first 100 are faces (Labeled Faces in the Wild), the others are not
