@@ -17,7 +17,13 @@ WITH_EXAMPLES = sorted(
 )
 
 
-@pytest.mark.parametrize("name", WITH_EXAMPLES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.trains) if name.startswith("foldwise.training.") else name
+        for name in WITH_EXAMPLES
+    ],
+)
 def test_the_examples_of_a_module(name):
     result = doctest.testmod(importlib.import_module(name))
     assert result.attempted > 0

@@ -265,7 +265,6 @@ EVERY = [
     how("mean", best=2),
     how("mean", best="auto"),
     how("stack", options={"final": "mean"}),
-    how("logistic", best="auto", clip="auto"),
     how("greedy", options={"bags": 3, "start": 2}),
     how("boosted", options={"rounds": 10, "leaf": 5}),
     how("by_output", options={"column": "zone", "shrinkage": 10}),
@@ -273,11 +272,14 @@ EVERY = [
     how("logistic", options={"strength": "auto"}),
     how("logistic", options={"strength": "auto", "positive": True}),
     how("boosted", options={"rounds": "auto", "leaf": 5, "seeds": 1}),
-    *(how("neighbours", options={"column": "angle", "base": "auto", "checked": checked}) for checked in (False, True)),
-    how("neighbours", options={"column": "angle", "base": "auto", "checked": False, "columns": ["angle"]}),
     *(how("mean", calibrate=kind) for kind in ("auto", "temperature", "platt", "beta", "isotonic")),
     how("mean", calibrate="platt", calibrate_by="zone", shrinkage=5, cap_by="scan", clip="auto"),
     how("logistic", calibrate="temperature", clip="auto", options={"columns": ["angle"]}),
+]
+SLOW = [
+    how("logistic", best="auto", clip="auto"),
+    *(how("neighbours", options={"column": "angle", "base": "auto", "checked": checked}) for checked in (False, True)),
+    how("neighbours", options={"column": "angle", "base": "auto", "checked": False, "columns": ["angle"]}),
 ]
 
 
@@ -291,7 +293,11 @@ def sees_held_out_labels(chosen, rows, fold=1):
     return bool((before[rows.fold == fold] != after[rows.fold == fold]).any())
 
 
-@pytest.mark.parametrize("chosen", EVERY, ids=lambda s: f"{s.name}-{s.calibrate}-{s.clip}")
+@pytest.mark.parametrize(
+    "chosen",
+    [*EVERY, *(pytest.param(method, marks=pytest.mark.slow) for method in SLOW)],
+    ids=lambda s: f"{s.name}-{s.calibrate}-{s.clip}",
+)
 def test_the_nested_score_never_sees_the_labels_that_it_is_scored_on(chosen):
     assert not sees_held_out_labels(chosen, drawn())
 

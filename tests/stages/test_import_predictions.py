@@ -17,7 +17,7 @@ from foldwise.runs.submission import chosen
 from foldwise.stages import blend_files, ensemble, import_predictions, score
 from foldwise.stages.prepare import prepare
 
-WORDS = ("competition=faces", "split.n_folds=3")
+WORDS = ("competition=faces", "split.n_folds=3", "source.n_train=60", "source.n_test=20")
 
 
 @pytest.fixture
