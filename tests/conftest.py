@@ -82,9 +82,9 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """Return how many processes run tests: one more than cores, as many tests wait for servers and processes."""
-    return min(cores() + 1, 4)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return how many processes run tests: one more than cores where all run, as many wait for other processes."""
+    return min(cores() if config.option.markexpr else cores() + 1, 4)
 
 
 def pytest_collection_finish() -> None:

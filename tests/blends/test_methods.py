@@ -264,7 +264,6 @@ EVERY = [
     *(how(name) for name in blends.__all__ if name not in ("neighbours", "boosted", "by_output", "compare", "files")),
     how("mean", best=2),
     how("mean", best="auto"),
-    how("stack", options={"final": "mean"}),
     how("greedy", options={"bags": 3, "start": 2}),
     how("boosted", options={"rounds": 10, "leaf": 5}),
     how("by_output", options={"column": "zone", "shrinkage": 10}),
@@ -278,6 +277,7 @@ EVERY = [
 ]
 SLOW = [
     how("logistic", best="auto", clip="auto"),
+    how("stack", options={"final": "mean"}),
     *(how("neighbours", options={"column": "angle", "base": "auto", "checked": checked}) for checked in (False, True)),
     how("neighbours", options={"column": "angle", "base": "auto", "checked": False, "columns": ["angle"]}),
 ]

@@ -160,6 +160,7 @@ def test_rows_of_fold_minus_one_are_never_held_out(tmp_path):
     assert folds.counted_split(by_file(path), table).n_folds == 3
 
 
+@pytest.mark.slow
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.integers(-1, 4), min_size=12, max_size=12), st.permutations(range(12)), st.integers(0, 3))
 def test_every_row_is_held_out_once_or_never(tmp_path, given_folds, order, first):
@@ -230,6 +231,7 @@ def test_two_classes_at_least_must_be_held_out():
         assign_folds(np.array([[1]] * 3 + [[0]] * 30), None, KEPT, 0)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(0, 9), st.sets(st.integers(0, 3))), min_size=30, max_size=60), st.booleans())
 def test_kept_rows_are_whole_groups_and_all_other_classes_have_a_row_for_each_fold(rows, grouped):
     labels = np.array([[int(k in found) for k in range(4)] for _, found in rows])

@@ -247,6 +247,7 @@ def test_zip_slip_downloaded(server: KaggleServer, raw_dir: Path) -> None:
     assert leftovers(raw_dir) == []
 
 
+@pytest.mark.slow
 def test_a_file_of_another_size_than_listed_is_fetched_again(
     server: KaggleServer, raw_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -103,6 +103,7 @@ def test_submission_with_a_token_rides_out_a_busy_host(stranger: KaggleServer, h
     assert busy.times == 0
 
 
+@pytest.mark.slow
 def test_failed_upload_is_an_error_and_leaves_no_line(server: KaggleServer, send: Callable, book: Path) -> None:
     server.upload_status = 400
     with pytest.raises(FoldwiseError, match="nothing was submitted"):

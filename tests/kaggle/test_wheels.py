@@ -120,6 +120,7 @@ def test_licences_travel(tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_the_wheel_of_foldwise_is_built_offline_and_holds_the_yamls(tmp_path):
     path = own_wheel(tmp_path)
     names = zipfile.ZipFile(path).namelist()

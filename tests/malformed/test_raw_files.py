@@ -685,6 +685,7 @@ def test_an_id_of_300_kilobytes_is_read_once(repeated: str, tmp_path: Path, monk
     assert sum(looked_at) == path.stat().st_size - len("[]")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "sheet"),
     [((2, 1, 100_000), (1, 512)), ((2, 100_000, 1), (1024, 512)), ((300, 2, 2), (38 * 256, 8 * 256))],

@@ -49,6 +49,7 @@ def predictions(ids, seed):
     return pd.DataFrame(p, columns=CLASSES).assign(id=list(ids))
 
 
+@pytest.mark.slow
 def test_the_folds_of_a_file_are_those_of_every_stage(insects, tmp_path):
     compose, own = insects
     words = ("split=file", f"split.file={tmp_path / 'own.csv'}")

@@ -276,6 +276,7 @@ main(sys.argv[1:])
 """
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_and_run_again(settings, tmp_path: Path) -> None:
     killed, undisturbed = (settings(*TINY, root=tmp_path / name) for name in ("killed", "undisturbed"))
     child = subprocess.Popen([sys.executable, "-c", SLOW, "prepare", f"root={killed.root}", *TINY])
